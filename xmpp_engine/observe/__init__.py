@@ -1,0 +1,1 @@
+"""Layer 0. Counters and logging. Start at `counters.py`."""

@@ -1,0 +1,153 @@
+"""The store protocols. The docstrings here are the contract; `tests/kits/store_kit.py` checks every implementation
+by it.
+
+All methods are coroutines: an implementation over a database runs in its own bounded thread pool, the one in memory
+returns at once. Rows given and returned are copies: no caller sees another's changes. A store that cannot answer
+raises `StoreUnavailable`; what a caller asked for wrongly raises ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from xmpp_engine.storage.types import AccountData, Batch, Credentials, OfflineRow, RosterItem, ScramKeys
+
+
+class StoreUnavailable(Exception):
+    """The database does not answer; the caller may try later."""
+
+
+class QuotaExceeded(Exception):
+    """The account may not store that much; the text says what is full."""
+
+
+class AccountExists(ValueError):
+    """There is an account with this address already."""
+
+
+class AccountStore(Protocol):
+    """Accounts and their credentials. `bare` is a prepared bare JID."""
+
+    async def credentials(self, bare: str) -> Credentials | None:
+        """What authentication needs, None for an unknown account."""
+
+    async def load(self, bare: str) -> AccountData | None:
+        """All resident data in one go, None for an unknown account."""
+
+    async def create(self, bare: str, keys: list[ScramKeys]) -> None:
+        """Make an active account; raises AccountExists, or ValueError where the domain is unknown."""
+
+    async def change_keys(self, bare: str, keys: list[ScramKeys]) -> None:
+        """Replace the password's keys; raises ValueError for an unknown account."""
+
+    async def remove(self, bare: str) -> None:
+        """Remove the account with its roster, offline messages, private data and vCard; archives stay."""
+
+    async def record_login(self, bare: str, when: float) -> None:
+        """Remember the last login."""
+
+    async def record_logout(self, bare: str, when: float, status: str) -> None:
+        """Remember when the last resource left and with which status text (XEP-0012)."""
+
+    async def use_token(self, bare: str, stored_key: bytes) -> bool:
+        """Spend a one-time token; False when it was spent or expired already (then the login must fail)."""
+
+
+class RosterStore(Protocol):
+    """Contacts of an account. Reading is part of `AccountStore.load`."""
+
+    async def put(self, account_id: int, items: list[RosterItem], version: int) -> None:
+        """Insert or replace these items and set the roster's version, in one transaction."""
+
+    async def remove(self, account_id: int, jids: list[str], version: int) -> None:
+        """Delete these contacts, remember them as removed at `version`, and set the roster's version."""
+
+
+class BlockStore(Protocol):
+    """The block list (XEP-0191). Reading is part of `AccountStore.load`."""
+
+    async def add(self, account_id: int, jids: list[str]) -> None:
+        """Add entries; those that stand already are no error."""
+
+    async def remove(self, account_id: int, jids: list[str] | None) -> None:
+        """Remove these entries, or all for None."""
+
+
+class OfflineStore(Protocol):
+    """Messages for accounts that were away. Writing goes through the ledger."""
+
+    async def pending(self, account_id: int, limit: int, after: int = 0) -> list[OfflineRow]:
+        """The oldest `limit` rows with id > `after` that have not expired, in the order in which they were stored."""
+
+    async def delete(self, account_id: int, up_to: int) -> None:
+        """Remove all rows with id <= `up_to`."""
+
+    async def usage(self, account_id: int) -> tuple[int, int]:
+        """(count, bytes) stored now."""
+
+    async def expire(self, now: float) -> int:
+        """Remove expired rows in slices; returns how many."""
+
+
+class PrivateStore(Protocol):
+    """Private XML (XEP-0049), one document per namespace and element name."""
+
+    async def get(self, account_id: int, ns: str, name: str) -> str | None:
+        """The stored element as text, None where there is none."""
+
+    async def put(self, account_id: int, ns: str, name: str, xml: str, quota: int) -> None:
+        """Store or replace; raises QuotaExceeded when all private data together would exceed `quota` bytes."""
+
+
+class VCardStore(Protocol):
+    """vcard-temp (XEP-0054)."""
+
+    async def get(self, bare: str) -> str | None:
+        """The vCard of an account as text, None where there is none."""
+
+    async def put(self, account_id: int, xml: str) -> None:
+        """Store or replace."""
+
+
+class LedgerStore(Protocol):
+    """The durable side of acknowledgements."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write all of the batch in one transaction, synced to disk; raises StoreUnavailable when nothing was written.
+
+        Archive rows whose id exists already are skipped, so a batch may be tried again.
+        """
+
+    async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
+        """(account id, handled count) of a stream of an earlier run, None where unknown."""
+
+    async def forget_marks(self, before: float) -> None:
+        """Drop marks last written before `before` (seconds since the epoch)."""
+
+    async def recent_origins(self, since: float, limit: int) -> set[tuple[str, str, str]]:
+        """(sender, recipient, origin id) of archived and stored messages since `since`, the newest `limit`: what a
+        client may send again after a crash."""
+
+
+class Stores:
+    """All stores of one engine, handed in at construction."""
+
+    __slots__ = ("accounts", "blocks", "ledger", "offline", "private", "rosters", "vcards")
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        rosters: RosterStore,
+        blocks: BlockStore,
+        offline: OfflineStore,
+        private: PrivateStore,
+        vcards: VCardStore,
+        ledger: LedgerStore,
+    ) -> None:
+        self.accounts = accounts
+        self.rosters = rosters
+        self.blocks = blocks
+        self.offline = offline
+        self.private = private
+        self.vcards = vcards
+        self.ledger = ledger
