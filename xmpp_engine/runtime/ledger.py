@@ -1,0 +1,212 @@
+"""The ledger: what must be durable before it may be acknowledged.
+
+Archive rows, offline messages and the counters of resumable streams collect in one open batch. Every few
+milliseconds, or when it
+is full, the batch is committed by the store in one transaction; meanwhile the next one collects. Each entry gets a
+sequence number;
+`committed` tells up to which one everything is on disk. An XEP-0198 `<a/>` counts a stanza only once its number is
+committed
+(`stream/feature_sm.py`), so killing the node at any moment loses nothing that was acknowledged; and since the
+counter of the
+stream is in the same transaction as the rows, a client that comes back learns exactly what it need not send again.
+
+    hook --> open batch --(25 ms or 500 rows)--> in flight --> committed += n --> waiters (acks, sync, held senders)
+
+When the database is away the batch in flight is tried again with growing pauses; the open one grows up to `backlog`,
+then `full` is true and sessions hold their senders until there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from xmpp_engine.runtime.clock import Clock, Timer
+from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.storage.protocols import LedgerStore, StoreUnavailable
+from xmpp_engine.storage.types import ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
+
+log = logging.getLogger("mlink.ledger")
+
+
+class Ledger:
+    """Batches durable writes; all methods belong to the loop's thread."""
+
+    __slots__ = (
+        "_backlog",
+        "_clock",
+        "_flying",
+        "_flying_rows",
+        "_idle",
+        "_marks",
+        "_offline",
+        "_pause",
+        "_room",
+        "_rows",
+        "_shares",
+        "_size",
+        "_store",
+        "_tasks",
+        "_timer",
+        "_waiters",
+        "batches",
+        "committed",
+        "full",
+        "seq",
+    )
+
+    def __init__(
+        self, store: LedgerStore, clock: Clock, tasks: Tasks, *, rows: int = 500, ms: int = 25, backlog: int = 20_000
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._tasks = tasks
+        self._size = rows
+        self._pause = ms / 1000
+        self._backlog = backlog
+        self._rows: dict[int, ArchiveRow] = {}
+        self._shares: list[ArchiveShare] = []
+        self._offline: list[OfflineRow] = []
+        self._marks: dict[str, StreamMark] = {}
+        self._timer: Timer | None = None
+        self._flying = False
+        self._flying_rows = 0
+        self._waiters: dict[Callable[[int], Any], None] = {}
+        self._room: list[Callable[[], Any]] = []
+        self._idle: list[tuple[int, asyncio.Future[None]]] = []
+        self.seq = 0
+        self.committed = 0
+        self.batches = 0
+        #: Whether senders must be held; checked by sessions after each stanza.
+        self.full = False
+
+    def configure(self, rows: int, ms: int, backlog: int) -> None:
+        """Take new limits from a reloaded configuration."""
+        self._size, self._pause, self._backlog = rows, ms / 1000, backlog
+
+    def archive(self, row: ArchiveRow) -> int:
+        """Add an archive row; returns its sequence number for `stanza.commit`."""
+        self._rows[row.id] = row
+        return self._added()
+
+    def pending(self, id: int) -> ArchiveRow | None:
+        """The archive row while it is still in the open batch and may be changed in place."""
+        return self._rows.get(id)
+
+    def share(self, share: ArchiveShare) -> int:
+        """Add the recipient's side to a row that has left the open batch."""
+        self._shares.append(share)
+        return self._added()
+
+    def offline(self, row: OfflineRow) -> int:
+        """Add an offline message."""
+        self._offline.append(row)
+        return self._added()
+
+    def mark(self, sm_id: str, account_id: int, handled: int) -> None:
+        """Remember, in the open batch, how many stanzas of a resumable stream count as handled; -1 forgets the
+        stream."""
+        self._marks[sm_id] = StreamMark(sm_id, account_id, handled)
+        if self._timer is None and not self._flying:
+            self._timer = self._clock.call_later(self._pause, self._due)
+
+    def on_commit(self, waiter: Callable[[int], Any]) -> None:
+        """Call `waiter(committed)` once, after the next commit; adding it twice calls it once."""
+        self._waiters[waiter] = None
+
+    def on_room(self, callback: Callable[[], Any]) -> None:
+        """Call back once when `full` has become false."""
+        self._room.append(callback)
+
+    async def sync(self) -> None:
+        """Return when everything added before this call is durable."""
+        if self.committed >= self.seq:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle.append((self.seq, future))
+        self._start()
+        await future
+
+    @property
+    def depth(self) -> int:
+        """Entries that are not durable yet."""
+        return self.seq - self.committed
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Commit what is there; gives up after `seconds` and says how much was not written."""
+        try:
+            await asyncio.wait_for(self.sync(), seconds)
+        except TimeoutError:
+            log.error("stopping with %d entries that the database did not take", self.depth)
+
+    def _added(self) -> int:
+        seq = self.seq = self.seq + 1
+        waiting = seq - self.committed - self._flying_rows
+        if not self._flying:
+            if waiting == self._size and self._timer is not None:
+                # At the end of this tick, so that all that one stanza adds goes into one transaction.
+                self._timer.cancel()
+                self._timer = self._clock.call_later(0.0, self._due)
+            elif self._timer is None:
+                self._timer = self._clock.call_later(self._pause, self._due)
+        elif waiting >= self._backlog:
+            self.full = True
+        return seq
+
+    def _due(self) -> None:
+        self._timer = None
+        self._start()
+
+    def _start(self) -> None:
+        """Send the open batch on its way unless one is under way; its end starts the next."""
+        if self._flying:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch = Batch(list(self._rows.values()), self._shares, self._offline, self._marks)
+        if not batch:
+            return
+        self._rows, self._shares, self._offline, self._marks = {}, [], [], {}
+        self._flying = True
+        self._flying_rows = self.seq - self.committed
+        self._tasks.spawn("ledger commit", self._commit(batch, self.seq))
+
+    async def _commit(self, batch: Batch, seq: int) -> None:
+        pause = 0.05
+        while True:
+            try:
+                await self._store.commit(batch)
+                break
+            except StoreUnavailable as error:
+                log.error("the database does not take a batch of %d rows, trying again: %s", len(batch.archive), error)
+            except Exception:
+                log.exception("a batch of %d rows could not be written, trying again", len(batch.archive))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        self.committed = seq
+        self._flying_rows = 0
+        self.batches += 1
+        self._flying = False
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            try:
+                waiter(seq)
+            except Exception:
+                log.exception("a waiter of the ledger failed")
+        for wanted, future in [entry for entry in self._idle if entry[0] <= seq]:
+            self._idle.remove((wanted, future))
+            if not future.done():
+                future.set_result(None)
+        if self.full and self.seq - seq < self._backlog:
+            self.full = False
+            room, self._room = self._room, []
+            for callback in room:
+                callback()
+        waiting = self.seq - seq
+        if waiting >= self._size or self._idle:
+            self._start()
+        elif (waiting or self._marks) and self._timer is None:
+            self._timer = self._clock.call_later(self._pause, self._due)

@@ -1,0 +1,1 @@
+"""Layer 1. SASL mechanisms, sans-IO. Start at `mechanism.py`."""
