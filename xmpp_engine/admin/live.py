@@ -1,0 +1,72 @@
+"""Commands that only a running node can answer: its sessions, figures and tables."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from xmpp_engine.admin.command import Argument, Registry
+
+registry: Final = Registry()
+
+
+class Operated(Protocol):
+    """What the commands use of the engine."""
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every session."""
+
+    def kick(self, text: str) -> int:
+        """End sessions; returns how many."""
+
+    def stats(self) -> dict[str, Any]:
+        """The figures of the overview."""
+
+    def hooks(self) -> dict[str, str]:
+        """The order of hooks of each host."""
+
+    async def account_changed(self, bare: str) -> int:
+        """Read an account anew; returns how many sessions ended."""
+
+
+@registry.command(
+    "sessions",
+    "List the connected sessions.",
+    Argument("jid", "only those of this account", default=""),
+    permission="read",
+    where="node",
+)
+async def sessions(engine: Operated, jid: str) -> list[dict[str, Any]]:
+    """All sessions, or those of one account."""
+    return [row for row in engine.sessions() if not jid or str(row.get("jid", "")).partition("/")[0] == jid]
+
+
+@registry.command("kick", "End the sessions of an address.", Argument("jid", "full or bare address"), where="node")
+async def kick(engine: Operated, jid: str) -> dict[str, Any]:
+    """End one session, or all of an account."""
+    return {"jid": jid, "ended": engine.kick(jid)}
+
+
+@registry.command("stats", "Show the figures of the node.", permission="read", where="node")
+async def stats(engine: Operated) -> dict[str, Any]:
+    """Sessions, messages, ledger and more."""
+    return engine.stats()
+
+
+@registry.command(
+    "hooks",
+    "Show in which order modules see stanzas.",
+    Argument("domain", "only this domain", default=""),
+    permission="read",
+    where="node",
+)
+async def hooks(engine: Operated, domain: str) -> dict[str, str]:
+    """The compiled tables."""
+    return {name: text for name, text in engine.hooks().items() if not domain or name == domain}
+
+
+@registry.command(
+    "refresh", "Read an account anew after a change in the database.", Argument("jid", "bare address"), where="node"
+)
+async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
+    """Refresh a resident account; its sessions end unless it is active."""
+    return {"jid": jid, "ended": await engine.account_changed(jid)}

@@ -1,0 +1,61 @@
+"""What packages outside the engine may import: feature modules, stores and the web side. Defines nothing itself."""
+
+from __future__ import annotations
+
+from xmpp_engine.addressing.jid import Jid, JidError
+from xmpp_engine.plugin.module import Module, NoOptions, Xep
+from xmpp_engine.plugin.phases import Phase
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
+from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.routing.session import Session
+from xmpp_engine.runtime.ledger import Ledger
+from xmpp_engine.stanza import build, forms, rsm
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.memory import origin_of
+from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError, StreamError
+from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
+from xmpp_engine.xml.writer import escape_attr
+
+__all__ = [
+    "HANDLED",
+    "STORED_LIMITS",
+    "Account",
+    "AccountData",
+    "ArchiveRow",
+    "ArchiveShare",
+    "Batch",
+    "Element",
+    "IqContext",
+    "Jid",
+    "JidError",
+    "Ledger",
+    "Module",
+    "NoOptions",
+    "OfflineRow",
+    "Phase",
+    "Registrar",
+    "Reject",
+    "Session",
+    "Stanza",
+    "StanzaError",
+    "StoreUnavailable",
+    "StreamError",
+    "StreamMark",
+    "Target",
+    "Verdict",
+    "Xep",
+    "build",
+    "escape_attr",
+    "forms",
+    "ns",
+    "origin_of",
+    "parse_document",
+    "rsm",
+]

@@ -1,0 +1,388 @@
+"""Engine: the composition root. Read this first: it makes every object and hands it what it needs.
+
+    Engine
+      stores, clock, tasks, ledger, counters          L0/L1, shared by all
+      registry, accounts, router, local, iq            L3
+      hosts: domain -> Host(config, modules, table)    L2/L4, one per domain
+      binder -> role_c2s -> Stream                     one Stream per connection, made by `accept`
+      listeners, TLS contexts                          opened and closed by `apply`
+
+Time and configuration come in from outside; `apply` takes a new snapshot while running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.config.diff import difference
+from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
+from xmpp_engine.config.validate import check
+from xmpp_engine.modules.register import Register
+from xmpp_engine.observe.counters import Counters
+from xmpp_engine.plugin.loader import compile_table, load, options_of
+from xmpp_engine.plugin.module import Module
+from xmpp_engine.routing.account import AccountTable
+from xmpp_engine.routing.binder import SessionBinder
+from xmpp_engine.routing.host import Host, Services
+from xmpp_engine.routing.iq import IqDispatch
+from xmpp_engine.routing.local import LocalDelivery
+from xmpp_engine.routing.registry import Registry
+from xmpp_engine.routing.router import Router
+from xmpp_engine.runtime.clock import Clock, LoopClock, Timer
+from xmpp_engine.runtime.ledger import Ledger
+from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.sasl.throttle import Throttle
+from xmpp_engine.storage.protocols import Stores
+from xmpp_engine.stream.role_c2s import C2S
+from xmpp_engine.stream.stream import Stream
+from xmpp_engine.stream.sweeper import Sweeper
+from xmpp_engine.transport.admission import Admission
+from xmpp_engine.transport.base import Receiver, Transport
+from xmpp_engine.transport.flush import DirtySet
+from xmpp_engine.transport.listener import Listener, ListenError
+from xmpp_engine.transport.tls import Contexts
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StreamError
+
+log = logging.getLogger("mlink.engine")
+
+_ACCOUNT_SWEEP_SECONDS: Final = 10.0
+_ASK_SECONDS: Final = 1.0
+_DRAIN_STEP: Final = 0.02
+
+
+class Engine:
+    """One XMPP server in one event loop. `modules` are Module classes in reading order; `extras` goes to
+    `Services.extras`; `clock` is the loop's unless a test brings its own; `secret` makes what unknown accounts are
+    answered and should be the same after a restart."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        stores: Stores,
+        modules: Sequence[type[Module]],
+        clock: Clock | None = None,
+        extras: dict[str, Any] | None = None,
+        secret: bytes = b"",
+    ) -> None:
+        check(config)
+        self.config = config
+        self.tasks = Tasks()
+        self.clock: Clock = clock or LoopClock(asyncio.get_running_loop())
+        self.counters = Counters(self.clock.time())
+        self.ledger = Ledger(
+            stores.ledger,
+            self.clock,
+            self.tasks,
+            rows=config.ledger_rows,
+            ms=config.ledger_ms,
+            backlog=config.ledger_backlog,
+        )
+        self.registry = Registry()
+        self.accounts = AccountTable(
+            stores.accounts, self.clock, self.tasks, config.account_grace_seconds, config.account_cache
+        )
+        self.router = Router(self.registry, self.counters)
+        iq = IqDispatch(self.router, self.clock, self.tasks)
+        self.router.local = LocalDelivery(self.router, self.accounts, iq)
+        self.services = Services(
+            stores,
+            self.clock,
+            self.tasks,
+            self.ledger,
+            self.counters,
+            self.registry,
+            self.accounts,
+            self.router,
+            iq,
+            extras or {},
+        )
+        self.contexts = Contexts()
+        self.dirty = DirtySet(asyncio.get_running_loop())
+        self.sweeper = Sweeper(self.clock)
+        self.running = False
+        self._kinds = tuple(modules)
+        self._binder = SessionBinder(self.services)
+        self._admission = Admission()
+        self._throttle = Throttle(self.clock)
+        self._secret = secret or secrets.token_bytes(32)
+        self._listeners: dict[str, Listener] = {}
+        #: What the streams of one listener configuration share.
+        self._c2s: dict[ListenerConfig, C2S] = {}
+        self._timers: dict[str, list[Timer]] = {}
+
+    async def start(self) -> None:
+        """Load the hosts, open the listeners; raises ListenError with a sentence when a port is taken."""
+        self._take_limits()
+        self.contexts.apply(self.config.hosts)
+        hosts = {domain: self._make_host(config) for domain, config in self.config.hosts.items()}
+        self._publish(hosts)
+        for host in hosts.values():
+            await self._started(host)
+        for listener in self.config.listeners:
+            await self._open(listener)
+        self.sweeper.start()
+        self._every(_ACCOUNT_SWEEP_SECONDS, self.accounts.sweep)
+        self._every(_ASK_SECONDS, self._ask)
+        self.running = True
+        log.info("%s serves %s", self.config.node, ", ".join(hosts) or "no domain yet")
+
+    async def stop(self) -> None:
+        """Close the listeners and all streams with `system-shutdown`, commit the ledger, stop the modules."""
+        self.running = False
+        for listener in self._listeners.values():
+            listener.close()
+        for session in list(self.registry.full.values()):
+            session.kick(StreamError("system-shutdown"))
+        for account in self.accounts.resident.values():
+            if account.rescue is not None:
+                account.rescue.finish()
+        for stream in list(self.sweeper.streams):
+            stream.close(StreamError("system-shutdown"))
+        for _ in range(int(self.config.drain_seconds / _DRAIN_STEP)):
+            if not self.sweeper.streams:
+                break
+            await asyncio.sleep(_DRAIN_STEP)
+        self.sweeper.stop()
+        for listener in self._listeners.values():
+            listener.abort()
+        for host in self.router.hosts.values():
+            for module in host.modules.values():
+                try:
+                    await module.stopping()
+                except Exception:
+                    log.exception("module %s could not stop", module.name)
+        await self.ledger.stop()
+        for timers in self._timers.values():
+            for timer in timers:
+                timer.cancel()
+        await self.tasks.stop()
+
+    def accept(self, transport: Transport, listener: ListenerConfig) -> Receiver:
+        """A new connection of a client, from a listener or an HTTP endpoint: its stream."""
+        service = self._c2s.get(listener)
+        if service is None:
+            service = self._c2s[listener] = C2S(
+                self._binder,
+                self.clock,
+                self.counters,
+                self._throttle,
+                self.sweeper,
+                tls=listener.tls,
+                limits=listener.limits,
+                contexts=self.contexts,
+                secret=self._secret,
+                before_login=self._register,
+            )
+        return service.accept(transport)
+
+    def _register(self, stream: Stream, iq: Element) -> bool:
+        """An iq before authentication: in-band registration, where the module is loaded."""
+        host = self.router.hosts.get(stream.host.domain) if stream.host is not None else None
+        register = host.modules.get("register") if host is not None else None
+        return isinstance(register, Register) and register.before_login(stream, iq)
+
+    # Configuration
+
+    async def apply(self, new: EngineConfig) -> None:
+        """Take a new snapshot: only what differs is touched. Raises InvalidConfig and keeps the old one when it
+        breaks a rule."""
+        check(new)
+        old, self.config = self.config, new
+        changes = difference(old, new)
+        self._take_limits()
+        self.contexts.apply(new.hosts)
+        hosts = dict(self.router.hosts)
+        for domain in changes.removed:
+            await self._remove(hosts.pop(domain))
+        for domain in changes.added:
+            hosts[domain] = self._make_host(new.hosts[domain])
+        ordered = {domain: hosts[domain] for domain in new.hosts}
+        for domain in changes.changed:
+            self._reconfigure(ordered[domain], new.hosts[domain])
+        self._publish(ordered)
+        for domain in changes.added:
+            await self._started(ordered[domain])
+        for name in changes.closed:
+            listener = self._listeners.pop(name, None)
+            if listener is not None:
+                listener.close()
+        for listener_config in changes.opened:
+            try:
+                await self._open(listener_config)
+            except ListenError as error:
+                log.error("%s", error)
+        log.info("configuration %d is in force: %s", new.version, changes)
+
+    def _take_limits(self) -> None:
+        config = self.config
+        self.registry.resume_seconds = config.resume_seconds
+        self.registry.unacked = config.unacked_stanzas
+        self.accounts.grace = config.account_grace_seconds
+        self.accounts.limit = config.account_cache
+        self.ledger.configure(config.ledger_rows, config.ledger_ms, config.ledger_backlog)
+
+    def _make_host(self, config: HostConfig) -> Host:
+        host = Host(config)
+        host.modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
+        host.table = compile_table(host.modules)
+        return host
+
+    async def _started(self, host: Host) -> None:
+        for module in host.modules.values():
+            await module.started()
+        self._timers[host.domain] = []
+        for seconds, function, owner in host.table.timers:
+            self._repeat(seconds, function, owner, self._timers[host.domain])
+
+    def _reconfigure(self, host: Host, config: HostConfig) -> None:
+        """New options for a host: the modules learn of them, the table is compiled anew, sessions take it over."""
+        host.config = config
+        kinds = {kind.name: kind for kind in self._kinds}
+        wanted = [kind for kind in self._kinds if kind.name not in config.disabled_modules]
+        if [kind.name for kind in wanted] != list(host.modules):
+            host.modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
+        else:
+            for module in host.modules.values():
+                module.reconfigured(options_of(kinds[module.name], config.modules.get(module.name, {})))
+        host.table = compile_table(host.modules)
+        for session in self.registry.full.values():
+            if session.host is host:
+                session.table = host.table
+
+    async def _remove(self, host: Host) -> None:
+        """The domain is gone: its streams end with `host-gone`, its accounts are forgotten."""
+        for session in list(self.registry.full.values()):
+            if session.host is host:
+                session.kick(StreamError("host-gone"))
+        for module in host.modules.values():
+            await module.stopping()
+        for timer in self._timers.pop(host.domain, []):
+            timer.cancel()
+        for account in list(self.accounts.resident.values()):
+            if account.host is host:
+                self.accounts.forget(account.bare)
+
+    def _publish(self, hosts: dict[str, Host]) -> None:
+        self.router.hosts = hosts
+        self.router.services = {
+            domain: service for host in hosts.values() for domain, service in host.table.services.items()
+        }
+
+    async def _open(self, config: ListenerConfig) -> None:
+        listener = Listener(config, self.accept, self.contexts, self.dirty, self._admission)
+        await listener.start()
+        self._listeners[config.name] = listener
+
+    def ports(self) -> dict[str, int]:
+        """The ports that the listeners really have, by listener name."""
+        return {name: listener.port for name, listener in self._listeners.items()}
+
+    # Accounts
+
+    async def account_changed(self, bare: str) -> int:
+        """Something about an account changed outside (password, state, removal): read it anew, and end its sessions
+        unless it is still active. Returns how many sessions ended."""
+        account = await self.accounts.refresh(bare)
+        if account is not None and account.data.state == "active":
+            return 0
+        resident = self.accounts.get(bare)
+        if resident is None:
+            return 0
+        sessions = list(resident.sessions.values())
+        for session in sessions:
+            session.kick(StreamError("not-authorized", "the account is not active any more"))
+        self.accounts.forget(bare)
+        return len(sessions)
+
+    # What administrators ask
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every session, as `Session.describe` shows it."""
+        return [session.describe() for session in self.registry.full.values()]
+
+    def kick(self, text: str) -> int:
+        """End the session of a full JID, or all of a bare one; returns how many. Raises ValueError for no JID."""
+        jid = Jid.parse(text)
+        account = self.accounts.get(jid.bare)
+        if account is None:
+            return 0
+        chosen = [s for s in account.sessions.values() if not jid.resource or s.jid.resource == jid.resource]
+        for session in chosen:
+            session.kick(StreamError("policy-violation", "the administrator ended this session"))
+        return len(chosen)
+
+    def stats(self) -> dict[str, Any]:
+        """The figures of the overview."""
+        counters = self.counters
+        return {
+            "node": self.config.node,
+            "version": self.config.version,
+            "uptime": self.clock.time() - counters.started,
+            "domains": list(self.router.hosts),
+            "sessions": len(self.registry),
+            "streams": len(self.sweeper.streams),
+            "accounts_resident": len(self.accounts.resident),
+            "messages": counters.messages,
+            "messages_delivered": counters.messages_delivered,
+            "presences": counters.presences,
+            "iqs": counters.iqs,
+            "logins": counters.logins,
+            "ledger_waiting": self.ledger.depth,
+            "ledger_batches": self.ledger.batches,
+            "tasks": len(self.tasks),
+        }
+
+    def metrics(self) -> str:
+        """The same for Prometheus."""
+        figures = self.stats()
+        names = ("uptime", "sessions", "streams", "accounts_resident", "ledger_waiting", "ledger_batches", "tasks")
+        return self.counters.exposition({name: float(figures[name]) for name in names})
+
+    def hooks(self) -> dict[str, str]:
+        """The order of hooks of each host as text."""
+        return {domain: host.table.dump() for domain, host in self.router.hosts.items()}
+
+    # Time
+
+    def _ask(self) -> None:
+        """Ask managed sessions for acknowledgements that are due."""
+        waiting, self.registry.unasked = self.registry.unasked, set()
+        for session in waiting:
+            session.ask()
+
+    def _every(self, seconds: float, function: Callable[[], Any]) -> None:
+        self._repeat(seconds, function, "engine", self._timers.setdefault("", []))
+
+    def _repeat(self, seconds: float, function: Callable[[], Any], owner: str, timers: list[Timer]) -> None:
+        """Call again and again; a coroutine function runs to its end before the next pause begins."""
+
+        def due() -> None:
+            timers.remove(handle[0])
+            if asyncio.iscoroutinefunction(function):
+                self.tasks.spawn(f"timer of {owner}", wait())
+                return
+            try:
+                function()
+            except Exception:
+                log.exception("a timer of %s failed", owner)
+            again()
+
+        async def wait() -> None:
+            try:
+                await function()
+            except Exception:
+                log.exception("a timer of %s failed", owner)
+            again()
+
+        def again() -> None:
+            handle[0] = self.clock.call_later(seconds, due)
+            timers.append(handle[0])
+
+        handle: list[Timer] = [self.clock.call_later(seconds, due)]
+        timers.append(handle[0])

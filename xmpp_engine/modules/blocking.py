@@ -1,0 +1,174 @@
+"""XEP-0191: block lists, checked in the POLICY phase in both directions.
+
+An entry blocks by the four forms of the XEP: full JID, bare JID, domain with resource, domain. What a blocked
+contact sends
+looks as if the account did not exist: messages and iqs get `service-unavailable`, presence is dropped. What the user
+sends there is refused with `not-acceptable` and the application's own condition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.phases import Phase
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.plugin.verdict import Reject, Verdict
+from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.routing.session import Session
+from xmpp_engine.stanza.build import iq as build_iq
+from xmpp_engine.stanza.build import presence
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_INTERESTED = "blocking"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingOptions:
+    """`limit`: entries of one account."""
+
+    limit: int = 1_000
+
+
+def blocks(blocked: set[str], jid: Jid) -> bool:
+    """Whether a list of canonical JIDs covers this address (the matching order of XEP-0016, 2.1, which XEP-0191
+    takes over)."""
+    if jid.full in blocked or jid.bare in blocked or jid.domain in blocked:
+        return True
+    return bool(jid.resource) and f"{jid.domain}/{jid.resource}" in blocked
+
+
+class Blocking(Module):
+    """The block list of each account."""
+
+    name = "blocking"
+    xeps = (Xep("0191", "1.3"),)
+    Config = BlockingOptions
+    features = {Target.HOST: (ns.BLOCKING,), Target.ACCOUNT: (ns.BLOCKING,)}
+
+    def setup(self, reg: Registrar) -> None:
+        reg.message_out(Phase.POLICY, self.check_out)
+        reg.presence_out(Phase.POLICY, self.check_out)
+        reg.iq_out(Phase.POLICY, self.check_out)
+        reg.message_in(Phase.POLICY, self.check_message)
+        reg.presence_in(Phase.POLICY, self.check_presence)
+        reg.iq_in(Phase.POLICY, self.check_iq)
+        reg.iq_get(Target.ACCOUNT, ns.BLOCKING, "blocklist", self.answer_list, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.BLOCKING, "block", self.block, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.BLOCKING, "unblock", self.unblock, own_only=True)
+
+    # The checks, on every stanza: an account without a list costs one test.
+
+    def check_out(self, stanza: Stanza, session: Session) -> Verdict:
+        """What the user sends to somebody he has blocked."""
+        blocked = session.account.data.blocked
+        if not blocked or stanza.to is None or not blocks(blocked, stanza.to) or stanza.to.bare == session.account.bare:
+            return None
+        if stanza.type in ("unavailable", "unsubscribe", "unsubscribed", "error", "result"):
+            return None
+        if stanza.kind == "presence" and stanza.type == "":
+            return Reject("not-acceptable", silent=True)
+        app = Element(ns.BLOCKING_ERRORS, "blocked")
+        return Reject("not-acceptable", error=StanzaError("not-acceptable", "you have blocked this contact", app=app))
+
+    def check_message(self, stanza: Stanza, account: Account, _targets: list[Session]) -> Verdict:
+        """A message of a blocked contact bounces as if nobody was there."""
+        blocked = account.data.blocked
+        if not blocked or not blocks(blocked, stanza.sender) or stanza.sender.bare == account.bare:
+            return None
+        return Reject("service-unavailable", silent=stanza.type in ("error", "groupchat"))
+
+    def check_presence(self, stanza: Stanza, account: Account) -> Verdict:
+        """Presence of a blocked contact is dropped."""
+        blocked = account.data.blocked
+        if not blocked or not blocks(blocked, stanza.sender) or stanza.sender.bare == account.bare:
+            return None
+        return Reject("service-unavailable", silent=True)
+
+    def check_iq(self, stanza: Stanza, account: Account) -> Verdict:
+        """A request of a blocked contact bounces; its answers are dropped."""
+        blocked = account.data.blocked
+        if not blocked or not blocks(blocked, stanza.sender) or stanza.sender.bare == account.bare:
+            return None
+        return Reject("service-unavailable")
+
+    # The list
+
+    def answer_list(self, _iq: Stanza, context: IqContext) -> Element:
+        """The whole list; whoever asks gets pushes from now on."""
+        if context.session is not None:
+            if context.session.notes is None:
+                context.session.notes = {}
+            context.session.notes[_INTERESTED] = True
+        return _listed("blocklist", sorted(context.account.data.blocked))  # type: ignore[union-attr]
+
+    async def block(self, iq: Stanza, context: IqContext) -> None:
+        """Add entries: contacts who saw the user see him leave, then his resources learn of the change."""
+        account = context.account
+        assert account is not None
+        jids = _addresses(iq)
+        if not jids:
+            raise StanzaError("bad-request", "nothing to block")
+        fresh = [jid for jid in jids if jid.full not in account.data.blocked]
+        if len(account.data.blocked) + len(fresh) > self.config.limit:
+            raise StanzaError("resource-constraint", f"a block list holds at most {self.config.limit} entries")
+        await self.services.stores.blocks.add(account.id, [jid.full for jid in fresh])
+        self._show_presence(account, fresh, present=False)
+        account.data.blocked.update(jid.full for jid in fresh)
+        self._push(account, _listed("block", [jid.full for jid in jids]))
+
+    async def unblock(self, iq: Stanza, context: IqContext) -> None:
+        """Take entries out, all of them for an empty request; contacts see the user again."""
+        account = context.account
+        assert account is not None
+        jids = _addresses(iq)
+        gone = jids or [Jid.parse(text) for text in sorted(account.data.blocked)]
+        await self.services.stores.blocks.remove(account.id, [jid.full for jid in jids] if jids else None)
+        freed = [jid for jid in gone if jid.full in account.data.blocked]
+        account.data.blocked.difference_update(jid.full for jid in gone)
+        self._show_presence(account, freed, present=True)
+        self._push(account, _listed("unblock", [jid.full for jid in jids]))
+
+    def _show_presence(self, account: Account, jids: Iterable[Jid], *, present: bool) -> None:
+        """Contacts that an entry covers see every available resource leave, or come back."""
+        watchers = [Jid.parse(item.jid) for item in account.roster.values() if item.subscription in ("from", "both")]
+        entries = {jid.full for jid in jids}
+        for watcher in watchers:
+            if not blocks(entries, watcher) or (present and blocks(account.data.blocked, watcher)):
+                continue
+            for session in account.available():
+                if not present:
+                    self.services.router.route(presence(session.jid, watcher, "unavailable"))
+                elif session.presence is not None:
+                    self.services.router.route(session.presence.addressed(watcher))
+
+    def _push(self, account: Account, payload: Element) -> None:
+        for session in list(account.sessions.values()):
+            if session.notes is not None and session.notes.get(_INTERESTED):
+                session.deliver(build_iq(account.jid, session.jid, "set", payload))
+
+
+def _addresses(iq: Stanza) -> list[Jid]:
+    payload = iq.element.first()
+    assert payload is not None
+    try:
+        return [Jid.parse(item.get("jid") or "") for item in payload.find_all(ns.BLOCKING, "item")]
+    except ValueError as error:
+        raise StanzaError("jid-malformed", str(error)) from None
+
+
+def _listed(name: str, jids: list[str]) -> Element:
+    payload = Element(ns.BLOCKING, name)
+    for jid in jids:
+        payload.add(ns.BLOCKING, "item", {"jid": jid})
+    return payload

@@ -1,0 +1,121 @@
+"""XEP-0030 and XEP-0128: what the domain and its accounts offer.
+
+Features and identities are class data of the modules; the answer for the domain is built once per compiled table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import HandlerTable, Target
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+
+class Disco(Module):
+    """Answers disco#info and disco#items for the domain and for accounts."""
+
+    name = "disco"
+    xeps = (Xep("0030", "2.5.0"), Xep("0128", "1.0.1"), Xep("0157", "1.1.1"))
+    features = {
+        Target.HOST: (ns.DISCO_INFO, ns.DISCO_ITEMS),
+        Target.ACCOUNT: (ns.DISCO_INFO, ns.DISCO_ITEMS),
+    }
+    identities = {
+        Target.HOST: (("server", "im", "mlink"),),
+        Target.ACCOUNT: (("account", "registered", ""),),
+    }
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._built: dict[Target, Element] = {}
+        self._built_for: HandlerTable | None = None
+        #: Gives the node#ver of the server's own capabilities; the caps module sets it.
+        self.caps_node: Callable[[], str] | None = None
+
+    def setup(self, reg: Registrar) -> None:
+        for target in Target:
+            reg.iq_get(target, ns.DISCO_INFO, "query", self.answer_info)
+            reg.iq_get(target, ns.DISCO_ITEMS, "query", self.answer_items)
+        reg.disco_extra(self.contacts)
+
+    def info(self, target: Target) -> Element:
+        """The disco#info query of the domain or of an account, without a node; shared, so do not change it."""
+        table = self.host.table
+        if self._built_for is not table:
+            self._built, self._built_for = {}, table
+        built = self._built.get(target)
+        if built is None:
+            built = self._built[target] = self._build(table, target)
+        return built
+
+    def contacts(self, target: Target) -> Element | None:
+        """XEP-0157: whom to write to about this server."""
+        if target is not Target.HOST or not self.host.config.contacts:
+            return None
+        form = Element(ns.DATA_FORMS, "x", {"type": "result"})
+        kind = form.add(ns.DATA_FORMS, "field", {"var": "FORM_TYPE", "type": "hidden"})
+        kind.add(ns.DATA_FORMS, "value", text=ns.CONTACT_INFO)
+        for name, addresses in sorted(self.host.config.contacts.items()):
+            field = form.add(ns.DATA_FORMS, "field", {"var": f"{name}-addresses", "type": "list-multi"})
+            for address in addresses:
+                field.add(ns.DATA_FORMS, "value", text=address)
+        return form
+
+    def answer_info(self, iq: Stanza, context: IqContext) -> Element:
+        """disco#info; nodes belong to other modules, an unknown one is `item-not-found`."""
+        query = iq.element.first()
+        node = query.get("node") if query is not None else None
+        self._check(iq, context)
+        target = Target.HOST if context.account is None else Target.ACCOUNT
+        if node is None:
+            return self.info(target)
+        if target is Target.HOST and self.caps_node is not None and node == self.caps_node():
+            answer = self.info(target).copy()
+            answer.attrs["node"] = node
+            return answer
+        raise StanzaError("item-not-found")
+
+    def answer_items(self, iq: Stanza, context: IqContext) -> Element:
+        """disco#items: the services of the domain, or nothing for an account."""
+        query = iq.element.first()
+        self._check(iq, context)
+        if query is not None and query.get("node"):
+            raise StanzaError("item-not-found")
+        items = Element(ns.DISCO_ITEMS, "query")
+        if context.account is None:
+            for source in self.host.table.disco_items:
+                for jid, name in source():
+                    items.add(ns.DISCO_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid})
+        elif context.own:
+            for session in context.account.available():
+                items.add(ns.DISCO_ITEMS, "item", {"jid": session.jid.full})
+        return items
+
+    def _check(self, iq: Stanza, context: IqContext) -> None:
+        """An account answers itself and those who may see its presence (XEP-0030, 8); to others it is as if it were not
+        there."""
+        account = context.account
+        if account is not None and not context.own and not account.is_subscribed_to_us(iq.sender.bare):
+            raise StanzaError("service-unavailable")
+
+    def _build(self, table: HandlerTable, target: Target) -> Element:
+        query = Element(ns.DISCO_INFO, "query")
+        for category, type, name in table.identities.get(target, ()):
+            attrs = {"category": category, "type": type}
+            if name:
+                attrs["name"] = name
+            query.add(ns.DISCO_INFO, "identity", attrs)
+        for feature in table.features.get(target, ()):
+            query.add(ns.DISCO_INFO, "feature", {"var": feature})
+        for source in table.disco_extras:
+            extra = source(target)
+            if extra is not None:
+                query.append(extra)
+        return query

@@ -1,0 +1,165 @@
+"""XEP-0160: messages for accounts without a receptive resource, kept and replayed.
+
+Writing goes through the ledger, so the sender's acknowledgement waits for the disk. Replay starts when a resource
+becomes
+available with a priority of 0 or more: rows are read page by page, delivered in order with `<delay/>`, and deleted
+only when they were handed over. A message that arrives during the replay goes to the session directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
+from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.session import Session
+from xmpp_engine.stanza.build import delay
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.types import OfflineRow
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.errors import StreamError
+
+#: Bytes that may be under way to the client during a replay.
+_IN_FLIGHT: Final = 262_144
+#: Rows delivered in one turn of the loop: each is parsed anew, and everybody else shall not wait for all.
+_AT_ONCE: Final = 5
+#: Seconds between two looks at what the client has taken, growing from the first to the second.
+_SHORT: Final = 0.01
+_LONG: Final = 1.0
+_REPLAYED: Final = "offline replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineOptions:
+    """Quota of one account in messages and bytes, and days until a message expires (0: never)."""
+
+    messages: int = 1_000
+    bytes: int = 10_485_760
+    days: int = 30
+
+
+class Offline(Module):
+    """Offline storage."""
+
+    name = "offline"
+    xeps = (Xep("0160", "1.0.1"), Xep("0203", "2.0"))
+    Config = OfflineOptions
+    features = {Target.HOST: (ns.OFFLINE,)}
+    page = 100
+
+    def setup(self, reg: Registrar) -> None:
+        reg.offline(self.store)
+        reg.presence_changed(self.arrived)
+
+    def store(self, stanza: Stanza, account: Account) -> Verdict:
+        """Keep a message worth keeping (XEP-0160, 3); over the quota the sender is told."""
+        if stanza.type not in ("chat", "normal"):
+            return None
+        if stanza.notes is not None and _REPLAYED in stanza.notes:
+            return HANDLED  # its row is still there
+        element = stanza.element
+        if element.find(ns.HINTS, "no-store") is not None:
+            return HANDLED
+        if element.find(ns.CLIENT, "body") is None and not _worth_keeping(stanza):
+            return HANDLED
+        if stanza.notes is not None and "offline kept" in stanza.notes:
+            return HANDLED  # sent again after a crash, and stored before it
+        data = account.data
+        stamp = (stanza.notes or {}).get("stamp") or self.services.clock.time()
+        xml = stanza.text()
+        size = len(xml.encode())
+        if data.offline_count >= self.config.messages or data.offline_bytes + size > self.config.bytes:
+            self.services.counters.count("offline_refused_total")
+            return Reject("service-unavailable", "the recipient's offline storage is full")
+        data.offline_count += 1
+        data.offline_bytes += size
+        expires = stamp + self.config.days * 86_400 if self.config.days else 0.0
+        stanza.commit = self.services.ledger.offline(OfflineRow(account.id, stamp, xml, size, expires=expires))
+        return HANDLED
+
+    def arrived(self, session: Session, old: Stanza | None, new: Stanza | None) -> None:
+        """A resource became receptive: replay."""
+        data = session.account.data
+        if new is None or session.priority < 0 or not data.offline_count:
+            return
+        replaying = session.account.note("offline", set)
+        if not replaying:
+            replaying.add(session.jid.full)
+            self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
+
+    async def _replay(self, session: Session) -> None:
+        account = session.account
+        replaying = account.note("offline", set)
+        try:
+            # A message may have been stored in the moment of the login: it must be in the database before we look.
+            await self.services.ledger.sync()
+            last = 0
+            while await self._ready(session):
+                rows = await self.services.stores.offline.pending(account.id, self.page, last)
+                for index, row in enumerate(rows):
+                    if index % _AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                    if not await self._ready(session):
+                        return
+                    self._deliver(row, session)
+                    last = row.id
+                if rows and not await self._received(session):
+                    return
+                if rows:
+                    await self.services.stores.offline.delete(account.id, last)
+                if len(rows) < self.page:
+                    break
+        finally:
+            replaying.clear()
+            usage = await self.services.stores.offline.usage(account.id)
+            account.data.offline_count, account.data.offline_bytes = usage
+
+    async def _ready(self, session: Session) -> bool:
+        """Wait until the client has read most of what it was sent, so that a long replay is no slow reader; False when
+        the session is over or went away."""
+        pause = _SHORT
+        while not session.ended and session.presence is not None:
+            stream = session.stream
+            if stream is not None and stream.transport.idle_bytes() < _IN_FLIGHT:
+                return True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONG)
+        return False
+
+    async def _received(self, session: Session) -> bool:
+        """Whether the client has what was replayed, as far as that can be known: a managed one has to acknowledge it
+        before the rows may go, or a crash in between would lose them."""
+        sm = session.sm
+        if sm is None:
+            return await self._ready(session)
+        wanted = sm.sent
+        pause = _SHORT
+        while sm.acked < wanted:
+            if session.ended:
+                return False
+            session.ask()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONG)
+        return True
+
+    def _deliver(self, row: OfflineRow, session: Session) -> None:
+        try:
+            stanza = Stanza.restore(row.xml)
+        except (StreamError, ValueError):
+            self.services.counters.count("offline_damaged_total")
+            return
+        stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
+        stanza.note(_REPLAYED, True)
+        session.deliver(stanza)
+
+
+def _worth_keeping(stanza: Stanza) -> bool:
+    """Without a body: receipts, invitations and other payloads are kept, chat states alone are not."""
+    return any(
+        child.ns not in (ns.CHAT_STATES, ns.HINTS, ns.STANZA_ID, ns.CLIENT) for child in stanza.element.elements()
+    )

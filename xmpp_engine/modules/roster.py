@@ -1,0 +1,373 @@
+"""RFC 6121, section 2: the roster; everything that changes a contact goes through here.
+
+A change takes effect on the resident account at once and is written behind it: one writer per account takes all
+contacts changed meanwhile, as they are then, in one transaction. So changes cannot overtake each other on the way to
+the database, and a burst of them costs few writes. Who must know that a change is durable awaits `saved`: a roster set
+answers, and pushes, only then, and takes its change back when the database refuses. Changes of subscriptions cannot be
+taken back (the contact's server has them already), so their writer tries again until it succeeds; the session that
+caused them waits for the first attempt.
+
+Versions (section 2.6) are a counter per account. An item with version 0 has never been in the roster: it only keeps
+a stranger's subscription request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.host import Host
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.routing.session import Session
+from xmpp_engine.runtime.clock import Timer
+from xmpp_engine.stanza.build import iq as build_iq
+from xmpp_engine.stanza.build import presence
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.types import REMOVED_KEPT, RosterItem
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+#: Changes that are pushed one by one rather than as a whole roster.
+_INTERIM: Final = 50
+_RETRY_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RosterOptions:
+    """Contacts of one account; characters of a name or group; groups of one contact."""
+
+    items: int = 1_000
+    text: int = 1_023
+    groups: int = 50
+
+
+class _Writer:
+    """What of one account's roster is not in the database yet."""
+
+    __slots__ = ("account", "dirty", "retry", "running", "waiting")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        #: Contacts to write; True where the writer must not give up.
+        self.dirty: dict[str, bool] = {}
+        self.waiting: list[asyncio.Future[None]] = []
+        self.running = False
+        self.retry: Timer | None = None
+
+
+class Roster(Module):
+    """Rosters of a host's accounts: retrieval, versions, changes by their owner and by other modules, pushes."""
+
+    name = "roster"
+    xeps = (Xep("0237", "1.3"),)
+    Config = RosterOptions
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._writers: dict[str, _Writer] = {}
+
+    def setup(self, reg: Registrar) -> None:
+        reg.stream_feature(self.feature)
+        reg.iq_get(Target.ACCOUNT, ns.ROSTER, "query", self.get, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.ROSTER, "query", self.set, own_only=True)
+
+    async def stopping(self) -> None:
+        """Wait for what is on its way to the database."""
+        accounts = [writer.account for writer in self._writers.values()]
+        ends = await asyncio.gather(*(self.saved(account) for account in accounts), return_exceptions=True)
+        for account, error in zip(accounts, ends, strict=True):
+            if error is not None:
+                refused.error("the last changes of the roster of %s are lost: %s", account.bare, error)
+
+    def feature(self, _host: Host) -> Element:
+        """Versioning is supported (section 2.6.1)."""
+        return Element(ns.ROSTER_VERSIONING, "ver")
+
+    # What clients ask
+
+    def get(self, iq: Stanza, context: IqContext) -> Element | None:
+        """The whole roster, or nothing and then the changes since the client's version (sections 2.1.3 and 2.6.3)."""
+        account, session = context.account, context.session
+        assert account is not None
+        if session is not None:
+            session.interested = True
+        query = iq.element.first()
+        known = query.get("ver") if query is not None else None
+        data = account.data
+        if known is not None and session is not None:
+            if known == str(data.roster_version):
+                return None
+            if self._changes(account, known) is not None:
+                # The empty result goes first; handlers answer by returning, so the pushes follow in a task.
+                self.services.tasks.spawn(f"roster changes {session.jid}", self._catch_up(session, known))
+                return None
+        answer = Element(ns.ROSTER, "query")
+        if known is not None:
+            answer.attrs["ver"] = str(data.roster_version)
+        answer.children.extend(render(item) for item in account.roster.values() if item.listed)
+        return answer
+
+    async def set(self, iq: Stanza, context: IqContext) -> None:
+        """Add, change or remove one contact (sections 2.3 to 2.5); raises StanzaError, or StoreUnavailable."""
+        account = context.account
+        assert account is not None
+        wish = self._parse(iq, account)
+        if wish.get("subscription") == "remove":
+            await self._remove(account, Jid.parse(wish.attrs["jid"]).bare)
+            return
+        jid = Jid.parse(wish.attrs["jid"]).bare
+        old = account.roster.get(jid)
+        if old is None or not old.listed:
+            self.check_room(account)
+        groups = tuple(group.text for group in wish.find_all(ns.ROSTER, "group"))
+        await self.change(account, [replace(old or RosterItem(jid), name=wish.get("name") or "", groups=groups)])
+
+    # What other modules ask
+
+    def check_room(self, account: Account) -> None:
+        """Raise StanzaError when the roster takes no further contact."""
+        if sum(item.listed for item in account.roster.values()) >= self.config.items:
+            raise StanzaError("resource-constraint", f"a roster holds at most {self.config.items} contacts")
+
+    async def change(self, account: Account, items: Iterable[RosterItem]) -> None:
+        """Add or replace contacts, then push them; raises what the store raised when nothing has changed."""
+        before: list[tuple[RosterItem, RosterItem | None]] = []
+        for item in items:
+            old = account.roster.get(item.jid)
+            before.append((self.put(account, item, insist=False), old))
+        try:
+            await self.saved(account)
+        except Exception:
+            for new, old in before:
+                # A later change stands on this one and has its own writer: then it is too late to go back.
+                if account.roster.get(new.jid) is new:
+                    if old is None:
+                        del account.roster[new.jid]
+                    else:
+                        account.roster[new.jid] = old
+            raise
+        for new, _old in before:
+            current = account.roster.get(new.jid)
+            if current is not None:
+                self.push(account, current)
+
+    def put(self, account: Account, item: RosterItem, *, shown: bool = True, insist: bool = True) -> RosterItem:
+        """Add or replace a contact at once and write it soon; returns the item with its version. `shown` is False for
+        what clients do not see. Without `insist` the caller awaits `saved` and takes the change back when that raises.
+        """
+        if shown:
+            account.data.roster_version += 1
+            item = replace(item, version=account.data.roster_version)
+        account.roster[item.jid] = item
+        self._write(account, item.jid, insist)
+        return item
+
+    def drop(self, account: Account, jid: str, *, insist: bool = True) -> None:
+        """Delete a contact at once and write that soon; `insist` as for `put`."""
+        item = account.roster.pop(jid)
+        if item.listed:
+            data = account.data
+            data.roster_version += 1
+            data.removed = [entry for entry in data.removed if entry[0] != jid][1 - REMOVED_KEPT :]
+            data.removed.append((jid, data.roster_version))
+        self._write(account, jid, insist)
+
+    async def saved(self, account: Account) -> None:
+        """Return when every change made before this call is durable; raises what the store raised."""
+        writer = self._writers.get(account.bare)
+        if writer is None:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        writer.waiting.append(future)
+        self._start(writer)
+        await future
+
+    def hold(self, session: Session | None, account: Account) -> None:
+        """Let a session wait until what it has changed is written, or was tried once: so nobody floods the database."""
+        if session is not None and account.bare in self._writers and session.hold("roster"):
+            self.services.tasks.spawn(f"roster {account.bare}", self._release(session, account))
+
+    def push(self, account: Account, item: RosterItem) -> None:
+        """Send a contact to the interested resources (section 2.1.6); a mere request is not shown."""
+        if item.listed:
+            self._push(account, render(item), item.version)
+
+    def push_removed(self, account: Account, jid: str) -> None:
+        """Tell the interested resources that a contact is gone."""
+        gone = Element(ns.ROSTER, "item", {"jid": jid, "subscription": "remove"})
+        self._push(account, gone, account.data.roster_version)
+
+    # Inside
+
+    def _parse(self, iq: Stanza, account: Account) -> Element:
+        """The one item of a roster set; raises StanzaError as section 2.3.3 names them."""
+        query = iq.element.first()
+        items = query.find_all(ns.ROSTER, "item") if query is not None else []
+        if len(items) != 1:
+            raise StanzaError("bad-request", "a roster set has exactly one item")
+        (item,) = items
+        text = item.get("jid")
+        if not text:
+            raise StanzaError("bad-request", "an item needs a jid")
+        try:
+            jid = Jid.parse(text)
+        except ValueError as error:
+            raise StanzaError("jid-malformed", str(error)) from None
+        if jid.bare == account.bare:
+            raise StanzaError("not-allowed", "an account is no contact of its own")
+        groups = [group.text for group in item.find_all(ns.ROSTER, "group")]
+        if not all(groups):
+            raise StanzaError("not-acceptable", "a group needs a name")
+        if len(set(groups)) != len(groups):
+            raise StanzaError("bad-request", "a group is named twice")
+        if len(groups) > self.config.groups:
+            raise StanzaError("not-acceptable", f"a contact may be in {self.config.groups} groups")
+        if any(len(text) > self.config.text for text in (item.get("name") or "", *groups)):
+            raise StanzaError("not-acceptable", f"names and groups have at most {self.config.text} characters")
+        return item
+
+    async def _remove(self, account: Account, jid: str) -> None:
+        """Remove a contact with the subscriptions of both sides (section 2.5)."""
+        item = account.roster.get(jid)
+        if item is None or not item.listed:
+            raise StanzaError("item-not-found", "there is no such contact")
+        self.drop(account, jid, insist=False)
+        try:
+            await self.saved(account)
+        except Exception:
+            account.roster.setdefault(jid, item)
+            account.data.removed = [entry for entry in account.data.removed if entry[0] != jid]
+            raise
+        contact = Jid.parse(jid)
+        route = self.services.router.route
+        if item.subscription in ("to", "both") or item.ask:
+            route(presence(account.jid, contact, "unsubscribe"))
+        if item.subscription in ("from", "both"):
+            for session in account.available():
+                route(presence(session.jid, contact, "unavailable"))
+        if item.subscription in ("from", "both") or item.pending_in:
+            route(presence(account.jid, contact, "unsubscribed"))
+        self.push_removed(account, jid)
+
+    def _changes(self, account: Account, known: str) -> list[tuple[int, Element]] | None:
+        """What has changed since a version, oldest first; None when only the whole roster will do."""
+        data = account.data
+        if not known.isascii() or not known.isdigit() or int(known) > data.roster_version:
+            return None
+        since = int(known)
+        removed = data.removed
+        # The list is bounded: what was removed before its oldest entry is not known any more.
+        if len(removed) >= REMOVED_KEPT and since < min(version for _jid, version in removed):
+            return None
+        changed = [
+            (item.version, render(item)) for item in data.roster.values() if item.listed and item.version > since
+        ]
+        changed += [
+            (version, Element(ns.ROSTER, "item", {"jid": jid, "subscription": "remove"}))
+            for jid, version in removed
+            if version > since and not (jid in data.roster and data.roster[jid].listed)
+        ]
+        if len(changed) > _INTERIM:
+            return None
+        return sorted(changed, key=lambda entry: entry[0])
+
+    async def _catch_up(self, session: Session, known: str) -> None:
+        for version, item in self._changes(session.account, known) or ():
+            session.deliver(_pushed(session, item, version))
+
+    def _push(self, account: Account, item: Element, version: int) -> None:
+        for session in list(account.sessions.values()):
+            if session.interested:
+                session.deliver(_pushed(session, item, version))
+
+    async def _release(self, session: Session, account: Account) -> None:
+        try:
+            await self.saved(account)
+        except Exception as error:
+            refused.error("the roster of %s is not written yet: %s", account.bare, error)
+        finally:
+            session.release()
+
+    # Writing
+
+    def _write(self, account: Account, jid: str, insist: bool) -> None:
+        writer = self._writers.get(account.bare)
+        if writer is None:
+            writer = self._writers[account.bare] = _Writer(account)
+        writer.dirty[jid] = insist or writer.dirty.get(jid, False)
+        self._start(writer)
+
+    def _start(self, writer: _Writer) -> None:
+        """Write now; a pause after a failure is over."""
+        if writer.retry is not None:
+            writer.retry.cancel()
+            writer.retry = None
+        if not writer.running:
+            writer.running = True
+            self.services.tasks.spawn(f"write roster {writer.account.bare}", self._run(writer))
+
+    async def _run(self, writer: _Writer) -> None:
+        """Write until nothing is left; a change that nobody can take back is tried again after a pause."""
+        account = writer.account
+        try:
+            while writer.dirty or writer.waiting:
+                dirty, writer.dirty = writer.dirty, {}
+                waiting, writer.waiting = writer.waiting, []
+                try:
+                    await self._store(account, dirty)
+                except Exception as error:
+                    for future in waiting:
+                        if not future.done():
+                            future.set_exception(error)
+                    again = {jid: True for jid, insist in dirty.items() if insist}
+                    writer.dirty = again | writer.dirty
+                    if again and not writer.waiting:
+                        writer.retry = self.services.clock.call_later(_RETRY_SECONDS, self._start, writer)
+                        return
+                else:
+                    for future in waiting:
+                        if not future.done():
+                            future.set_result(None)
+        finally:
+            writer.running = False
+            if not writer.dirty and not writer.waiting:
+                del self._writers[account.bare]
+
+    async def _store(self, account: Account, dirty: dict[str, bool]) -> None:
+        store = self.services.stores.rosters
+        gone = [jid for jid in dirty if jid not in account.roster]
+        kept = [account.roster[jid] for jid in dirty if jid in account.roster]
+        if gone:
+            await store.remove(account.id, gone, account.data.roster_version)
+        if kept:
+            await store.put(account.id, kept, account.data.roster_version)
+
+
+def render(item: RosterItem) -> Element:
+    """An item as clients see it (section 2.1.2)."""
+    attrs = {"jid": item.jid}
+    if item.name:
+        attrs["name"] = item.name
+    attrs["subscription"] = item.subscription
+    if item.ask:
+        attrs["ask"] = "subscribe"
+    if item.approved:
+        attrs["approved"] = "true"
+    element = Element(ns.ROSTER, "item", attrs)
+    for group in item.groups:
+        element.add(ns.ROSTER, "group", text=group)
+    return element
+
+
+def _pushed(session: Session, item: Element, version: int) -> Stanza:
+    query = Element(ns.ROSTER, "query", {"ver": str(version)}, item)
+    return build_iq(session.account.jid, session.jid, "set", query)

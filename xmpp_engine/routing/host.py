@@ -1,0 +1,76 @@
+"""Host: one domain with its configuration, modules and compiled table; Services: what every module may use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.config.schema import HostConfig
+from xmpp_engine.plugin.module import Module
+from xmpp_engine.plugin.table import HandlerTable
+
+if TYPE_CHECKING:
+    from xmpp_engine.observe.counters import Counters
+    from xmpp_engine.routing.account import AccountTable
+    from xmpp_engine.routing.iq import IqDispatch
+    from xmpp_engine.routing.registry import Registry
+    from xmpp_engine.routing.router import Router
+    from xmpp_engine.runtime.clock import Clock
+    from xmpp_engine.runtime.ledger import Ledger
+    from xmpp_engine.runtime.tasks import Tasks
+    from xmpp_engine.storage.protocols import Stores
+
+
+class Host:
+    """A domain that this engine serves. `table` and `config` are swapped by reference on a reload."""
+
+    __slots__ = ("config", "domain", "jid", "modules", "table")
+
+    def __init__(self, config: HostConfig) -> None:
+        self.domain = config.domain
+        self.jid = Jid("", config.domain)
+        self.config = config
+        self.modules: dict[str, Module] = {}
+        self.table = HandlerTable()
+
+
+class Services:
+    """The shared objects of one engine, handed to every module. `extras` carries what the embedding application adds
+    (the archive's reader), by name."""
+
+    __slots__ = (
+        "accounts",
+        "clock",
+        "counters",
+        "extras",
+        "iq",
+        "ledger",
+        "registry",
+        "router",
+        "stores",
+        "tasks",
+    )
+
+    def __init__(
+        self,
+        stores: Stores,
+        clock: Clock,
+        tasks: Tasks,
+        ledger: Ledger,
+        counters: Counters,
+        registry: Registry,
+        accounts: AccountTable,
+        router: Router,
+        iq: IqDispatch,
+        extras: dict[str, Any],
+    ) -> None:
+        self.stores = stores
+        self.clock = clock
+        self.tasks = tasks
+        self.ledger = ledger
+        self.counters = counters
+        self.registry = registry
+        self.accounts = accounts
+        self.router = router
+        self.iq = iq
+        self.extras = extras

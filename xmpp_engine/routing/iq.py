@@ -1,0 +1,151 @@
+"""Iqs that the server answers itself, and the requests it sends.
+
+Handlers are found by (target, type, namespace, name) in the host's table. A plain function is called at once; a
+coroutine
+function runs as a supervised task, at most `_PER_SENDER` of them at a time for one sender, so that nobody fills the
+store's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.observe.log import refused
+from xmpp_engine.plugin.table import IqHandler, Target
+from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.stanza.build import iq_result
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.protocols import QuotaExceeded, StoreUnavailable
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
+    from xmpp_engine.routing.host import Host
+    from xmpp_engine.routing.router import Router
+    from xmpp_engine.runtime.clock import Clock, Timer
+    from xmpp_engine.runtime.tasks import Tasks
+
+_PER_SENDER: Final = 32
+_MAX_PENDING: Final = 100_000
+
+
+class IqContext:
+    """What a handler knows beside the iq: the host, the account it answers for (Target.ACCOUNT) and the asking
+    session where it is local. `own` is whether the account itself asks."""
+
+    __slots__ = ("account", "host", "own", "session")
+
+    def __init__(self, host: Host, account: Account | None, session: Any, own: bool) -> None:
+        self.host = host
+        self.account = account
+        self.session = session
+        self.own = own
+
+
+class IqDispatch:
+    """Serves iqs and matches answers with the server's own requests."""
+
+    def __init__(self, router: Router, clock: Clock, tasks: Tasks) -> None:
+        self._router = router
+        self._clock = clock
+        self._tasks = tasks
+        self._running: dict[str, int] = {}
+        self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
+
+    def serve(self, stanza: Stanza, host: Host, target: Target, account: Account | None) -> None:
+        """Answer an iq for the host or for an account; results and errors go to who waits for them."""
+        if stanza.type in ("result", "error"):
+            self._answered(stanza)
+            return
+        self._router.counters.iqs += 1
+        payload = stanza.element.first()
+        if payload is None:
+            self._refuse(stanza, StanzaError("bad-request", "an iq of this type needs one payload"))
+            return
+        handler = host.table.iq.get((target, stanza.type, payload.ns, payload.name))
+        if handler is None:
+            self._refuse(stanza, StanzaError("service-unavailable"))
+            return
+        own = account is not None and stanza.sender.bare == account.bare
+        if handler.own_only and not own:
+            self._refuse(stanza, StanzaError("forbidden"))
+            return
+        context = IqContext(host, account, stanza.origin, own)
+        if handler.waits:
+            key = stanza.sender.full
+            running = self._running.get(key, 0)
+            if running >= _PER_SENDER:
+                self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
+                return
+            self._running[key] = running + 1
+            self._tasks.spawn(f"iq {handler.owner}", self._serve_later(stanza, handler, context))
+            return
+        try:
+            result = handler.function(stanza, context)
+        except Exception as error:
+            self._failed(stanza, handler, error)
+            return
+        self._reply(stanza, result)
+
+    def request(self, stanza: Stanza, answered: Callable[[Stanza | None], Any], seconds: float = 60.0) -> None:
+        """Send a request of the server's own; `answered` gets the result or error, or None after `seconds`."""
+        assert stanza.to is not None
+        assert stanza.id is not None
+        if len(self._pending) >= _MAX_PENDING:
+            answered(None)
+            return
+        key = (stanza.to.full, stanza.id)
+        self._pending[key] = (answered, self._clock.call_later(seconds, self._timed_out, key))
+        self._router.route(stanza)
+
+    async def _serve_later(self, stanza: Stanza, handler: IqHandler, context: IqContext) -> None:
+        try:
+            result = await handler.function(stanza, context)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failed(stanza, handler, error)
+        else:
+            self._reply(stanza, result)
+        finally:
+            key = stanza.sender.full
+            left = self._running[key] - 1
+            if left:
+                self._running[key] = left
+            else:
+                del self._running[key]
+
+    def _reply(self, stanza: Stanza, payload: Element | None) -> None:
+        assert stanza.to is not None or stanza.origin is not None
+        sender = stanza.to if stanza.to is not None else stanza.sender.to_bare()
+        children = () if payload is None else (payload,)
+        self._router.reply(stanza, iq_result(stanza, sender, *children))
+
+    def _failed(self, stanza: Stanza, handler: IqHandler, error: Exception) -> None:
+        if isinstance(error, StanzaError):
+            self._refuse(stanza, error)
+        elif isinstance(error, StoreUnavailable):
+            refused.error("module %s cannot answer %s: %s", handler.owner, stanza.sender, error)
+            self._refuse(stanza, StanzaError("internal-server-error", "the database does not answer", type="wait"))
+        elif isinstance(error, QuotaExceeded):
+            self._refuse(stanza, StanzaError("resource-constraint", str(error)))
+        else:
+            refused.exception("module %s failed on an iq of %s", handler.owner, stanza.sender, exc_info=error)
+            self._refuse(stanza, StanzaError("internal-server-error"))
+
+    def _refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        bounce(self._router, stanza, error, None if stanza.to is not None else stanza.sender.to_bare())
+
+    def _answered(self, stanza: Stanza) -> None:
+        waiting = self._pending.pop((stanza.sender.full, stanza.id or ""), None)
+        if waiting is not None:
+            waiting[1].cancel()
+            waiting[0](stanza)
+
+    def _timed_out(self, key: tuple[str, str]) -> None:
+        waiting = self._pending.pop(key, None)
+        if waiting is not None:
+            waiting[0](None)

@@ -1,0 +1,177 @@
+"""Delivery to local accounts: the rules of RFC 6121, section 8 (hot file).
+
+                       bare JID                          full JID, bound            full JID, not bound
+    message chat       all resources with priority >= 0  that resource              as bare
+    message normal     the same                          that resource              as bare
+    message headline   the same, else dropped            that resource              dropped
+    message groupchat  service-unavailable               that resource              service-unavailable
+    message error      dropped                           that resource              dropped
+    presence           all available resources           that resource              dropped
+    iq get, set        answered for the account          that resource              service-unavailable
+
+Who has no resource for a message (chat, normal) gets the `offline` hooks, and where none of them takes it the sender
+gets `service-unavailable`, as for an account that does not exist, so nobody learns which accounts there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.plugin.verdict import Reject
+from xmpp_engine.routing.account import Account, AccountTable
+from xmpp_engine.routing.bounce import bounce, failed, run
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.host import Host
+    from xmpp_engine.routing.iq import IqDispatch
+    from xmpp_engine.routing.router import Router
+    from xmpp_engine.routing.session import Session
+
+
+class LocalDelivery:
+    """Delivers to accounts of this engine's hosts."""
+
+    __slots__ = ("_accounts", "_resident", "_router", "dispatch")
+
+    def __init__(self, router: Router, accounts: AccountTable, dispatch: IqDispatch) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._resident = accounts.resident
+        self.dispatch = dispatch
+
+    def message(self, stanza: Stanza, host: Host) -> None:
+        """A message to a bare or full JID."""
+        to = stanza.to
+        account = self._resident.get(to.bare)  # type: ignore[union-attr]
+        if account is None:
+            self._wait(stanza, host, self.message_to)
+        else:
+            self.message_to(stanza, account)
+
+    def presence(self, stanza: Stanza, host: Host) -> None:
+        """A presence of any type to a bare or full JID."""
+        account = self._resident.get(stanza.to.bare)  # type: ignore[union-attr]
+        if account is None:
+            self._wait(stanza, host, self._presence_to)
+        else:
+            self._presence_to(stanza, account)
+
+    def iq(self, stanza: Stanza, host: Host) -> None:
+        """An iq to a bare or full JID."""
+        account = self._resident.get(stanza.to.bare)  # type: ignore[union-attr]
+        if account is None:
+            self._wait(stanza, host, self._iq_to)
+        else:
+            self._iq_to(stanza, account)
+
+    def undelivered(self, stanza: Stanza, account: Account) -> None:
+        """A message that a session took and its client never acknowledged: to a resource that came meanwhile,
+        offline, or back to the sender. Its hooks have run."""
+        others = account.receptive()
+        if others:
+            for session in others:
+                session.deliver(stanza)
+            return
+        verdict = run(account.host.table.offline, account.host.table, stanza, account)
+        self._conclude(stanza, verdict or Reject("recipient-unavailable"))
+
+    def message_to(self, stanza: Stanza, account: Account) -> None:
+        """A message to an account that is resident."""
+        type = stanza.type
+        resource = stanza.to.resource  # type: ignore[union-attr]
+        session = account.sessions.get(resource) if resource else None
+        targets: list[Session]
+        if session is not None:
+            targets = [session]
+        elif type == "chat" or type == "normal":
+            targets = account.receptive()
+        elif type == "headline":
+            targets = [] if resource else account.receptive()
+            if not targets:
+                return
+        elif type == "groupchat":
+            bounce(self._router, stanza, StanzaError("service-unavailable"))
+            return
+        else:
+            return
+        if not targets and account.rescue is not None:
+            account.rescue.wait(stanza)
+            return
+        table = account.host.table
+        for hook in table.message_in:
+            try:
+                verdict = hook(stanza, account, targets)
+            except Exception as error:
+                verdict = failed(table, hook, stanza, error)
+            if verdict is not None:
+                self._conclude(stanza, verdict)
+                return
+        if targets:
+            self._router.counters.messages_delivered += len(targets)
+            for session in targets:
+                session.deliver(stanza)
+        else:
+            verdict = run(table.offline, table, stanza, account)
+            self._conclude(stanza, verdict or Reject("service-unavailable"))
+
+    def _presence_to(self, stanza: Stanza, account: Account) -> None:
+        table = account.host.table
+        verdict = run(table.presence_in, table, stanza, account)
+        if verdict is not None:
+            self._conclude(stanza, verdict)
+            return
+        resource = stanza.to.resource  # type: ignore[union-attr]
+        if resource:
+            session = account.sessions.get(resource)
+            if session is not None:
+                session.deliver(stanza)
+        else:
+            for session in account.available():
+                session.deliver(stanza)
+
+    def _iq_to(self, stanza: Stanza, account: Account) -> None:
+        table = account.host.table
+        verdict = run(table.iq_in, table, stanza, account)
+        if verdict is not None:
+            self._conclude(stanza, verdict)
+            return
+        resource = stanza.to.resource  # type: ignore[union-attr]
+        if not resource:
+            self.dispatch.serve(stanza, account.host, Target.ACCOUNT, account)
+            return
+        session = account.sessions.get(resource)
+        if session is not None:
+            session.deliver(stanza)
+        elif stanza.type in ("get", "set"):
+            bounce(self._router, stanza, StanzaError("service-unavailable"))
+
+    def _conclude(self, stanza: Stanza, verdict: object) -> None:
+        """HANDLED ends the matter; Reject answers the sender unless it is silent."""
+        if isinstance(verdict, Reject) and not verdict.silent:
+            bounce(self._router, stanza, verdict.error)
+
+    def _wait(self, stanza: Stanza, host: Host, then: object) -> None:
+        """The account is not resident: load it, the sender's session waits meanwhile so that its order holds."""
+        origin = stanza.origin
+        held = origin.hold(f"account {stanza.to.bare}") if origin is not None else False  # type: ignore[union-attr]
+
+        def loaded(account: Account | None, error: Exception | None) -> None:
+            try:
+                if account is not None:
+                    then(stanza, account)  # type: ignore[operator]
+                elif error is not None:
+                    bounce(
+                        self._router,
+                        stanza,
+                        StanzaError("internal-server-error", "the database does not answer", type="wait"),
+                    )
+                elif stanza.kind != "presence":
+                    bounce(self._router, stanza, StanzaError("service-unavailable"))
+            finally:
+                if held:
+                    origin.release()
+
+        self._accounts.fetch(stanza.to.bare, host, loaded)  # type: ignore[union-attr]

@@ -1,0 +1,89 @@
+"""What a client never acknowledged finds another way when its session ends (XEP-0198, 5; RFC 6121, 8.5).
+
+Messages go to offline storage, or to a resource that has come meanwhile; requests are answered. A session that read
+nothing for long leaves a thousand stanzas; all at once they would hold up everybody else for some twenty milliseconds,
+so they go a few in each turn of the loop. Messages that arrive for the account in between wait behind them: their
+senders are held, and their order stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
+    from xmpp_engine.routing.router import Router
+    from xmpp_engine.runtime.tasks import Tasks
+
+#: Stanzas in one turn of the loop.
+_AT_ONCE: Final = 10
+#: Messages that may wait behind a rescue. Sessions have one each; the bound is for senders elsewhere.
+_MAX_LATE: Final = 1_000
+
+
+class Rescue:
+    """The rescue of one account's unacknowledged stanzas. `account.rescue` is it while it lasts."""
+
+    __slots__ = ("_account", "_late", "_router", "_waiting")
+
+    def __init__(self, router: Router, account: Account) -> None:
+        self._router = router
+        self._account = account
+        self._waiting: deque[tuple[Stanza, float]] = deque()
+        self._late: deque[tuple[Stanza, Any]] = deque()
+
+    def add(self, queue: deque[tuple[Stanza, float]]) -> None:
+        """Take over what a session leaves. Where another resource is there, it had the messages too."""
+        others = bool(self._account.receptive())
+        for stanza, stamp in queue:
+            if stanza.kind == "message" and stanza.type in ("chat", "normal"):
+                if not others and stanza.sender.bare != self._account.bare:
+                    self._waiting.append((stanza, stamp))
+            elif stanza.kind == "iq" and stanza.type in ("get", "set"):
+                bounce(self._router, stanza, StanzaError("recipient-unavailable"))
+
+    def begin(self, tasks: Tasks) -> None:
+        """Bring the first ones home at once, and the rest from a task."""
+        self._some()
+        if self._waiting and self._account.rescue is None:
+            self._account.rescue = self
+            tasks.spawn(f"rescue {self._account.bare}", self._go_on())
+
+    def finish(self) -> None:
+        """Bring all home now: the engine stops."""
+        while self._waiting:
+            self._some()
+
+    def wait(self, stanza: Stanza) -> None:
+        """A message for the account came while this goes on."""
+        if len(self._late) >= _MAX_LATE:
+            bounce(self._router, stanza, StanzaError("resource-constraint", "too much waits for this account"))
+            return
+        origin = stanza.origin
+        held = origin is not None and origin.hold("rescue of unacknowledged messages")
+        self._late.append((stanza, origin if held else None))
+
+    def _some(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._waiting))):
+            stanza, stamp = self._waiting.popleft()
+            stanza.note("stamp", stamp)
+            self._router.local.undelivered(stanza, self._account)
+
+    async def _go_on(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(0)
+                self._some()
+        finally:
+            self.finish()
+            self._account.rescue = None
+            for stanza, origin in self._late:
+                self._router.local.message_to(stanza, self._account)
+                if origin is not None:
+                    origin.release()

@@ -1,0 +1,36 @@
+"""What is implemented below the modules: streams, transports, sign-in. Modules name theirs in their own class;
+together they make `docs/xeps.md` (`manage.py xmppdocs`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xmpp_engine.plugin.module import Xep
+
+#: Path of the file to read, and what it implements.
+BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
+    ("xmpp_engine/transport/bosh.py", Xep("0124", "1.11.2")),
+    ("mlink_web/endpoints/hostmeta.py", Xep("0156", "1.4.0")),
+    ("xmpp_engine/transport/bosh.py", Xep("0206", "1.4")),
+    ("xmpp_engine/stanza/forms.py", Xep("0004", "2.13.1")),
+    ("xmpp_engine/stanza/build.py", Xep("0297", "1.0")),
+    ("xmpp_engine/transport/listener.py", Xep("0368", "1.1.0", "partial", "for clients; servers come with federation")),
+    ("xmpp_engine/stream/feature_sasl.py", Xep("0440", "0.4.2")),
+    ("xmpp_engine/stream/negotiate.py", Xep("0478", "0.2.0")),
+)
+
+#: The same for RFCs: number, what, state, path, what is left.
+RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
+    ("5802, 7677", "SCRAM-SHA-1 and SCRAM-SHA-256", "complete", "xmpp_engine/sasl/scram.py", ""),
+    ("5929, 9266", "tls-server-end-point and tls-exporter", "complete", "xmpp_engine/transport/tls.py", ""),
+    (
+        "6120",
+        "Streams, SASL, binding, errors",
+        "partial",
+        "xmpp_engine/stream/",
+        "streams between servers, SASL EXTERNAL",
+    ),
+    ("6121", "Roster, presence, delivery", "complete", "xmpp_engine/modules/, xmpp_engine/routing/local.py", ""),
+    ("7395", "WebSocket", "complete", "xmpp_engine/transport/websocket.py", ""),
+    ("7622", "Addresses by PRECIS and IDNA2008", "complete", "xmpp_engine/addressing/", ""),
+)
