@@ -1,0 +1,384 @@
+"""XEP-0313: the engine module that archives messages and answers queries (the hooks are hot).
+
+A message between local accounts is one row. The sender's hook makes it as the message goes out; the recipient's hook,
+usually in the same turn of the loop, only enters its own account into the row, which is then still in the open batch
+of the ledger. If the batch has left meanwhile (the recipient had to be loaded first) the ledger takes the addition as
+a share. Each side decides for itself, by the domain's setting and the account's preferences, so either may be
+missing.
+
+    message_out   REWRITE  ids that the sender forged in its own name go
+                  STORE    the row; ack waits for it (stanza.commit). Strict domains: the sender is held until it is
+                  durable DELIVER  the sender's own id, put in for carbons, goes again
+    message_in    REWRITE  ids forged in the recipient's name go
+                  STORE    the recipient's side, and <stanza-id/> for the recipient
+
+After a crash clients send again what was not acknowledged, some of which is stored. For some minutes after a start
+each message is looked up in the set of what was stored just before; a hit holds its sender while the database is
+asked for certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from archive import ids, protocol
+from archive.filters import Reader, Stored, text_key
+from archive.text import index_text
+from xmpp_engine.api import (
+    HANDLED,
+    Account,
+    ArchiveRow,
+    ArchiveShare,
+    Element,
+    IqContext,
+    Jid,
+    Module,
+    Phase,
+    Registrar,
+    Session,
+    Stanza,
+    StanzaError,
+    StreamError,
+    Target,
+    Verdict,
+    Xep,
+    build,
+    ns,
+)
+
+#: Seconds after a start for which messages are compared with what was stored before, and how far back that looks.
+RESEND_SECONDS: Final = 600.0
+_RESEND_LIMIT: Final = 100_000
+_TEND_SECONDS: Final = 10.0
+#: Payloads that mean nothing by themselves once their moment is over (XEP-0313, 5.1.1).
+_PASSING: Final = frozenset(
+    {
+        ns.CHAT_STATES,
+        ns.STANZA_ID,
+        ns.DELAY,
+        "jabber:x:delay",
+        "jabber:x:event",
+        "http://jabber.org/protocol/nick",
+        "http://jabber.org/protocol/pubsub#event",
+    }
+)
+_CLIENT: Final = ns.CLIENT
+_HINTS: Final = ns.HINTS
+_SID: Final = ns.STANZA_ID
+
+
+def weigh(stanza: Stanza) -> tuple[str, str] | None:
+    """(body, origin id) of a message that is worth archiving, else None: chat and normal messages with a body, a
+    subject or another lasting payload, as the hints of XEP-0334 allow."""
+    kind = stanza.type
+    if kind != "chat" and kind != "normal":
+        return None
+    body = None
+    origin = None
+    lasting = False
+    for child in stanza.element.children:
+        if child.__class__ is not Element:
+            continue
+        space = child.ns
+        if space == _CLIENT:
+            name = child.name
+            if name == "body":
+                if body is None:
+                    body = child.text
+            elif name == "subject":
+                lasting = True
+        elif space == _SID:
+            if child.name == "origin-id":
+                origin = child.attrs.get("id")
+        elif space == _HINTS:
+            name = child.name
+            if name == "store":
+                lasting = True
+            elif name.startswith("no-") and name.endswith(("store", "storage")):
+                return None
+        elif space not in _PASSING:
+            lasting = True
+    if not body and not lasting:
+        return None
+    return body or "", origin or stanza.id or ""
+
+
+class Archive(Module):
+    """The archive of a domain's accounts."""
+
+    name = "archive"
+    xeps = (
+        Xep("0313", "1.1.3"),
+        Xep("0359", "0.7.0"),
+        Xep("0431", "0.3.0"),
+        Xep("0441", "0.2.0"),
+        Xep("0059", "1.0.1", "partial", "pages by number are refused, as the specification allows"),
+    )
+    features: ClassVar[Mapping[Target, tuple[str, ...]]] = {
+        # COMPAT(profanity 0.13, 2026-11): it looks for archives at the domain, not at its account.
+        Target.HOST: (ns.MAM, ns.STANZA_ID),
+        Target.ACCOUNT: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID),
+    }
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        extras = self.services.extras
+        self._reader: Reader = extras["archive"]
+        if "archive ids" not in extras:
+            # One maker of ids for all domains of the process.
+            extras["archive ids"] = ids.Ids(ids.node_number(extras["archive"].node), self.services.clock.time)
+        self._next_id = extras["archive ids"].next
+        self._ledger = self.services.ledger
+        #: What was stored shortly before this start; None when that is long ago or nothing was.
+        self._stored: Stored | None = None
+
+    def setup(self, reg: Registrar) -> None:
+        reg.message_out(Phase.REWRITE, self.strip_sent)
+        reg.message_out(Phase.STORE, self.store_sent)
+        reg.message_out(Phase.DELIVER, self.hide_own_id)
+        reg.message_in(Phase.REWRITE, self.strip_received)
+        reg.message_in(Phase.STORE, self.store_received)
+        reg.iq_get(Target.ACCOUNT, ns.MAM, "query", self.show_form, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.MAM, "query", self.query, own_only=True)
+        reg.iq_get(Target.ACCOUNT, ns.MAM, "metadata", self.metadata, own_only=True)
+        reg.iq_get(Target.ACCOUNT, ns.MAM, "prefs", self.get_preferences, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.MAM, "prefs", self.set_preferences, own_only=True)
+        reg.timer(_TEND_SECONDS, self._reader.tend)
+
+    async def started(self) -> None:
+        """Learn what was stored just before this start."""
+        stored = await self._reader.stored_since(self.services.clock.time() - RESEND_SECONDS, _RESEND_LIMIT)
+        if stored.archived or stored.offline:
+            self._stored = stored
+            self.services.clock.call_later(RESEND_SECONDS, self._forget_stored)
+
+    # Messages on their way out
+
+    def strip_sent(self, stanza: Stanza, session: Session) -> None:
+        """Nobody but the server gives ids in the name of an account (XEP-0359, 6)."""
+        for child in stanza.element.children:
+            if type(child) is Element and child.name == "stanza-id":
+                _strip(stanza, session.account.bare)
+                if stanza.to is not None:
+                    _strip(stanza, stanza.to.bare)
+                return
+
+    def store_sent(self, stanza: Stanza, session: Session) -> Verdict:
+        """The row of a message, on the sender's side."""
+        account = session.account
+        to: Jid = stanza.to  # type: ignore[assignment]
+        wanted = self._wanted(account, to)
+        if not wanted and self._stored is None:
+            return None
+        weight = weigh(stanza)
+        if weight is None or (self._stored is not None and self._is_stored(stanza, weight)) or not wanted:
+            return None
+        self._store(stanza, weight, account, to)
+        if self.host.config.archive_strict and session.hold("strict archive"):
+            self.services.tasks.spawn(f"strict archive {session.jid}", self._hold(stanza, session))
+            return HANDLED
+        return None
+
+    def hide_own_id(self, stanza: Stanza, session: Session) -> None:
+        """Carbons are made: the sender's id is none of the recipient's business."""
+        notes = stanza.notes
+        if notes is not None and "archive own" in notes:
+            stanza.element.remove(notes["archive own"])
+            stanza.changed()
+
+    # Messages on their way in
+
+    def strip_received(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
+        """See `strip_sent`, which has done it for what stands in a local sender's archive."""
+        if stanza.notes is not None and "archive" in stanza.notes:
+            return
+        for child in stanza.element.children:
+            if type(child) is Element and child.name == "stanza-id":
+                _strip(stanza, account.bare)
+                return
+
+    def store_received(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
+        """The recipient's side."""
+        notes = stanza.notes
+        id = notes.get("archive") if notes is not None else None
+        if id is None:
+            weight = weigh(stanza) if self._wanted(account, stanza.sender) else None
+            if weight is None:
+                return
+            id = self._next_id()
+            row = self._row(id, stanza, weight, account.jid)
+            row.recipient_account = account.id
+            stanza.commit = self._ledger.archive(row)
+        else:
+            if not self._wanted(account, stanza.sender):
+                return
+            pending = self._ledger.pending(id)
+            if pending is not None:
+                pending.recipient_account = account.id
+            elif stanza.sender.bare != account.bare:
+                stanza.commit = self._ledger.share(ArchiveShare(id, account.id))
+        jid = account.jid
+        stanza.extend(
+            Element(_SID, "stanza-id", {"id": "%016x" % id, "by": jid.full}),  # noqa: UP031
+            b"<stanza-id xmlns='urn:xmpp:sid:0' id='%016x' by='%b'/>" % (id, jid.encoded),
+        )
+
+    # Queries
+
+    def show_form(self, _iq: Stanza, _context: IqContext) -> Element:
+        """Which fields a query may have."""
+        return protocol.form()
+
+    async def query(self, iq: Stanza, context: IqContext) -> Element:
+        """One page: its messages to the session that asks, then where they stand."""
+        account = _own(context)
+        query = protocol.parse_query(_payload(iq), account.id)
+        await self._ledger.sync()
+        answer = protocol.fitting(await self._reader.find(query.question), query.question.backwards)
+        if answer.missing:
+            raise StanzaError("item-not-found", "there is no message with this id in the archive")
+        rows = reversed(answer.rows) if query.flip else answer.rows
+        for row in rows:
+            try:
+                found = protocol.result(row, query.queryid)
+            except StreamError:
+                self.services.counters.count("archive_damaged_total")
+                continue
+            message = build.message(account.jid, iq.sender, "normal", found)
+            del message.element.attrs["type"]
+            self.services.router.reply(iq, message)
+        return protocol.fin(answer)
+
+    async def metadata(self, _iq: Stanza, context: IqContext) -> Element:
+        """Where the archive begins and ends."""
+        await self._ledger.sync()
+        return protocol.metadata(await self._reader.bounds(_own(context).id))
+
+    def get_preferences(self, _iq: Stanza, context: IqContext) -> Element:
+        """What the account wants archived."""
+        data = _own(context).data
+        default = data.archive or ("always" if self.host.config.archive else "never")
+        return protocol.preferences(
+            protocol.Preferences(default, tuple(sorted(data.archive_always)), tuple(sorted(data.archive_never)))
+        )
+
+    async def set_preferences(self, iq: Stanza, context: IqContext) -> Element:
+        """Take new preferences; they count from the next message."""
+        account = _own(context)
+        wanted = protocol.parse_preferences(_payload(iq))
+        await self._reader.set_preferences(account.id, wanted.default, list(wanted.always), list(wanted.never))
+        data = account.data
+        data.archive = wanted.default
+        data.archive_always = frozenset(wanted.always)
+        data.archive_never = frozenset(wanted.never)
+        return protocol.preferences(wanted)
+
+    # What is archived
+
+    def _wanted(self, account: Account, peer: Jid) -> bool:
+        """Whether this account's archive takes messages with that peer."""
+        data = account.data
+        if data.archive_never and (peer.bare in data.archive_never or peer.full in data.archive_never):
+            return False
+        if data.archive_always and (peer.bare in data.archive_always or peer.full in data.archive_always):
+            return True
+        choice = data.archive
+        if choice == "":
+            return bool(self.host.config.archive)
+        if choice == "roster":
+            item = data.roster.get(peer.bare)
+            return item is not None and item.listed
+        return choice == "always"
+
+    def _row(self, id: int, stanza: Stanza, weight: tuple[str, str], to: Jid) -> ArchiveRow:
+        return ArchiveRow(
+            id,
+            ids.time_of(id),
+            stanza.sender.bare,
+            to.bare,
+            0,
+            0,
+            stanza.type,
+            weight[0],
+            weight[1],
+            # As inside a stream: these bytes are made once and used for delivery too.
+            stanza.encode(stanza.to.encoded).decode(),  # type: ignore[union-attr]
+        )
+
+    def _store(self, stanza: Stanza, weight: tuple[str, str], account: Account, to: Jid) -> None:
+        """Add the row, and leave its id for the recipient's side and for carbons."""
+        id = self._next_id()
+        row = self._row(id, stanza, weight, to)
+        row.sender_account = account.id
+        stanza.commit = self._ledger.archive(row)
+        notes = stanza.notes
+        if notes is None:
+            notes = stanza.notes = {}
+        notes["archive"] = id
+        sessions = account.sessions
+        if len(sessions) > 1 and any(session.carbons for session in sessions.values()):
+            own = notes["archive own"] = build.stanza_id(ids.text_of(id), account.jid)
+            stanza.element.append(own)
+            stanza.changed()
+
+    async def _hold(self, stanza: Stanza, session: Session) -> None:
+        """A strict archive: the message goes on when its row is durable."""
+        await self._ledger.sync()
+        session.proceed(stanza, self.store_sent)
+        session.release()
+
+    # What clients send again after a crash
+
+    def _forget_stored(self) -> None:
+        self._stored = None
+
+    def _is_stored(self, stanza: Stanza, weight: tuple[str, str]) -> bool:
+        """Whether the archive has the message; the recipient's side and the offline storage learn what there is."""
+        stored, (body, origin) = self._stored, weight
+        assert stored is not None
+        sent = (stanza.sender.bare, stanza.to.bare, origin, text_key(index_text(body)))  # type: ignore[union-attr]
+        if sent in stored.offline:
+            stanza.note("offline kept", True)
+        id = stored.archived.get(sent)
+        if id is None:
+            return False
+        stanza.note("archive", id)
+        return True
+
+
+def _strip(stanza: Stanza, by: str) -> None:
+    """Take out every stanza-id that claims to be of this account."""
+    children = stanza.element.children
+    kept = [
+        child
+        for child in children
+        if not (
+            isinstance(child, Element)
+            and child.ns == _SID
+            and child.name == "stanza-id"
+            and _same(child.attrs.get("by", ""), by)
+        )
+    ]
+    if len(kept) < len(children):
+        stanza.element.children = kept
+        stanza.changed()
+
+
+def _same(text: str, bare: str) -> bool:
+    try:
+        return Jid.parse(text).bare == bare
+    except ValueError:
+        return False
+
+
+def _own(context: IqContext) -> Account:
+    """The account that asks; handlers with `own_only` have one."""
+    assert context.account is not None
+    return context.account
+
+
+def _payload(iq: Stanza) -> Element:
+    found = iq.element.first()
+    assert found is not None
+    return found

@@ -1,0 +1,77 @@
+"""What a person asks of the archive page: whom with, when, and which words. All of it stands in the page's address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from archive.ids import from_text
+from archive.text import parse
+from xmpp_engine.api import Jid, JidError
+
+
+class SearchForm(forms.Form):
+    """Reads the query string; nothing is required."""
+
+    words = forms.CharField(
+        label="Words",
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"type": "search", "autocapitalize": "none"}),
+    )
+    start = forms.DateField(
+        label="From",
+        required=False,
+        error_messages={"invalid": "Enter a date like 2026-05-31."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    end = forms.DateField(
+        label="To",
+        required=False,
+        error_messages={"invalid": "Enter a date like 2026-05-31."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    peer = forms.CharField(required=False, max_length=3071, widget=forms.HiddenInput)
+
+    def clean_words(self) -> str:
+        """Words of which something can be searched for."""
+        words: str = self.cleaned_data["words"].strip()
+        if words and not parse(words):
+            raise ValidationError("Enter a word: only letters and digits can be searched for.")
+        return words
+
+    def clean_peer(self) -> str:
+        """The bare address in canonical form."""
+        text: str = self.cleaned_data["peer"].strip()
+        if not text:
+            return ""
+        try:
+            return Jid.parse(text).bare
+        except JidError as error:
+            raise ValidationError("This is not an XMPP address: %(why)s.", params={"why": error}) from None
+
+    def clean(self) -> dict[str, Any]:
+        """The range must not end before it begins."""
+        data = super().clean() or {}
+        start, end = data.get("start"), data.get("end")
+        if start and end and start > end:
+            self.add_error("end", "The range ends before it begins.")
+        return data
+
+
+class PlaceForm(forms.Form):
+    """Where in a conversation or among hits the page is: ids of messages, as links of ours carry them."""
+
+    before = forms.CharField(required=False)
+    after = forms.CharField(required=False)
+    at = forms.CharField(required=False)
+
+    def place(self) -> tuple[int, int, int]:
+        """(before, after, at), 0 for what is not given or is no id; at most one is."""
+        self.is_valid()
+        before, after, at = (from_text(self.cleaned_data.get(name, "")) or 0 for name in ("before", "after", "at"))
+        if at:
+            return 0, 0, at
+        return (before, 0, 0) if before else (0, after, 0)

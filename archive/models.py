@@ -1,0 +1,56 @@
+"""The archive's rows.
+
+One row serves both sides of a message between local accounts. A row is written in large batches with the least
+possible work (`mlink_web/stores/ledger.py`): the id tells the time, and the body is read from `xml` when it is shown.
+What makes reading quick stands beside the table, made by the first migration:
+
+    entries    whose archives a message stands in, and with whom, in the order of ids
+    full text  over `search`, with a word for each owner, so a search reads only its own account's part of the index
+
+On PostgreSQL the entries are two pairs of partial indexes (sent and received) and the full text is a generated column,
+both current at once. On SQLite, where each index would cost more than writing the row itself, they are tables
+(`archive_entry`, `archive_words`) that are filled in large slices: `archive_slice` lists the ranges of ids that are
+still to be entered, `indexing.py` enters them before somebody reads.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from archive import ids
+
+
+class RowId(models.BigIntegerField):
+    """A 64-bit primary key that is SQLite's own row number and not an index beside it."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """SQLite takes only the very word `integer` for its row number; it holds 64 bits all the same."""
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
+
+
+class Message(models.Model):
+    """An archived message. Accounts are numbers without constraint: archives outlive accounts."""
+
+    id = RowId(primary_key=True)
+    #: Bare addresses.
+    sender = models.TextField()
+    recipient = models.TextField()
+    #: The local accounts in whose archives it stands.
+    sender_account = models.BigIntegerField(null=True)
+    recipient_account = models.BigIntegerField(null=True)
+    kind = models.CharField(max_length=9)
+    #: Words for the index (`text.py`), "" without a body.
+    search = models.TextField(default="")
+    #: The sender's own id of the message (XEP-0359, or the stanza's), "" for none.
+    origin_id = models.TextField(default="")
+    #: The stanza as it was sent, inside jabber:client (`document.py` reads it).
+    xml = models.TextField()
+
+    def __str__(self) -> str:
+        return ids.text_of(self.pk)
+
+    @property
+    def stamp(self) -> float:
+        """Seconds since the epoch."""
+        return ids.time_of(self.pk)

@@ -1,0 +1,113 @@
+"""ArchiveReader: what the engine's module asks of the database, in the threads of the stores."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from archive import ids, indexing, query
+from archive.document import body_of, element_of
+from archive.filters import Answer, Question, Stored, text_key
+from archive.text import index_text
+from mlink_web.accounts.models import Account
+from mlink_web.stores.executor import StoreExecutor
+from mlink_web.stores.models import OfflineMessage
+from xmpp_engine.api import origin_of
+
+#: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
+_MANY: Final = 100_000
+_QUIET_SECONDS: Final = 15.0
+
+
+class ArchiveReader:
+    """Reader over the project's database."""
+
+    def __init__(self, executor: StoreExecutor, node: str) -> None:
+        """`node` is the name of this node: its archive ids carry a number made from it."""
+        self._executor = executor
+        self._tending = False
+        self.node = node
+
+    async def find(self, question: Question) -> Answer:
+        """See Reader."""
+        account = question.filter.account
+        answer = await self._executor.read(account, _find, question, False)
+        if answer is None:
+            # Not every row is entered yet. Entering writes, and waits for other writers: not in the readers' threads.
+            await self._executor.write(account, _catch_up, bool(question.filter.terms))
+            answer = await self._executor.read(account, _find, question, True)
+        assert answer is not None
+        return answer
+
+    async def bounds(self, account: int) -> tuple[int, int] | None:
+        """See Reader."""
+        if not await self._executor.read(account, _current):
+            await self._executor.write(account, _catch_up, False)
+        return await self._executor.read(account, query.bounds, account)
+
+    async def stored_since(self, since: float, limit: int) -> Stored:
+        """See Reader."""
+        return await self._executor.read(None, _stored_since, since, limit)
+
+    async def set_preferences(self, account: int, default: str, always: list[str], never: list[str]) -> None:
+        """See Reader."""
+        await self._executor.write(account, _set_preferences, account, default, always, never)
+
+    async def tend(self) -> None:
+        """See Reader."""
+        if self._tending:
+            return  # another domain's module has asked already
+        self._tending = True
+        try:
+            rows, newest = await self._executor.read(None, indexing.waiting)
+            if rows >= _MANY or (rows and ids.time_of(newest) < time.time() - _QUIET_SECONDS):
+                await self._executor.write(None, _catch_up, True)
+        finally:
+            self._tending = False
+
+
+def _find(connection: BaseDatabaseWrapper, question: Question, anyway: bool) -> Answer | None:
+    """The answer; None when the index is behind, unless that is not to matter (a writer may have added rows since it
+    was caught up)."""
+    wanted = question.filter
+    if not anyway and not indexing.current(connection, words=bool(wanted.terms)):
+        return None
+    if any(not query.has(connection, wanted.account, id) for id in question.known):
+        return Answer(missing=True)
+    if question.ids:
+        rows = query.by_ids(connection, wanted.account, list(question.ids))
+        return Answer(rows, missing=len(rows) < len(set(question.ids)))
+    if question.count:
+        return Answer(count=query.count(connection, wanted))
+    rows, more = query.page(connection, wanted, question.limit, backwards=question.backwards)
+    return Answer(rows, more)
+
+
+def _current(connection: BaseDatabaseWrapper) -> bool:
+    return indexing.current(connection, words=False)
+
+
+def _catch_up(connection: BaseDatabaseWrapper, words: bool) -> None:
+    indexing.catch_up(connection, words=words)
+
+
+def _stored_since(connection: BaseDatabaseWrapper, since: float, limit: int) -> Stored:
+    stored = Stored(query.sent_since(connection, since, limit))
+    offline: Any = OfflineMessage.objects.using(connection.alias)
+    newest = offline.order_by("-id").values_list("id", flat=True).first() or 0
+    # Looking at the newest only: the whole table may be long, and it has no index by time.
+    for xml in offline.filter(id__gt=newest - limit, stamp__gte=since).values_list("xml", flat=True):
+        origin = origin_of(xml)
+        if origin is not None:
+            stored.offline.add((*origin, text_key(index_text(body_of(element_of(xml))))))
+    return stored
+
+
+def _set_preferences(
+    connection: BaseDatabaseWrapper, account: int, default: str, always: list[str], never: list[str]
+) -> None:
+    Account.objects.using(connection.alias).filter(pk=account).update(
+        archive=default, archive_always=always, archive_never=never
+    )
