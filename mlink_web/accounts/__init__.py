@@ -1,0 +1,1 @@
+"""Accounts: people who sign in by XMPP and on the web. `services.py` holds the only writers."""

@@ -1,0 +1,14 @@
+"""All commands: those on the database from this package, those on the running node from the engine."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mlink_web.admin_commands import domains, users
+from xmpp_engine.admin import live
+from xmpp_engine.admin.command import Registry
+
+registry: Final = Registry()
+registry.include(domains.registry)
+registry.include(users.registry)
+registry.include(live.registry)

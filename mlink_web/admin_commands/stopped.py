@@ -1,0 +1,34 @@
+"""What can be said of a node that does not run: no sessions, and the figures of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.conf import settings
+
+from mlink_web.accounts.models import Account
+from mlink_web.conf import snapshot
+from mlink_web.conf.models import Domain
+from mlink_web.stores.models import OfflineMessage
+
+
+def sessions() -> list[dict[str, Any]]:
+    """Nobody is connected."""
+    return []
+
+
+def stats() -> dict[str, Any]:
+    """What the database tells."""
+    return {
+        "node": settings.MLINK_NODE_NAME,
+        "running": False,
+        "version": snapshot.current_version(),
+        "domains": list(Domain.objects.filter(enabled=True).values_list("name", flat=True)),
+        "accounts": Account.objects.count(),
+        "offline_messages": OfflineMessage.objects.count(),
+        "sessions": 0,
+    }
+
+
+ANSWERS: Final[Mapping[str, Callable[[], Any]]] = {"sessions": sessions, "stats": stats}

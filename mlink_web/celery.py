@@ -1,0 +1,20 @@
+"""The Celery app: `celery -A mlink_web worker`. `runnode` starts one worker as its child unless told not to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from celery import Celery
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlink_web.settings.dev")
+
+app = Celery("mlink")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["mlink_web.stores"])
+
+if str(settings.CELERY_BROKER_URL).startswith("filesystem:"):
+    # The transport does not make its folders.
+    for name in ("data_folder_in", "processed_folder", "control_folder"):
+        Path(settings.CELERY_BROKER_TRANSPORT_OPTIONS[name]).mkdir(mode=0o700, parents=True, exist_ok=True)

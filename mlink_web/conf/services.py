@@ -1,0 +1,169 @@
+"""The only writers of the configuration. Each change bumps ConfigVersion in its transaction and then tells the nodes.
+
+A change that would make a configuration that no engine accepts is refused as a whole with ValueError, whose text says
+what and where.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+
+from mlink_web.conf import notify, snapshot
+from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
+from xmpp_engine.addressing.prep import domainpart
+
+T = TypeVar("T")
+#: What `xmppctl domain set` and the console may change.
+CHANGEABLE: Final = tuple(
+    field.name for field in Domain._meta.concrete_fields if field.name not in ("id", "name", "created")
+)
+LISTENERS: Final = ("c2s", "c2s_tls", "http")
+
+
+class UnknownDomain(ValueError):
+    """There is no such domain."""
+
+
+def first_domain() -> str:
+    """The domain that the environment names where it is served, else the oldest one that is enabled."""
+    names = list(Domain.objects.filter(enabled=True).order_by("pk").values_list("name", flat=True)[:100])
+    configured = str(settings.MLINK_DOMAIN)
+    return configured if configured in names or not names else names[0]
+
+
+def find_domain(name: str) -> Domain:
+    """The domain with this name; raises UnknownDomain."""
+    try:
+        return Domain.objects.get(name=canonical(name))
+    except Domain.DoesNotExist:
+        raise UnknownDomain(f"There is no domain {name}.") from None
+
+
+def canonical(name: str) -> str:
+    """A domain name as it is stored; raises ValueError with a sentence."""
+    try:
+        return domainpart(name.strip())
+    except ValueError as error:
+        raise ValueError(f"{name.strip()!r} is not a domain name: {error}.") from None
+
+
+def add_domain(name: str, **options: Any) -> Domain:
+    """Serve another domain; raises ValueError for a name or option that does not fit, or a domain that exists."""
+    domain = Domain(name=canonical(name), **_known(options))
+    try:
+        return change(lambda: _store(domain))
+    except IntegrityError:
+        raise ValueError(f"The domain {domain.name} exists already.") from None
+
+
+def change_domain(domain: Domain, **options: Any) -> Domain:
+    """Set some options of a domain; raises ValueError and changes nothing where one does not fit."""
+    before = {name: getattr(domain, name) for name in options if name in CHANGEABLE}
+    try:
+        for name, value in _known(options).items():
+            setattr(domain, name, value)
+        return change(lambda: _store(domain))
+    except ValueError:
+        for name, value in before.items():
+            setattr(domain, name, value)
+        raise
+
+
+def remove_domain(domain: Domain) -> None:
+    """Serve a domain no more; raises ValueError while it has accounts, or where it is the only one."""
+    if not Domain.objects.exclude(pk=domain.pk).exists():
+        raise ValueError(f"{domain.name} is the only domain; add another one first.")
+
+    def delete() -> None:
+        try:
+            domain.delete()
+        except models.ProtectedError:
+            count = domain.accounts.count()
+            raise ValueError(f"{domain.name} still has {count} account(s); remove them first.") from None
+
+    change(delete)
+
+
+def set_listener(name: str, limits: dict[str, Any]) -> None:
+    """Override limits of a listener's connections (fields of StreamLimits); raises ValueError."""
+    if name not in LISTENERS:
+        raise ValueError(f"There is no listener {name!r}; there are {', '.join(LISTENERS)}.")
+    change(lambda: Listener.objects.update_or_create(name=name, defaults={"limits": limits}))
+
+
+def set_engine_options(*, http: dict[str, Any] | None = None, engine: dict[str, Any] | None = None) -> None:
+    """Override fields of HttpConfig and EngineConfig; raises ValueError."""
+
+    def store() -> None:
+        row, _ = EngineOptions.objects.get_or_create(pk=1)
+        row.http = row.http if http is None else http
+        row.engine = row.engine if engine is None else engine
+        row.save()
+
+    change(store)
+
+
+def value_of(field: str, text: str) -> Any:
+    """The value that a person typed for an option of a domain, in the type of its column; raises ValueError."""
+    if field not in CHANGEABLE:
+        raise ValueError(f"A domain has no option {field!r}; there are {', '.join(CHANGEABLE)}.")
+    column = Domain._meta.get_field(field)
+    if isinstance(column, models.BooleanField):
+        word = text.strip().lower()
+        if word not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
+            raise ValueError(f"{field} is on or off, not {text!r}.")
+        return word in ("on", "true", "yes", "1")
+    if isinstance(column, models.JSONField):
+        if isinstance(column.get_default(), list) and not text.lstrip().startswith("["):
+            return [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{field} is JSON, and this is not: {error}.") from None
+    if isinstance(column, models.IntegerField):
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError(f"{field} is a number, not {text!r}.") from None
+    return text
+
+
+def change(write: Callable[[], T]) -> T:
+    """Run one change of the configuration: check its outcome, bump the version, tell the nodes once it is committed."""
+    with transaction.atomic():
+        result = write()
+        version = bump()
+        snapshot.check(version)
+        transaction.on_commit(lambda: notify.config_changed(version))
+    return result
+
+
+def bump() -> int:
+    """The next version; its row also makes concurrent changes follow each other."""
+    row, _ = ConfigVersion.objects.select_for_update().get_or_create(pk=1)
+    row.version += 1
+    row.save(update_fields=("version",))
+    return row.version
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    for name in options:
+        if name not in CHANGEABLE:
+            raise ValueError(f"A domain has no option {name!r}; there are {', '.join(CHANGEABLE)}.")
+    return options
+
+
+def _store(domain: Domain) -> Domain:
+    try:
+        domain.full_clean(validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        sentences = (f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+        raise ValueError(" ".join(sentences)) from None
+    domain.save()
+    return domain

@@ -1,0 +1,233 @@
+"""Forms of the console. They check what a person can mistype; the services check again what must hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from mlink_web.accounts import scram
+from mlink_web.accounts import services as accounts
+from mlink_web.accounts.models import Account
+from mlink_web.conf import services as configuration
+from mlink_web.conf.models import Domain
+
+#: Kinds of contact that XEP-0157 registers.
+CONTACT_KINDS = ("abuse", "admin", "feedback", "sales", "security", "status", "support")
+CONTACT_LIMIT = 30
+_URI = re.compile(r"(mailto:|xmpp:)[^\s@]+@[^\s@]+|https?://[^\s]+")
+NO_PASSWORD_MANAGER = {"autocomplete": "new-password"}
+
+
+def clean_password(password: str) -> str:
+    """The password as it came, if SCRAM can take it."""
+    try:
+        scram.derive(password, rounds=1)  # one round: only whether keys can be made of it
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+    return password
+
+
+class DomainForm(forms.Form):
+    """What an administrator sets for a domain. `domain` is None for a new one."""
+
+    ARCHIVE = (
+        ("off", "Off: messages are not kept"),
+        ("on", "On: messages are kept"),
+        ("strict", "Strict: a message is delivered only once it is kept"),
+    )
+
+    name = forms.CharField(
+        label="Domain name",
+        max_length=1023,
+        help_text="For example chat.example.org. It cannot be changed later.",
+        error_messages={"required": "Enter a domain name."},
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    enabled = forms.BooleanField(required=False, initial=True, help_text="Users of a disabled domain cannot sign in.")
+    archive = forms.ChoiceField(choices=ARCHIVE, initial="on", label="Archive of messages")
+    registration = forms.BooleanField(
+        required=False,
+        label="Open registration",
+        help_text="Anybody may make an account in this domain with an XMPP app (XEP-0077).",
+    )
+    max_resources = forms.IntegerField(
+        min_value=1,
+        max_value=1000,
+        initial=10,
+        label="Sessions per user",
+        help_text="How many apps may be signed in at once.",
+    )
+    resource_conflict = forms.ChoiceField(
+        choices=Domain.Conflict.choices,
+        label="When an app takes a resource that is in use",
+        initial=Domain.Conflict.REPLACE,
+    )
+    contacts = forms.CharField(
+        required=False,
+        label="Contact addresses",
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text=f"One per line: a kind ({', '.join(CONTACT_KINDS)}) and an address, "
+        "for example abuse mailto:abuse@example.org",
+    )
+
+    def __init__(self, *args: Any, domain: Domain | None = None, **kwargs: Any) -> None:
+        if domain is not None:
+            kwargs["initial"] = {**self.values_of(domain), **kwargs.get("initial", {})}
+        super().__init__(*args, **kwargs)
+        self.domain = domain
+        if domain is not None:
+            del self.fields["name"]
+
+    @staticmethod
+    def values_of(domain: Domain) -> dict[str, Any]:
+        """A domain as values of this form."""
+        lines = [f"{kind} {uri}" for kind, uris in sorted(domain.contacts.items()) for uri in uris]
+        return {
+            "enabled": domain.enabled,
+            "archive": ("strict" if domain.archive_strict else "on") if domain.archive else "off",
+            "registration": domain.registration,
+            "max_resources": domain.max_resources,
+            "resource_conflict": domain.resource_conflict,
+            "contacts": "\n".join(lines),
+        }
+
+    def clean_name(self) -> str:
+        """The domain in canonical form, if it is new."""
+        try:
+            name = configuration.canonical(self.cleaned_data["name"])
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if Domain.objects.filter(name=name).exists():
+            raise ValidationError("There is a domain with this name already.")
+        return name
+
+    def clean_contacts(self) -> dict[str, list[str]]:
+        """Kind to addresses."""
+        contacts: dict[str, list[str]] = {}
+        lines = [line.split() for line in self.cleaned_data["contacts"].splitlines() if line.strip()]
+        if len(lines) > CONTACT_LIMIT:
+            raise ValidationError("Enter at most %(most)d addresses.", params={"most": CONTACT_LIMIT})
+        for number, parts in enumerate(lines, 1):
+            kind = parts[0].rstrip(":").lower()
+            if len(parts) != 2 or kind not in CONTACT_KINDS:
+                raise ValidationError("Line %(line)d must be one kind and one address.", params={"line": number})
+            if not _URI.fullmatch(parts[1]) or len(parts[1]) > 500:
+                raise ValidationError(
+                    "The address in line %(line)d must begin with mailto:, xmpp: or https://.", params={"line": number}
+                )
+            contacts.setdefault(kind, []).append(parts[1])
+        return contacts
+
+    def options(self) -> dict[str, Any]:
+        """The model fields that this form sets, without the name."""
+        data = self.cleaned_data
+        return {
+            "enabled": data["enabled"],
+            "archive": data["archive"] != "off",
+            "archive_strict": data["archive"] == "strict",
+            "registration": data["registration"],
+            "max_resources": data["max_resources"],
+            "resource_conflict": data["resource_conflict"],
+            "contacts": data["contacts"],
+        }
+
+
+class UserForm(forms.Form):
+    """A new user."""
+
+    local = forms.CharField(
+        label="Name",
+        max_length=1023,
+        help_text="The part of the address before the @.",
+        error_messages={"required": "Enter a name."},
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    domain = forms.ModelChoiceField(Domain.objects.all(), to_field_name="name", empty_label=None)
+    password = forms.CharField(
+        strip=False,
+        max_length=4096,
+        error_messages={"required": "Enter a password."},
+        help_text="The user signs in with it here and in every app.",
+        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+    )
+    administrator = forms.BooleanField(required=False, help_text="May use this console and change everything in it.")
+
+    def clean_local(self) -> str:
+        """A name that can stand before the @."""
+        text = self.cleaned_data["local"]
+        if "@" in text or "/" in text:
+            raise ValidationError("Enter only the part before the @; the domain is chosen below.")
+        return str(text)
+
+    def clean_password(self) -> str:
+        """See `clean_password`."""
+        return clean_password(self.cleaned_data["password"])
+
+    def clean(self) -> dict[str, Any]:
+        """Put the address together as `address`, in canonical form, and see that it is free."""
+        data = super().clean() or {}
+        if not data.get("local") or not data.get("domain"):
+            return data
+        try:
+            data["address"] = accounts.address(f"{data['local']}@{data['domain'].name}").bare
+        except ValueError as error:
+            self.add_error("local", str(error))
+            return data
+        if Account.objects.filter(username=data["address"]).exists():
+            self.add_error("local", f"There is a user {data['address']} already.")
+        return data
+
+
+class PasswordForm(forms.Form):
+    """A new password for a user."""
+
+    password = forms.CharField(
+        label="New password",
+        strip=False,
+        max_length=4096,
+        error_messages={"required": "Enter a password."},
+        help_text="It is valid at once, here and in every app; the old one no longer is.",
+        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+    )
+    again = forms.CharField(
+        label="The same again",
+        strip=False,
+        max_length=4096,
+        error_messages={"required": "Enter the password a second time."},
+        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+    )
+
+    def clean_password(self) -> str:
+        """See `clean_password`."""
+        return clean_password(self.cleaned_data["password"])
+
+    def clean(self) -> dict[str, Any]:
+        """Both entries must agree."""
+        data = super().clean() or {}
+        if "password" in data and "again" in data and data["password"] != data["again"]:
+            self.add_error("again", "The two entries differ.")
+        return data
+
+
+class RemoveForm(forms.Form):
+    """The name of what is to be deleted, typed by hand."""
+
+    name = forms.CharField(
+        max_length=3071,
+        error_messages={"required": "Type the name."},
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def __init__(self, expected: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expected = expected
+        self.fields["name"].label = f"Type {expected} to confirm"
+
+    def clean_name(self) -> str:
+        """Exactly the name, not merely a similar one."""
+        if self.cleaned_data["name"] != self.expected:
+            raise ValidationError("This is not the name of what would be deleted.")
+        return self.expected

@@ -1,0 +1,119 @@
+"""What the console asks the running node, as values ready for pages; every question has a time limit.
+
+The synchronous functions are for views, which run in threads; those that begin with `a` for WebSocket consumers. A
+node that is down or slow gives `error`, a sentence for people, and never an exception, except to `end_session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from mlink_web.node.client import EngineClient, EngineError, NodeDown
+
+ASK_SECONDS = 3.0
+#: Sessions that the page shows; more would be neither read nor drawn once a second.
+LIST_LIMIT = 500
+
+
+class NodeUnavailable(Exception):
+    """The node did not answer; the text is a sentence for people."""
+
+
+async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
+    """Ask the node of this data folder; raises NodeUnavailable."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return await call(EngineClient())
+    except TimeoutError:
+        raise NodeUnavailable(f"The node did not answer within {ASK_SECONDS:.0f} seconds.") from None
+    except NodeDown as error:
+        raise NodeUnavailable(f"{error} Accounts and domains can be changed all the same.") from None
+    except (OSError, EngineError) as error:
+        raise NodeUnavailable(f"The node cannot be asked: {error}") from None
+
+
+async def afigures() -> dict[str, Any]:
+    """Sessions, messages since the start, uptime as text; or `error`."""
+    try:
+        stats = await _ask(lambda client: client.stats())
+    except NodeUnavailable as error:
+        return {"error": str(error)}
+    return {
+        "sessions": stats["sessions"],
+        "messages": stats["messages"],
+        "uptime": duration(stats["uptime"]),
+        "error": "",
+    }
+
+
+async def asessions(bare: str = "") -> dict[str, Any]:
+    """Rows for the sessions page, of one account if `bare` is given: `list`, `total`, `more`; or `error`."""
+    try:
+        rows = await _ask(lambda client: client.sessions(bare))
+    except NodeUnavailable as error:
+        return {"list": [], "total": 0, "more": False, "error": str(error)}
+    shown = [as_row(row) for row in sorted(rows, key=lambda row: str(row["jid"]))[:LIST_LIMIT]]
+    return {"list": shown, "total": len(rows), "more": len(rows) > LIST_LIMIT, "error": ""}
+
+
+def figures() -> dict[str, Any]:
+    """See `afigures`; for threads."""
+    return asyncio.run(afigures())
+
+
+def sessions(bare: str = "") -> dict[str, Any]:
+    """See `asessions`; for threads."""
+    return asyncio.run(asessions(bare))
+
+
+def end_session(jid: str) -> int:
+    """End the session with this full address; returns how many ended. Raises NodeUnavailable."""
+    return int(asyncio.run(_ask(lambda client: client.kick(jid))))
+
+
+def as_row(session: dict[str, Any]) -> dict[str, Any]:
+    """One session of the engine's list (`Session.describe`) as the page and its script show it: text and numbers."""
+    bare, _, resource = session["jid"].partition("/")
+    return {
+        "jid": session["jid"],
+        "bare": bare,
+        "resource": resource,
+        "address": session["address"] or "–",
+        "transport": session["transport"],
+        "tls": session["tls"].partition(" ")[0] or ("proxy or local" if session["secure"] else "no"),
+        "since": moment(session["since"]),
+        "presence": (session["show"] or "available") if session["available"] else "none",
+        "unacked": session["unacked"],
+        "queue": size(session["queued_bytes"]),
+    }
+
+
+def size(count: int) -> str:
+    """A number of bytes in a unit that fits."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count //= 1000
+    return f"{count} GB"
+
+
+def moment(seconds: float) -> str:
+    """A time as short as it is clear: the hour for today, else with the date (UTC)."""
+    when = datetime.fromtimestamp(seconds, UTC)
+    is_today = when.date() == datetime.fromtimestamp(time.time(), UTC).date()
+    return when.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units, as people say it."""
+    parts = []
+    rest = int(seconds)
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(parts[:2]) or "0 seconds"

@@ -1,0 +1,103 @@
+"""Domains: list, add, change, delete."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mlink_web.conf import services
+from mlink_web.conf.models import Domain
+from mlink_web.console.access import administrators_only
+from mlink_web.console.audit import record
+from mlink_web.console.forms import DomainForm, RemoveForm
+
+
+@require_safe
+@administrators_only
+def domains(request: HttpRequest) -> HttpResponse:
+    """All domains."""
+    found = list(Domain.objects.annotate(user_count=Count("accounts")))
+    return render(request, "console/domains.html", {"section": "domains", "domains": found})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def add_domain(request: HttpRequest) -> HttpResponse:
+    """The form for a new domain."""
+    form = DomainForm(request.POST or None)
+    if form.is_valid():
+        name = form.cleaned_data["name"]
+        try:
+            services.add_domain(name, **form.options())
+        except ValueError as error:
+            form.add_error("name", str(error))
+        else:
+            record(request, "added domain", name, **form.options())
+            messages.success(request, f"{name} is served now.")
+            return redirect("console:domains")
+    context = {
+        "title": "Add a domain",
+        "lead": "Its name must lead to this server in DNS before others can reach it.",
+        "action": "Add the domain",
+    }
+    return _form_page(request, form, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def change_domain(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of a domain."""
+    domain = get_object_or_404(Domain, pk=pk)
+    form = DomainForm(request.POST or None, domain=domain)
+    if form.is_valid():
+        try:
+            services.change_domain(domain, **form.options())
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            record(request, "changed domain", domain.name, **form.options())
+            messages.success(request, f"{domain.name} is saved. Running nodes follow within seconds.")
+            return redirect("console:domains")
+    context = {
+        "title": domain.name,
+        "action": "Save",
+        "remove": reverse("console:domain-remove", args=[pk]),
+    }
+    return _form_page(request, form, context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def remove_domain(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for the name, then delete the domain."""
+    domain = get_object_or_404(Domain, pk=pk)
+    name = domain.name
+    form = RemoveForm(name, request.POST or None)
+    if form.is_valid():
+        try:
+            services.remove_domain(domain)
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            record(request, "deleted domain", name)
+            messages.success(request, f"{name} is deleted.")
+            return redirect("console:domains")
+    context = {
+        "section": "domains",
+        "title": f"Delete {name}",
+        "warning": "The domain and its settings are deleted for good. "
+        "A domain that still has users is not deleted: remove them first.",
+        "action": "Delete for good",
+        "back": reverse("console:domain", args=[pk]),
+        "form": form,
+    }
+    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+
+
+def _form_page(request: HttpRequest, form: DomainForm, context: dict[str, str]) -> HttpResponse:
+    context = {"section": "domains", "back": reverse("console:domains"), **context}
+    return render(request, "console/form.html", {**context, "form": form}, status=400 if form.errors else 200)

@@ -1,0 +1,24 @@
+"""The overview: figures of the node and counts from the database."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from mlink_web.accounts.models import Account
+from mlink_web.conf.models import Domain
+from mlink_web.console import node
+from mlink_web.console.access import administrators_only
+
+
+@require_safe
+@administrators_only
+def overview(request: HttpRequest) -> HttpResponse:
+    """Figures as of now; a script renews those of the node."""
+    active = Q(state=Account.State.ACTIVE)
+    users = Account.objects.aggregate(on=Count("pk", filter=active), off=Count("pk", filter=~active))
+    domains = Domain.objects.aggregate(on=Count("pk", filter=Q(enabled=True)), off=Count("pk", filter=Q(enabled=False)))
+    context = {"section": "overview", "node": node.figures(), "users": users, "domains": domains}
+    return render(request, "console/overview.html", context)

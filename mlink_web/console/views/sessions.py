@@ -1,0 +1,53 @@
+"""The sessions that are connected now, and ending one."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from mlink_web.console import node
+from mlink_web.console.access import administrators_only
+from mlink_web.console.audit import record
+
+MAX_JID = 3071
+
+
+@require_safe
+@administrators_only
+def sessions(request: HttpRequest) -> HttpResponse:
+    """The list as of now; a script renews it every second."""
+    return render(request, "console/sessions.html", {"section": "sessions", "node": node.sessions()})
+
+
+@require_POST
+@administrators_only
+def end_session(request: HttpRequest) -> HttpResponse:
+    """End the session with the full address in `jid`.
+
+    Answers a script (Accept: application/json) with JSON, a plain form with a redirection back to where it stood.
+    """
+    jid = request.POST.get("jid", "")
+    if not jid or "/" not in jid or len(jid) > MAX_JID:
+        return _answer(request, "The form did not say which session to end.", 400)
+    try:
+        ended = node.end_session(jid)
+    except node.NodeUnavailable as error:
+        record(request, "end session failed", jid, why=error)
+        return _answer(request, str(error), 503)
+    record(request, "ended session", jid, sessions=ended)
+    if not ended:
+        return _answer(request, f"{jid} is not connected any more.", 404)
+    return _answer(request, f"The session of {jid} has ended.", 200)
+
+
+def _answer(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
+    if request.accepts("application/json") and not request.accepts("text/html"):
+        return JsonResponse({"done": sentence} if status == 200 else {"error": sentence}, status=status)
+    if status == 200:
+        messages.success(request, sentence)
+    else:
+        messages.error(request, sentence)
+    user = request.POST.get("user", "")
+    return redirect("console:user", int(user)) if user.isascii() and user.isdigit() else redirect("console:sessions")

@@ -1,0 +1,1 @@
+"""HTTP endpoints of a node: bare ASGI callables between the HTTP server and the engine. Start at `bosh.py`."""

@@ -1,0 +1,115 @@
+"""The child process that runs background work (Celery, one task at a time), kept running while the node runs."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+
+log = logging.getLogger("mlink.node")
+
+PR_SET_PDEATHSIG: Final = 1
+#: An idle worker takes about four seconds to notice that it is to end; nobody should wait for that. A task that is cut
+#: off is done again: tasks are written to bear it.
+STOP_SECONDS: Final = 1.0
+#: Pauses before the worker is started again: longer each time, so that one that cannot start costs nothing.
+PAUSES: Final = (1.0, 5.0, 30.0, 60.0)
+
+
+class Worker:
+    """Starts the worker, starts it again when it ends, ends it with the node."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start in the background."""
+        self._task = asyncio.create_task(self._keep(), name="worker")
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                self._process = spawn()
+            except OSError as error:
+                log.error("the worker cannot be started: %s", error)
+            else:
+                code = await ended(self._process)
+                log.error("the worker ended with code %s; it is started again", code)
+            if asyncio.get_running_loop().time() - started > PAUSES[-1]:
+                failures = 0
+            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            failures += 1
+            await asyncio.sleep(pause)
+
+    async def stop(self) -> None:
+        """End the worker: politely, then not."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await ended(process)
+        except TimeoutError:
+            # With the scheduler, which is a process of the worker's own.
+            os.killpg(process.pid, signal.SIGKILL)
+            await ended(process)
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process; returns its code."""
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
+
+
+def spawn() -> subprocess.Popen[bytes]:
+    """Start the worker's process."""
+    prctl = ctypes.CDLL(None).prctl
+    home = Path(settings.MLINK_HOME)
+    # Who runs the node as root has been told that by the system already.
+    command = [
+        sys.executable,
+        "-W",
+        "ignore:You're running the worker with superuser",
+        "-m",
+        "celery",
+        "--app",
+        "mlink_web.celery",
+        "--quiet",
+        "worker",
+    ]
+    command += ["--pool", "solo", "--beat", "--schedule", str(home / "run" / "beat"), "--loglevel", "WARNING"]
+    command += ["--without-gossip", "--without-mingle", "--hostname", f"{settings.MLINK_NODE_NAME}@%h"]
+    return subprocess.Popen(
+        command,
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "MLINK_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # A group of its own: Ctrl-C is for the node, which ends the worker in its turn.
+        process_group=0,
+        # A node that is killed takes the worker with it.
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+    )

@@ -1,0 +1,13 @@
+"""Routes of the pages of everybody."""
+
+from django.urls import path
+
+from mlink_web.pages import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("accounts/sign-in/", views.SignIn.as_view(), name="login"),
+    path("accounts/sign-out/", views.SignOut.as_view(), name="logout"),
+    path("chat/", views.chat, name="chat"),
+    path("chat/credentials", views.chat_credentials, name="chat-credentials"),
+]

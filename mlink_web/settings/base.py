@@ -1,0 +1,173 @@
+"""What all ways of running share. What differs from machine to machine comes from the environment (docs/operator.md);
+everything else is configuration in the database.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import dj_database_url
+
+from mlink_web.settings import environment
+from mlink_web.settings.engine import XMPP_MODULES  # noqa: F401  (a setting)
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+MLINK_HOME = environment.folder("MLINK_HOME", BASE_DIR / "var")
+MLINK_DOMAIN = environment.text("MLINK_DOMAIN", "localhost").lower()
+MLINK_BIND = environment.text("MLINK_BIND", "127.0.0.1")
+MLINK_C2S_PORT = environment.port("MLINK_C2S_PORT", 5222)
+MLINK_C2S_TLS_PORT = environment.port("MLINK_C2S_TLS_PORT", 5223)
+MLINK_C2S_TLS = environment.choice("MLINK_C2S_TLS", "required", ("required", "optional"))
+MLINK_HTTP_PORT = environment.port("MLINK_HTTP_PORT", 8080)
+MLINK_S2S_PORT = environment.port("MLINK_S2S_PORT", 5269)
+MLINK_COMPONENT_PORT = environment.port("MLINK_COMPONENT_PORT", 5347)
+MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
+MLINK_REDIS_URL = environment.text("MLINK_REDIS_URL", "")
+MLINK_NODE_NAME = environment.text("MLINK_NODE_NAME", socket.gethostname() or "node1")
+MLINK_ADMIN_PASSWORD = environment.text("MLINK_ADMIN_PASSWORD", "")
+
+SECRET_KEY = environment.secret(MLINK_HOME / "secret_key")
+DEBUG = False
+ALLOWED_HOSTS = [MLINK_DOMAIN, f".{MLINK_DOMAIN}", "localhost", ".localhost", "127.0.0.1", "[::1]"]
+USE_X_FORWARDED_HOST = False
+
+INSTALLED_APPS = [
+    "mlink_web",
+    "mlink_web.accounts",
+    "mlink_web.conf",
+    "mlink_web.stores",
+    "mlink_web.console",
+    "archive",
+    "channels",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "mlink_web.security.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "mlink_web.urls"
+ASGI_APPLICATION = "mlink_web.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+if MLINK_DATABASE_URL:
+    DATABASES = {"default": dj_database_url.parse(MLINK_DATABASE_URL)}
+    if "postgresql" in DATABASES["default"]["ENGINE"]:
+        # Under ASGI each request has a thread of its own, so only a pool keeps connections.
+        DATABASES["default"]["CONN_MAX_AGE"] = 0
+        DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+            "pool", {"min_size": 0, "max_size": 20, "timeout": 10}
+        )
+else:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": MLINK_HOME / "mlink.sqlite3"}}
+if "sqlite3" in DATABASES["default"]["ENGINE"]:
+    environment.private_file(Path(DATABASES["default"]["NAME"]))
+    # IMMEDIATE: a transaction that reads before it writes would otherwise fail as soon as another one writes.
+    # FULL: a commit is on disk when it returns, which acknowledgements rely on.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+if MLINK_REDIS_URL:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [MLINK_REDIS_URL], "prefix": "mlink"},
+        }
+    }
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": MLINK_REDIS_URL}}
+    CELERY_BROKER_URL = MLINK_REDIS_URL
+    CELERY_BROKER_TRANSPORT_OPTIONS = {}
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    _queue = str(MLINK_HOME / "queue")
+    CELERY_BROKER_URL = "filesystem://localhost"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": f"{_queue}/messages",
+        "data_folder_out": f"{_queue}/messages",
+        "processed_folder": f"{_queue}/processed",
+        "control_folder": f"{_queue}/control",
+        "store_processed": False,
+        "polling_interval": 0.5,
+    }
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {"expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0}}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+AUTH_USER_MODEL = "accounts.Account"
+AUTHENTICATION_BACKENDS = ["mlink_web.accounts.backends.AddressBackend"]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+STATIC_URL = "/static/"
+STATIC_ROOT = MLINK_HOME / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
+# The browser libraries that set-up installs, and our own files.
+STATICFILES_DIRS = [path for path in (BASE_DIR / "var" / "assets", BASE_DIR / "mlink_web" / "static") if path.is_dir()]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {
+        "handlers": ["console"],
+        "level": environment.choice("MLINK_LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper(),
+    },
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        # A traceback for every scanner that invents a Host header; the refused request is logged by itself.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "asyncio": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+    },
+}

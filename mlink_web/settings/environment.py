@@ -1,0 +1,86 @@
+"""The environment variables of the product, read once and checked.
+
+Each function raises ImproperlyConfigured with a sentence that names the variable, so that a typing mistake ends the
+start instead of surfacing later.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str) -> str:
+    """The variable's value, the default where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def port(name: str, default: int) -> int:
+    """A TCP port; 0 switches the listener off."""
+    value = text(name, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) > 65_535:
+        raise ImproperlyConfigured(f"{name} must be a port number from 0 to 65535, not {value!r}.")
+    return int(value)
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words."""
+    value = text(name, default).lower()
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return value
+
+
+def flag(name: str) -> bool:
+    """Whether a switch is on."""
+    return choice(name, "0", ("0", "1", "no", "yes", "false", "true")) in ("1", "yes", "true")
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder, made with mode 700 where it is missing."""
+    path = Path(text(name, str(default))).expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name} names {path}, which cannot be made: {error.strerror}.") from None
+    return path
+
+
+def secret(path: Path) -> str:
+    """The secret kept in this file, made on first use; readable by its owner only."""
+    for _ in range(50):
+        try:
+            kept = path.read_text().strip()
+            if len(kept) >= 50:
+                return kept
+            raise ImproperlyConfigured(f"{path} holds no usable secret; delete it to have a new one made.")
+        except FileNotFoundError:
+            _write_secret(path)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{path} cannot be read: {error.strerror}.") from None
+    raise ImproperlyConfigured(f"{path} cannot be made.")
+
+
+def _write_secret(path: Path) -> None:
+    """Put a new secret there in one step, so that of two processes that start at once both use the same one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(64))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file for its owner only, unless there is one; SQLite gives its side files the same mode."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,1 @@
+"""The store protocols of the engine over the database. Start at `build.py`."""

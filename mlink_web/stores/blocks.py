@@ -1,0 +1,42 @@
+"""BlockStore over the database."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper as Database
+
+from mlink_web.stores.executor import StoreExecutor
+from mlink_web.stores.models import BlockItem
+
+#: Bytes of an entry; PostgreSQL indexes no longer ones.
+MAX_BYTES = 2_600
+
+
+class DatabaseBlocks:
+    """Block lists; see `storage.protocols.BlockStore`."""
+
+    def __init__(self, executor: StoreExecutor) -> None:
+        self._executor = executor
+
+    async def add(self, account_id: int, jids: list[str]) -> None:
+        """See the protocol; raises ValueError for an address that no list can hold."""
+        if any(len(jid.encode()) > MAX_BYTES for jid in jids):
+            raise ValueError(f"An address of the block list is longer than {MAX_BYTES} bytes.")
+        await self._executor.write(account_id, _add, account_id, jids)
+
+    async def remove(self, account_id: int, jids: list[str] | None) -> None:
+        """See the protocol."""
+        await self._executor.write(account_id, _remove, account_id, jids)
+
+
+def _add(database: Database, account_id: int, jids: list[str]) -> None:
+    rows = [BlockItem(account_id=account_id, jid=jid) for jid in jids]
+    try:
+        BlockItem.objects.using(database.alias).bulk_create(rows, ignore_conflicts=True, batch_size=200)
+    except IntegrityError as error:
+        raise ValueError(f"There is no account {account_id}.") from error
+
+
+def _remove(database: Database, account_id: int, jids: list[str] | None) -> None:
+    entries = BlockItem.objects.using(database.alias).filter(account_id=account_id)
+    (entries if jids is None else entries.filter(jid__in=jids)).delete()

@@ -1,0 +1,74 @@
+"""OfflineStore over the database: the reading side; rows are written by the ledger."""
+
+from __future__ import annotations
+
+import time
+
+from django.db.backends.base.base import BaseDatabaseWrapper as Database
+
+from mlink_web.stores.executor import StoreExecutor
+from xmpp_engine.storage.types import OfflineRow
+
+PENDING = """
+SELECT stamp, xml, size, id, expires FROM stores_offlinemessage
+WHERE account_id = %s AND id > %s AND (expires = 0 OR expires > %s) ORDER BY id LIMIT %s"""
+DELETE = "DELETE FROM stores_offlinemessage WHERE account_id = %s AND id <= %s"
+USAGE = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM stores_offlinemessage WHERE account_id = %s"
+EXPIRE = """
+DELETE FROM stores_offlinemessage WHERE id IN (
+  SELECT id FROM stores_offlinemessage WHERE expires > 0 AND expires <= %s LIMIT %s)"""
+#: Rows of one transaction of `expire`: others write in between.
+SLICE = 500
+
+
+class DatabaseOffline:
+    """Offline messages; see `storage.protocols.OfflineStore`."""
+
+    def __init__(self, executor: StoreExecutor) -> None:
+        self._executor = executor
+
+    async def pending(self, account_id: int, limit: int, after: int = 0) -> list[OfflineRow]:
+        """See the protocol."""
+        return await self._executor.read(account_id, _pending, account_id, limit, after)
+
+    async def delete(self, account_id: int, up_to: int) -> None:
+        """See the protocol."""
+        await self._executor.write(account_id, _delete, account_id, up_to)
+
+    async def usage(self, account_id: int) -> tuple[int, int]:
+        """See the protocol."""
+        return await self._executor.read(account_id, _usage, account_id)
+
+    async def expire(self, now: float) -> int:
+        """See the protocol."""
+        total = 0
+        while True:
+            removed = await self._executor.write(None, expire_slice, now)
+            total += removed
+            if removed < SLICE:
+                return total
+
+
+def _pending(database: Database, account_id: int, limit: int, after: int) -> list[OfflineRow]:
+    with database.cursor() as cursor:
+        cursor.execute(PENDING, (account_id, after, time.time(), limit))
+        return [OfflineRow(account_id, *row) for row in cursor.fetchall()]
+
+
+def _delete(database: Database, account_id: int, up_to: int) -> None:
+    with database.cursor() as cursor:
+        cursor.execute(DELETE, (account_id, up_to))
+
+
+def _usage(database: Database, account_id: int) -> tuple[int, int]:
+    with database.cursor() as cursor:
+        cursor.execute(USAGE, (account_id,))
+        count, size = cursor.fetchone()
+        return count, int(size)
+
+
+def expire_slice(database: Database, now: float) -> int:
+    """Remove some expired rows; returns how many, fewer than SLICE when none are left."""
+    with database.cursor() as cursor:
+        cursor.execute(EXPIRE, (now, SLICE))
+        return int(cursor.rowcount)

@@ -1,0 +1,9 @@
+"""HTTP routes of the pages; the endpoints of the engine (/http-bind, /healthz ...) are mounted before these."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("mlink_web.pages.urls")),
+    path("admin/", include("mlink_web.console.urls")),
+    path("archive/", include("archive.urls")),
+]
