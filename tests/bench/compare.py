@@ -1,0 +1,157 @@
+"""Command: measure the servers side by side and print the table.
+
+    python -m tests.bench.compare [--servers prosody,ejabberd,mlink] [--only messages,archive,login,memory,disturb]
+                                  [--quick] [--disturb-all] [--write docs/benchmarks.md] [--json FILE]
+
+Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
+not start.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+
+from tests.bench.client import SignInError, client_tls_context
+from tests.bench.disturbance import disturbance
+from tests.bench.measures import (
+    QUICK,
+    Plan,
+    Results,
+    allow_many_files,
+    blocks,
+    hold_many,
+    idle_memory,
+    logins,
+    messages,
+)
+from tests.bench.processes import StartError, family_seconds, machine_seconds
+from tests.bench.servers import SERVERS, Server
+from tests.bench.table import OURS, document, missed, render
+
+# Above this share of the machine the work of others shows in latencies.
+_QUIET_SHARE = 0.05
+_PARTS = ("login", "messages", "archive", "memory", "disturb")
+
+
+@contextlib.contextmanager
+def _running(kinds: list[type[Server]], users: int, archive: bool, results: Results) -> Iterator[list[Server]]:
+    """Start one server of each kind and stop them all whatever happens."""
+    servers: list[Server] = []
+    try:
+        for kind in kinds:
+            server = kind(users, archive)
+            servers.append(server)
+            server.start()
+            if archive:
+                results.archives[server.name] = server.archive_storage
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, disturb_all: bool, results: Results) -> None:
+    if "login" in parts:
+        with _running(kinds, plan.users, False, results) as servers:
+            await logins(servers, plan, results)
+    for part in ("messages", "archive"):
+        for block in blocks(plan, part == "archive") if part in parts else ():
+            with _running(kinds, plan.users, block.archive, results) as servers:
+                await messages(servers, block, plan, results)
+            # Another one begins the next block.
+            kinds = kinds[1:] + kinds[:1]
+    if "memory" in parts:
+        for tls in (None, client_tls_context()):
+            with _running(kinds, plan.users, False, results) as servers:
+                await idle_memory(servers, tls, plan, results)
+        ours = [kind for kind in kinds if kind.name == OURS]
+        if ours and plan.held_sessions:
+            with _running(ours, plan.held_sessions, False, results) as servers:
+                await hold_many(servers[0], plan, results)
+    if "disturb" in parts:
+        for kind in kinds:
+            if disturb_all or kind.name == OURS:
+                with _running([kind], plan.users, False, results) as servers:
+                    await disturbance(servers[0], plan, results)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench.compare", description="Compare mlink with Prosody and ejabberd.")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="which servers, separated by commas")
+    parser.add_argument("--only", default=",".join(_PARTS), help="which measures, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="short windows and 100 pairs only: under three minutes")
+    parser.add_argument("--disturb-all", action="store_true", help="measure disturbance on the other servers too")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page for the documentation")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw values")
+    return parser.parse_args()
+
+
+def _known(text: str, known: tuple[str, ...], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            sys.exit(f"unknown {what} {name!r}; known are {', '.join(known)}")
+    return names
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit status."""
+    arguments = _arguments()
+    # SystemExit unwinds through the context managers that stop the servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    kinds = []
+    for name in _known(arguments.servers, tuple(SERVERS), "server"):
+        if SERVERS[name].version():
+            kinds.append(SERVERS[name])
+        else:
+            print(f"{name} is not installed and is left out", file=sys.stderr)
+    parts = set(_known(arguments.only, _PARTS, "measure"))
+    plan = QUICK if arguments.quick else Plan()
+    start = time.monotonic()
+    results = Results(
+        progress=lambda text: print(f"{time.monotonic() - start:6.0f} s  {text}", file=sys.stderr, flush=True)
+    )
+    limit = allow_many_files()
+    if plan.held_sessions and limit < plan.held_sessions + 500:
+        results.note(
+            f"the limit of {limit} open files is too low to hold {plan.held_sessions} sessions; they are not tried"
+        )
+        plan = Plan(held_sessions=0)
+    status = 0
+    machine, family, begun = machine_seconds(), family_seconds(), time.monotonic()
+    try:
+        uvloop.run(_measure(kinds, parts, plan, arguments.disturb_all, results))
+    except (StartError, SignInError, OSError, TimeoutError) as error:
+        results.note(f"the run ended early: {type(error).__name__}: {error}")
+        status = 2
+    others = (machine_seconds() - machine) - (family_seconds() - family)
+    share = others / (time.monotonic() - begun) / (os.cpu_count() or 1)
+    if share > _QUIET_SHARE:
+        results.note(f"other work took {share:.0%} of the machine during the run: repeat it on an idle machine")
+    results.progress("done")
+    print(render(results, plan.held_sessions))
+    if arguments.json:
+        values = {"cells": results.cells, "archives": results.archives, "notes": results.notes}
+        arguments.json.write_text(json.dumps(values, indent=1) + "\n")
+    if arguments.write:
+        words = [word for word in sys.argv[1:] if word]
+        command = shlex.join(["python", "-m", "tests.bench.compare", *words])
+        versions = [kind.version() for kind in kinds]
+        arguments.write.write_text(document(results, plan.held_sessions, command, versions))
+    misses = missed(results, plan.held_sessions)
+    if misses:
+        print(f"\n{len(misses)} bars missed", file=sys.stderr)
+    return status or (1 if misses else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""XEP-0160: what is kept for somebody away, and how it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+BODY = "<message to='{}' type='chat' id='{}'><body>{}</body></message>"
+
+
+async def test_messages_wait_in_order_and_come_once(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    for number in range(250):
+        alice.send(BODY.format(bare, number, number))
+    await alice.receives_nothing()
+    bob = await story.world.login("bob", "late")
+    bob.send("<presence/>")
+    got = [e for e in await bob.receives_all() if e.name == "message"]
+    assert [e.child_text("jabber:client", "body") for e in got] == [str(n) for n in range(250)]
+    assert all(e.find("urn:xmpp:delay", "delay") is not None for e in got)
+    bob.send("<presence type='unavailable'/><presence/>")
+    assert not [e for e in await bob.receives_all() if e.name == "message"]
+
+
+async def test_a_negative_priority_gets_nothing(story: Any) -> None:
+    alice, bob = await story("alice", "bob")
+    bob.send("<presence><priority>-1</priority></presence>")
+    await bob.receives_all()
+    alice.send(BODY.format(bob.bare, 1, "later"))
+    await bob.receives_nothing()
+    bob.send("<presence><priority>0</priority></presence>")
+    assert [e.name for e in await bob.receives_all() if e.name == "message"] == ["message"]
+
+
+async def test_what_is_not_worth_keeping_is_dropped_silently(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    alice.send(f"<message to='{bare}' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>")
+    alice.send(f"<message to='{bare}' type='chat'><body>x</body><no-store xmlns='urn:xmpp:hints'/></message>")
+    alice.send(f"<message to='{bare}' type='headline'><body>news</body></message>")
+    await alice.receives_nothing()
+    bob = await story.world.login("bob")
+    bob.send("<presence/>")
+    assert not [e for e in await bob.receives_all() if e.name == "message"]
+
+
+async def test_groupchat_to_an_account_is_refused(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    alice.send(f"<message to='{bare}' type='groupchat' id='g'><body>x</body></message>")
+    await alice.receives("<message type='error' id='g'/>")
+
+
+async def test_over_the_quota_the_sender_is_told_and_it_frees_again(story: Any) -> None:
+    await story.begin(options={"offline": {"messages": 2}})
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    for number in range(3):
+        alice.send(BODY.format(bare, number, number))
+    await alice.receives("<message type='error' id='2'><error type='cancel'/></message>")
+    bob = await story.world.login("bob", "r")
+    await bob.comes_online()
+    await bob.leaves()
+    alice.send(BODY.format(bare, "again", "again"))
+    await alice.receives_nothing()
+
+
+async def test_an_unknown_account_looks_like_a_full_one(story: Any) -> None:
+    alice = await story("alice")
+    alice.send(BODY.format(f"nobody@{story.world.host.domain}", "n", "hi"))
+    error = await alice.receives("<message type='error' id='n'><error type='cancel'/></message>")
+    inner = error.find("jabber:client", "error")
+    assert inner is not None
+    assert inner.find("urn:ietf:params:xml:ns:xmpp-stanzas", "service-unavailable") is not None
+
+
+async def test_a_sender_keeps_his_order_while_an_account_loads(story: Any) -> None:
+    alice, carol = await story("alice", "carol")
+    carol.send("<presence/>")
+    await carol.receives_all()
+    bare = await story.world.account("bob")
+    alice.send(BODY.format(bare, 1, "first"))
+    assert alice.session.held
+    alice.send(BODY.format(carol.full, 2, "second") + BODY.format(carol.full, 3, "third"))
+    assert not carol.wire.inbox
+    await carol.receives("<message id='2'/>", "<message id='3'/>")
+    assert not alice.session.held
+
+
+async def test_a_replay_that_nobody_acknowledged_comes_again_once(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    for number in range(3):
+        alice.send(BODY.format(bare, number, number))
+    await alice.receives_nothing()
+    first = await story.world.login("bob", "first")
+    first.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>")
+    assert len([e for e in await first.receives_all() if e.name == "message"]) == 3
+    await first.leaves(clean=False)
+    story.world.clock.advance(301)
+    await asyncio.sleep(0.1)
+    second = await story.world.login("bob", "second")
+    second.send("<enable xmlns='urn:xmpp:sm:3'/><presence/>")
+    messages = [e for e in await second.receives_all() if e.name == "message"]
+    assert [e.child_text("jabber:client", "body") for e in messages] == ["0", "1", "2"]
+    second.send(f"<a xmlns='urn:xmpp:sm:3' h='{second.session.sm.sent}'/>")
+    await asyncio.sleep(0.1)
+    await second.receives_all()
+    assert await story.world.stores.offline.usage(second.account.id) == (0, 0)
