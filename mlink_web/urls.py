@@ -5,5 +5,9 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("mlink_web.pages.urls")),
     path("admin/", include("mlink_web.console.urls")),
+    path("", include("mlink_web.rooms.urls")),
+    path("", include("mlink_web.reports.urls")),
+    path("", include("mlink_web.devices.urls")),
+    path("", include("mlink_web.invitations.urls")),
     path("archive/", include("archive.urls")),
 ]

@@ -6,6 +6,11 @@ import asyncio
 
 from django.db import DEFAULT_DB_ALIAS
 
+from mlink_web.devices.store import DatabaseDevices
+from mlink_web.invitations.store import DatabaseInvitations
+from mlink_web.pushes.store import DatabasePushes
+from mlink_web.reports.store import DatabaseReports
+from mlink_web.rooms.store import DatabaseRooms
 from mlink_web.stores.accounts import DatabaseAccounts
 from mlink_web.stores.blocks import DatabaseBlocks
 from mlink_web.stores.executor import StoreExecutor
@@ -13,6 +18,7 @@ from mlink_web.stores.ledger import Ledger
 from mlink_web.stores.offline import DatabaseOffline
 from mlink_web.stores.private import DatabasePrivate, DatabaseVCards
 from mlink_web.stores.rosters import DatabaseRosters
+from mlink_web.uploads.store import DatabaseUploads
 from xmpp_engine.storage.protocols import LedgerStore, Stores
 
 
@@ -32,6 +38,12 @@ class DatabaseStores(Stores):
             offline=DatabaseOffline(self.executor),
             private=DatabasePrivate(self.executor),
             vcards=DatabaseVCards(self.executor),
+            rooms=DatabaseRooms(self.executor),
+            devices=DatabaseDevices(self.executor),
+            uploads=DatabaseUploads(self.executor),
+            pushes=DatabasePushes(self.executor),
+            invitations=DatabaseInvitations(self.executor),
+            reports=DatabaseReports(self.executor),
             ledger=ledger or self.database_ledger,  # type: ignore[arg-type]
         )
 

@@ -40,7 +40,7 @@ class Disco(Module):
         self.caps_node: Callable[[], str] | None = None
 
     def setup(self, reg: Registrar) -> None:
-        for target in Target:
+        for target in (Target.HOST, Target.ACCOUNT):
             reg.iq_get(target, ns.DISCO_INFO, "query", self.answer_info)
             reg.iq_get(target, ns.DISCO_ITEMS, "query", self.answer_items)
         reg.disco_extra(self.contacts)

@@ -52,7 +52,7 @@ class Register(Module):
 
     def setup(self, reg: Registrar) -> None:
         reg.early_feature(self.offer)
-        for target in Target:
+        for target in (Target.HOST, Target.ACCOUNT):
             reg.iq_get(target, ns.REGISTER, "query", self.describe, own_only=target is Target.ACCOUNT)
             reg.iq_set(target, ns.REGISTER, "query", self.change, own_only=target is Target.ACCOUNT)
 

@@ -79,6 +79,14 @@ class Registrar:
         delivered."""
         self._hook("iq_in", phase, hook)
 
+    def room_message(self, phase: Phase, hook: Callable[[Any, Any, Any], Verdict]) -> None:
+        """hook(stanza, room, occupant) for each groupchat message and subject that a room is about to send.
+
+        `stanza` has the sender's occupant JID (or the room's own) as sender and no `to`; `occupant` is None where the
+        room itself speaks. In STORE the archive adds the room's stanza-id.
+        """
+        self._hook("room_message", phase, hook)
+
     def offline(self, hook: Callable[[Any, Any], Verdict]) -> None:
         """hook(stanza, account) for a message that no session takes; HANDLED when stored. Unhandled is answered
         `service-unavailable`."""

@@ -15,7 +15,7 @@ from xmpp_engine.plugin.phases import Phase
 Hook = Callable[..., Any]
 
 #: Kinds of hook that run in phases.
-PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in")
+PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in", "room_message")
 #: Kinds of hook that run in module order.
 PLAIN = ("offline", "presend", "session_bound", "session_closed", "presence_changed", "account_loaded")
 
@@ -27,6 +27,8 @@ class Target(Enum):
     HOST = "host"
     #: A bare JID of this domain, or no address at all: the server answers for the account.
     ACCOUNT = "account"
+    #: A room of a service of this domain (the bare JID of the room); `IqContext.room` is set.
+    ROOM = "room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class HandlerTable:
         "presence_in",
         "presence_out",
         "presend",
+        "room_message",
         "services",
         "session_bound",
         "session_closed",
@@ -88,6 +91,7 @@ class HandlerTable:
         self.message_in: tuple[Hook, ...] = ()
         self.presence_in: tuple[Hook, ...] = ()
         self.iq_in: tuple[Hook, ...] = ()
+        self.room_message: tuple[Hook, ...] = ()
         self.offline: tuple[Hook, ...] = ()
         self.presend: tuple[Hook, ...] = ()
         self.session_bound: tuple[Hook, ...] = ()

@@ -34,15 +34,17 @@ _MAX_PENDING: Final = 100_000
 
 class IqContext:
     """What a handler knows beside the iq: the host, the account it answers for (Target.ACCOUNT) and the asking
-    session where it is local. `own` is whether the account itself asks."""
+    session where it is local. `own` is whether the account itself asks. `room` is the muc.room.Room it was sent to
+    (Target.ROOM)."""
 
-    __slots__ = ("account", "host", "own", "session")
+    __slots__ = ("account", "host", "own", "room", "session")
 
-    def __init__(self, host: Host, account: Account | None, session: Any, own: bool) -> None:
+    def __init__(self, host: Host, account: Account | None, session: Any, own: bool, room: Any = None) -> None:
         self.host = host
         self.account = account
         self.session = session
         self.own = own
+        self.room = room
 
 
 class IqDispatch:
@@ -55,8 +57,8 @@ class IqDispatch:
         self._running: dict[str, int] = {}
         self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
 
-    def serve(self, stanza: Stanza, host: Host, target: Target, account: Account | None) -> None:
-        """Answer an iq for the host or for an account; results and errors go to who waits for them."""
+    def serve(self, stanza: Stanza, host: Host, target: Target, account: Account | None, room: Any = None) -> None:
+        """Answer an iq for the host, an account or a room; results and errors go to who waits for them."""
         if stanza.type in ("result", "error"):
             self._answered(stanza)
             return
@@ -73,7 +75,7 @@ class IqDispatch:
         if handler.own_only and not own:
             self._refuse(stanza, StanzaError("forbidden"))
             return
-        context = IqContext(host, account, stanza.origin, own)
+        context = IqContext(host, account, stanza.origin, own, room)
         if handler.waits:
             key = stanza.sender.full
             running = self._running.get(key, 0)

@@ -13,7 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from xmpp_engine.storage.devices import MemoryDevices
+from xmpp_engine.storage.invitations import MemoryInvitations
 from xmpp_engine.storage.protocols import AccountExists, QuotaExceeded, Stores, StoreUnavailable
+from xmpp_engine.storage.pushes import MemoryPushes
+from xmpp_engine.storage.reports import MemoryReports
+from xmpp_engine.storage.rooms import MemoryRooms
 from xmpp_engine.storage.types import (
     REMOVED_KEPT,
     AccountData,
@@ -25,6 +30,7 @@ from xmpp_engine.storage.types import (
     ScramKeys,
     StreamMark,
 )
+from xmpp_engine.storage.uploads import MemoryUploads
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.errors import StreamError
 from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
@@ -377,6 +383,12 @@ class MemoryStores(Stores):
             private=MemoryPrivate(self.memory),
             vcards=MemoryVCards(self.memory),
             ledger=MemoryLedger(self.memory),
+            rooms=MemoryRooms(self.memory),
+            devices=MemoryDevices(self.memory),
+            uploads=MemoryUploads(self.memory),
+            pushes=MemoryPushes(self.memory),
+            invitations=MemoryInvitations(self.memory),
+            reports=MemoryReports(self.memory),
         )
 
 

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from xmpp_engine.storage.devices import DeviceStore
+from xmpp_engine.storage.invitations import InvitationStore
+from xmpp_engine.storage.pushes import PushStore
+from xmpp_engine.storage.reports import ReportStore
+from xmpp_engine.storage.rooms import RoomStore
 from xmpp_engine.storage.types import AccountData, Batch, Credentials, OfflineRow, RosterItem, ScramKeys
+from xmpp_engine.storage.uploads import UploadStore
 
 
 class StoreUnavailable(Exception):
@@ -132,7 +138,21 @@ class LedgerStore(Protocol):
 class Stores:
     """All stores of one engine, handed in at construction."""
 
-    __slots__ = ("accounts", "blocks", "ledger", "offline", "private", "rosters", "vcards")
+    __slots__ = (
+        "accounts",
+        "blocks",
+        "devices",
+        "invitations",
+        "ledger",
+        "offline",
+        "private",
+        "pushes",
+        "reports",
+        "rooms",
+        "rosters",
+        "uploads",
+        "vcards",
+    )
 
     def __init__(
         self,
@@ -143,6 +163,12 @@ class Stores:
         private: PrivateStore,
         vcards: VCardStore,
         ledger: LedgerStore,
+        rooms: RoomStore,
+        devices: DeviceStore,
+        uploads: UploadStore,
+        pushes: PushStore,
+        invitations: InvitationStore,
+        reports: ReportStore,
     ) -> None:
         self.accounts = accounts
         self.rosters = rosters
@@ -151,3 +177,9 @@ class Stores:
         self.private = private
         self.vcards = vcards
         self.ledger = ledger
+        self.rooms = rooms
+        self.devices = devices
+        self.uploads = uploads
+        self.pushes = pushes
+        self.invitations = invitations
+        self.reports = reports

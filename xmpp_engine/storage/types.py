@@ -130,6 +130,8 @@ class ArchiveRow:
     body: str
     origin_id: str
     xml: str
+    #: The number of the room (storage/rooms.py) in whose archive it stands, 0 for none; then `recipient` is the room.
+    room: int = 0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""The clients that an account uses: their store, the page where people revoke them."""

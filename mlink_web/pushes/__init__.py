@@ -1,0 +1,1 @@
+"""Push registrations (XEP-0357): their store."""

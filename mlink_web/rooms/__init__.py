@@ -1,0 +1,1 @@
+"""Rooms of multi-user chat: their store and the console pages."""
