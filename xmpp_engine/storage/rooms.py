@@ -20,7 +20,7 @@ Role = Literal["moderator", "participant", "visitor", "none"]
 class RoomAffiliation:
     """One entry of a room's lists (XEP-0045, 5.2). `jid` is bare, or a domain for whole domains. `nick` is the
     registered nickname, "" for none. `version` is the room's affiliation version (XEP-0463) at which it last changed.
-    An entry whose affiliation is "none" stands only for a registered nickname or a removed affiliation (kept for 0463)."""
+    An entry whose affiliation is "none" stands for a registered nickname or a removed affiliation (kept for 0463)."""
 
     jid: str
     affiliation: Affiliation
