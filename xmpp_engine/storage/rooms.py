@@ -6,14 +6,29 @@ account is, and stays resident while somebody is in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     from xmpp_engine.storage.memory import Memory
 
 Affiliation = Literal["owner", "admin", "member", "none", "outcast"]
 Role = Literal["moderator", "participant", "visitor", "none"]
+
+#: Bounds of what is stored, in bytes of UTF-8: a part of an address (RFC 7622), an address without resource, a
+#: registered nickname, a reason, the subject, and the JSON of `config` and of `extras`.
+MAX_PART_BYTES: Final = 1_023
+MAX_JID_BYTES: Final = 2_047
+MAX_NICK_BYTES: Final = 1_023
+MAX_REASON_BYTES: Final = 4_096
+MAX_SUBJECT_BYTES: Final = 65_536
+MAX_CONFIG_BYTES: Final = 131_072
+MAX_EXTRAS_BYTES: Final = 524_288
+#: Entries with the affiliation "none" and no nickname that a room keeps for XEP-0463; the oldest go first.
+REMOVED_KEPT: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -52,19 +67,35 @@ class RoomRecord:
 
 @dataclass(slots=True)
 class RoomSummary:
-    """One line of a service's list of stored rooms."""
+    """One line of a service's list of stored rooms. `public` is None where the room follows the service's default.
+    `members` counts the affiliations other than "none" and "outcast"."""
 
     number: int
     local: str
     name: str
     description: str
-    public: bool
+    public: bool | None
     last_activity: float
     members: int
 
 
+@dataclass(slots=True)
+class PersonRoom:
+    """A stored room in which somebody is affiliated or has a registered nickname."""
+
+    number: int
+    service: str
+    local: str
+    affiliation: Affiliation
+    nick: str
+
+
 class RoomStore(Protocol):
-    """All methods raise StoreUnavailable when the database does not answer."""
+    """All methods raise StoreUnavailable when the database does not answer.
+
+    `save` and `put_affiliations` may be tried again with the same values, and raise ValueError for what is longer than
+    the bounds above, without a change.
+    """
 
     async def load(self, service: str, local: str) -> RoomRecord | None:
         """The whole room, None where there is none stored."""
@@ -74,16 +105,62 @@ class RoomStore(Protocol):
 
     async def save(self, record: RoomRecord) -> int:
         """Insert or replace everything but the affiliations; returns the room's number, which never changes and is
-        never given to another room."""
+        never given to another room. A record is known by its service and local part; when it carries a number that is
+        not this room's (any more), ValueError: the room was destroyed meanwhile."""
 
     async def put_affiliations(self, number: int, version: int, entries: list[RoomAffiliation]) -> None:
-        """Insert or replace these entries and set the room's affiliation version, in one transaction."""
+        """Insert or replace these entries and set the room's affiliation version, in one transaction; ValueError for
+        an unknown room. A version lower than the stored one leaves that (a late repetition)."""
 
     async def touch(self, times: dict[int, float]) -> None:
-        """Set the last activity of some rooms by number."""
+        """Set the last activity of some rooms by number; unknown numbers are no error."""
 
     async def remove(self, number: int) -> None:
-        """Forget the room with its affiliations; its archive stays unless somebody clears it."""
+        """Forget the room with its affiliations; its archive stays unless somebody clears it. An unknown number is no
+        error."""
+
+    async def of_person(self, jid: str) -> list[PersonRoom]:
+        """The stored rooms in which this bare JID is affiliated or has a registered nickname, by service and local
+        part."""
+
+    async def forget_person(self, jid: str) -> list[int]:
+        """The account of this bare JID was removed: its affiliations and registered nicknames become "none", each at
+        the room's next affiliation version, so that whoever gets the address later inherits nothing. A ban stays: it
+        is the room's decision about the address. Returns the numbers of the changed rooms; those that are resident
+        must be told as well."""
+
+
+def check_record(record: RoomRecord) -> None:
+    """Raise ValueError where a record is longer than the bounds, or has no place."""
+    if not record.service or not record.local:
+        raise ValueError("A room needs a service and a local part.")
+    _check("service", record.service, MAX_PART_BYTES)
+    _check("local part", record.local, MAX_PART_BYTES)
+    _check("subject", record.subject, MAX_SUBJECT_BYTES)
+    _check("nickname of the subject", record.subject_nick, MAX_NICK_BYTES)
+    _check("creator", record.creator, MAX_JID_BYTES)
+    _check("configuration", json.dumps(record.config), MAX_CONFIG_BYTES)
+    _check("further data", json.dumps(record.extras), MAX_EXTRAS_BYTES)
+
+
+def check_entry(entry: RoomAffiliation) -> None:
+    """Raise ValueError where an entry of a room's lists is longer than the bounds."""
+    if not entry.jid:
+        raise ValueError("An affiliation needs an address.")
+    _check("address", entry.jid, MAX_JID_BYTES)
+    _check("nickname", entry.nick, MAX_NICK_BYTES)
+    _check("reason", entry.reason, MAX_REASON_BYTES)
+
+
+def _check(what: str, text: str, limit: int) -> None:
+    if len(text) > limit or len(text.encode()) > limit:
+        raise ValueError(f"The {what} of a room has at most {limit} bytes.")
+
+
+def summary_values(config: Mapping[str, Any]) -> tuple[str, str, bool | None]:
+    """(name, description, public or None) as a summary tells them from a stored configuration."""
+    public = config.get("public")
+    return str(config.get("name", "")), str(config.get("description", "")), None if public is None else bool(public)
 
 
 class MemoryRooms:
@@ -91,3 +168,110 @@ class MemoryRooms:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
+        self._rooms: dict[int, RoomRecord] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._last = 0
+
+    async def load(self, service: str, local: str) -> RoomRecord | None:
+        """See the protocol."""
+        self._memory.check()
+        number = self._numbers.get((service, local))
+        return None if number is None else _copy(self._rooms[number])
+
+    async def rooms(self, service: str) -> list[RoomSummary]:
+        """See the protocol."""
+        self._memory.check()
+        found = [record for record in self._rooms.values() if record.service == service]
+        return [_summary(record) for record in sorted(found, key=lambda record: record.local)]
+
+    async def save(self, record: RoomRecord) -> int:
+        """See the protocol."""
+        self._memory.check()
+        check_record(record)
+        key = (record.service, record.local)
+        number = self._numbers.get(key, 0)
+        if record.number and record.number != number:
+            raise ValueError(f"Room {record.number} is not {record.local}@{record.service}.")
+        entries: dict[str, RoomAffiliation] = {}
+        version = 0
+        if number:
+            entries, version = self._rooms[number].affiliations, self._rooms[number].affiliation_version
+        else:
+            self._last = number = self._last + 1
+            self._numbers[key] = number
+        self._rooms[number] = replace(
+            record,
+            number=number,
+            # As a database would keep them: without what JSON cannot tell.
+            config=json.loads(json.dumps(record.config)),
+            extras=json.loads(json.dumps(record.extras)),
+            affiliations=entries,
+            affiliation_version=version,
+        )
+        return number
+
+    async def put_affiliations(self, number: int, version: int, entries: list[RoomAffiliation]) -> None:
+        """See the protocol."""
+        self._memory.check()
+        for entry in entries:
+            check_entry(entry)
+        record = self._rooms.get(number)
+        if record is None:
+            raise ValueError(f"There is no room {number}.")
+        record.affiliation_version = max(record.affiliation_version, version)
+        for entry in entries:
+            record.affiliations[entry.jid] = replace(entry)
+        removed = [entry for entry in record.affiliations.values() if entry.affiliation == "none" and not entry.nick]
+        for entry in sorted(removed, key=lambda entry: entry.version)[: max(0, len(removed) - REMOVED_KEPT)]:
+            del record.affiliations[entry.jid]
+
+    async def touch(self, times: dict[int, float]) -> None:
+        """See the protocol."""
+        self._memory.check()
+        for number, when in times.items():
+            if number in self._rooms:
+                self._rooms[number].last_activity = when
+
+    async def remove(self, number: int) -> None:
+        """See the protocol."""
+        self._memory.check()
+        record = self._rooms.pop(number, None)
+        if record is not None:
+            del self._numbers[record.service, record.local]
+
+    async def of_person(self, jid: str) -> list[PersonRoom]:
+        """See the protocol."""
+        self._memory.check()
+        found = [
+            PersonRoom(record.number, record.service, record.local, entry.affiliation, entry.nick)
+            for record in self._rooms.values()
+            if (entry := record.affiliations.get(jid)) is not None and (entry.affiliation != "none" or entry.nick)
+        ]
+        return sorted(found, key=lambda row: (row.service, row.local))
+
+    async def forget_person(self, jid: str) -> list[int]:
+        """See the protocol."""
+        changed: list[int] = []
+        for row in await self.of_person(jid):
+            if row.affiliation == "outcast":
+                continue
+            record = self._rooms[row.number]
+            record.affiliation_version += 1
+            record.affiliations[jid] = RoomAffiliation(jid, "none", version=record.affiliation_version)
+            changed.append(row.number)
+        return sorted(changed)
+
+
+def _copy(record: RoomRecord) -> RoomRecord:
+    return replace(
+        record,
+        config=deepcopy(record.config),
+        extras=deepcopy(record.extras),
+        affiliations={jid: replace(entry) for jid, entry in record.affiliations.items()},
+    )
+
+
+def _summary(record: RoomRecord) -> RoomSummary:
+    name, description, public = summary_values(record.config)
+    members = sum(entry.affiliation not in ("none", "outcast") for entry in record.affiliations.values())
+    return RoomSummary(record.number, record.local, name, description, public, record.last_activity, members)
