@@ -83,6 +83,7 @@ class Session(asyncio.Protocol):
         self.stream_management = stream_management
         self.resource = "bench"
         self.received = 0
+        self.presences = 0
         self.acked = 0
         self.closed = False
         self.on_messages: Callable[[int], None] | None = None
@@ -197,7 +198,9 @@ class Session(asyncio.Protocol):
             data = data[:end]
         messages = data.count(_MESSAGE_END)
         if b"<iq" in data or b"<presence" in data:
-            self.acked += data.count(b"<iq") + data.count(b"<presence")
+            presences = data.count(b"<presence")
+            self.presences += presences
+            self.acked += data.count(b"<iq") + presences
             if b"urn:xmpp:ping" in data:
                 self._answer_pings(data)
         self.acked += messages

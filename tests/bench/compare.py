@@ -1,7 +1,8 @@
 """Command: measure the servers side by side and print the table.
 
-    python -m tests.bench.compare [--servers prosody,ejabberd,mlink] [--only messages,archive,login,memory,disturb]
-                                  [--quick] [--disturb-all] [--write docs/benchmarks.md] [--json FILE]
+    python -m tests.bench.compare [--servers prosody,ejabberd,mlink]
+                                  [--only messages,archive,rooms,login,memory,disturb] [--quick] [--disturb-all]
+                                  [--write docs/benchmarks.md] [--json FILE]
 
 Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
 not start.
@@ -34,12 +35,13 @@ from tests.bench.measures import (
     messages,
 )
 from tests.bench.processes import StartError, family_seconds, machine_seconds
+from tests.bench.rooms import contacts, rooms
 from tests.bench.servers import SERVERS, Server
 from tests.bench.table import OURS, document, missed, render
 
 # Above this share of the machine the work of others shows in latencies.
 _QUIET_SHARE = 0.05
-_PARTS = ("login", "messages", "archive", "memory", "disturb")
+_PARTS = ("login", "messages", "archive", "rooms", "memory", "disturb")
 
 
 @contextlib.contextmanager
@@ -69,6 +71,14 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
                 await messages(servers, block, plan, results)
             # Another one begins the next block.
             kinds = kinds[1:] + kinds[:1]
+    if "rooms" in parts:
+        for occupants in plan.occupants:
+            with _running(kinds, plan.users, False, results) as servers:
+                for server in servers:
+                    await rooms(server, occupants, plan, results)
+        with _running(kinds, plan.users, False, results) as servers:
+            for server in servers:
+                await contacts(server, plan.contacts, plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:

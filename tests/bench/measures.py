@@ -24,6 +24,8 @@ class Plan:
     pairs: tuple[int, ...] = (100, 1000)
     in_flight: tuple[int, ...] = (1, 20)
     archive_pairs: int = 100
+    occupants: tuple[int, ...] = (100, 1000)
+    contacts: int = 500
     thorough: bool = True
     warm: float = 1.5
     window: float = 4.0
@@ -42,6 +44,8 @@ class Plan:
 
 QUICK = Plan(
     pairs=(100,),
+    occupants=(100,),
+    contacts=200,
     thorough=False,
     warm=0.7,
     window=2.0,

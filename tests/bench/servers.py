@@ -1,9 +1,9 @@
 """The three servers under comparison, set up alike.
 
 Each gets its own temporary home, loopback ports from the kernel, a self-signed P-256 certificate, accounts `u0`, `u1`
-and so on with one password, and the same features: roster, presence, carbons, stream management, service discovery and
-offline storage; with `archive=True` also a message archive that keeps everything. Rate limits are off everywhere, for
-the comparison is about cost, not about policy.
+and so on with one password, and the same features: roster, presence, carbons, stream management, rooms, service
+discovery and offline storage; with `archive=True` also a message archive that keeps everything. Rate limits are off
+everywhere, for the comparison is about cost, not about policy.
 
 Fairness: ejabberd's scheduler threads are started without busy-waiting (`+sbwt none`), otherwise idle spinning would be
 counted as cost of messages. Prosody runs with the defaults of its package. Archives are SQLite in all three where the
@@ -181,6 +181,7 @@ sql = {{ driver = "SQLite3", database = "{home}/data/archive.sqlite" }}
 default_archive_policy = true
 archive_expires_after = "never"
 VirtualHost "{HOST}"
+Component "conference.{HOST}" "muc"
 """
 
 
@@ -255,6 +256,7 @@ modules:
   mod_stream_mgmt: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
+  mod_muc: {{max_users: 5000, max_user_conferences: 100}}
 {archive}"""
 
 

@@ -18,6 +18,12 @@ _KINDS = {
     "rate": ("messages per second", "{:,.0f}"),
     "p99": ("99th percentile latency, ms", "{:.1f}"),
     "own": ("CPU of the load generator per message, us", "{:.1f}"),
+    "room": ("CPU per copy of a room message, us", "{:.2f}"),
+    "roomrate": ("copies of room messages per second", "{:,.0f}"),
+    "enter": ("CPU per presence stanza while a room fills, us", "{:.2f}"),
+    "entercpu": ("CPU of all of them, s", "{:.2f}"),
+    "entercount": ("presence stanzas while a room fills", "{:,.0f}"),
+    "broadcast": ("CPU per copy of a presence broadcast, us", "{:.2f}"),
     "login": ("CPU per SCRAM-SHA-1 sign-in, ms", "{:.2f}"),
     "memory": ("memory per idle session, KiB", "{:.1f}"),
     "held": ("idle sessions held, half of them TLS", "{:,.0f}"),
@@ -31,6 +37,8 @@ def _limits(kind: str, what: str) -> dict[str, float]:
     if kind == "cpu" and what.startswith("archive on"):
         return {"Prosody": 0.5, "ejabberd": 0.5}
     if kind == "cpu" and what.startswith(("plain", "TLS")):
+        return {"Prosody": 0.25, "ejabberd": 0.5}
+    if kind in ("room", "enter", "broadcast"):
         return {"Prosody": 0.25, "ejabberd": 0.5}
     if kind in ("login", "memory"):
         return {"Prosody": 1.0, "ejabberd": 1.0}
@@ -138,6 +146,10 @@ Run it again with `make bench`, which installs Prosody and ejabberd first.
 * With the archive on, each server keeps its own way of committing: Prosody and ejabberd commit message by message,
   mlink in batches that acknowledgements wait for. After each block the archive of one receiver is queried, and a note
   below the table says so if it holds less than was delivered.
+* A room fills in groups of ten. Every entry is shown to all inside and shows them to who enters, so N entries are N
+  squared presence stanzas on every server. Then five occupants speak, again each time all copies have come.
+* A presence broadcast is one account whose contacts are all there; it changes its presence each time all have seen the
+  last change.
 * A sign-in is the connection, TLS where named, SCRAM-SHA-1, bind, roster, carbons, stream management, presence and the
   close, ten at a time.
 * Memory is the growth of resident memory over signed-in, silent sessions, on freshly started servers.
