@@ -14,6 +14,7 @@ from xmpp_engine.routing.session import Session
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.stanza import build, forms, rsm
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage import rooms as stored_rooms
 from xmpp_engine.storage.memory import origin_of
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
@@ -21,7 +22,7 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
-from xmpp_engine.xml.writer import escape_attr
+from xmpp_engine.xml.writer import escape_attr, write
 
 __all__ = [
     "HANDLED",
@@ -58,4 +59,6 @@ __all__ = [
     "origin_of",
     "parse_document",
     "rsm",
+    "stored_rooms",
+    "write",
 ]

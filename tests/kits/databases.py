@@ -23,6 +23,8 @@ _TABLES = (
     "stores_blockitem",
     "stores_privatexml",
     "stores_vcard",
+    "rooms_roomaffiliation",
+    "rooms_room",
     "accounts_credential",
     "accounts_signintoken",
     "accounts_accountchange",

@@ -70,6 +70,8 @@ class Memory:
         self.last_account = 0
         self.last_offline = 0
         self.fail_with: str | None = None
+        #: What other stores do when an account is removed; called with its bare JID.
+        self.on_removal: list[Callable[[str], object]] = []
 
     def check(self) -> None:
         """Raise what a database that is away would."""
@@ -161,6 +163,8 @@ class MemoryAccounts:
             del self._memory.offline[row.id]
         for sm_id in [sm_id for sm_id, (mark, _when) in self._memory.marks.items() if mark.account_id == number]:
             del self._memory.marks[sm_id]
+        for forget in self._memory.on_removal:
+            forget(bare)
 
     async def record_login(self, bare: str, when: float) -> None:
         """See the protocol."""

@@ -91,7 +91,8 @@ class PersonRoom:
 
 
 class RoomStore(Protocol):
-    """All methods raise StoreUnavailable when the database does not answer.
+    """All methods raise StoreUnavailable when the database does not answer. Removing an account (`AccountStore.remove`,
+    or any other way in which its row goes) does what `forget_person` does, at once with it.
 
     `save` and `put_affiliations` may be tried again with the same values, and raise ValueError for what is longer than
     the bounds above, without a change.
@@ -171,6 +172,7 @@ class MemoryRooms:
         self._rooms: dict[int, RoomRecord] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._last = 0
+        memory.on_removal.append(self._forget)
 
     async def load(self, service: str, local: str) -> RoomRecord | None:
         """See the protocol."""
@@ -251,14 +253,18 @@ class MemoryRooms:
 
     async def forget_person(self, jid: str) -> list[int]:
         """See the protocol."""
+        self._memory.check()
+        return self._forget(jid)
+
+    def _forget(self, jid: str) -> list[int]:
         changed: list[int] = []
-        for row in await self.of_person(jid):
-            if row.affiliation == "outcast":
+        for number, record in self._rooms.items():
+            entry = record.affiliations.get(jid)
+            if entry is None or entry.affiliation == "outcast" or (entry.affiliation == "none" and not entry.nick):
                 continue
-            record = self._rooms[row.number]
             record.affiliation_version += 1
             record.affiliations[jid] = RoomAffiliation(jid, "none", version=record.affiliation_version)
-            changed.append(row.number)
+            changed.append(number)
         return sorted(changed)
 
 
