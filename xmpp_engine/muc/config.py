@@ -57,7 +57,8 @@ class RoomConfig:
     nick_registration: bool = True
     #: mlink#roomconfig_retract: moderators may retract messages of others (XEP-0425)
     moderation: bool = True
-    #: muc#roomconfig_pubsub and contact addresses of the room (muc#roominfo_contactjid)
+    #: muc#roomconfig_pubsub: address of a publish-subscribe node; muc#roominfo_contactjid: who answers for the room
+    pubsub: str = ""
     contacts: tuple[str, ...] = ()
     #: Groups whose members are affiliated: name of the group to affiliation (the group seam, see `muc/groups.py`)
     groups: tuple[tuple[str, Affiliation], ...] = ()
