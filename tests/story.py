@@ -39,6 +39,7 @@ DOMAIN = "story.example"
 #: What a story runs unless it says otherwise, in the order of reading.
 MODULES = (
     "xmpp_engine.modules.disco.Disco",
+    "xmpp_engine.modules.adhoc.AdHoc",
     "xmpp_engine.modules.stream_management.StreamManagementModule",
     "xmpp_engine.modules.client_state.ClientState",
     "xmpp_engine.modules.blocking.Blocking",

@@ -8,6 +8,7 @@ from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
+from xmpp_engine.routing import commands
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
@@ -53,6 +54,7 @@ __all__ = [
     "Verdict",
     "Xep",
     "build",
+    "commands",
     "escape_attr",
     "forms",
     "ns",

@@ -3,6 +3,7 @@
 XMPP_MODULES = (
     "xmpp_engine.modules.disco.Disco",
     "xmpp_engine.modules.caps.Caps",
+    "xmpp_engine.modules.adhoc.AdHoc",
     "xmpp_engine.modules.legacy_session.LegacySession",
     "xmpp_engine.modules.stream_management.StreamManagementModule",
     "xmpp_engine.modules.client_state.ClientState",

@@ -17,6 +17,10 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
+#: source(kind, target, node, iq, context) -> the query element, or None where the node is not its own; `kind` is "info"
+#: or "items".
+NodeSource = Callable[[str, Target, str, Stanza, IqContext], Element | None]
+
 
 class Disco(Module):
     """Answers disco#info and disco#items for the domain and for accounts."""
@@ -38,12 +42,28 @@ class Disco(Module):
         self._built_for: HandlerTable | None = None
         #: Gives the node#ver of the server's own capabilities; the caps module sets it.
         self.caps_node: Callable[[], str] | None = None
+        self._node_sources: list[NodeSource] = []
 
     def setup(self, reg: Registrar) -> None:
+        self._node_sources = []  # modules come again when a table is compiled anew
         for target in (Target.HOST, Target.ACCOUNT):
             reg.iq_get(target, ns.DISCO_INFO, "query", self.answer_info)
             reg.iq_get(target, ns.DISCO_ITEMS, "query", self.answer_items)
         reg.disco_extra(self.contacts)
+
+    def nodes(self, source: NodeSource) -> None:
+        """Let a module answer for nodes of its own, called in its `setup`; it raises StanzaError for one that is hidden
+        from the asker."""
+        self._node_sources.append(source)
+
+    def node(self, kind: str, target: Target, node: str, iq: Stanza, context: IqContext) -> Element:
+        """What modules say of a node; raises `item-not-found` where none knows it."""
+        for source in self._node_sources:
+            answer = source(kind, target, node, iq, context)
+            if answer is not None:
+                answer.attrs["node"] = node
+                return answer
+        raise StanzaError("item-not-found")
 
     def info(self, target: Target) -> Element:
         """The disco#info query of the domain or of an account, without a node; shared, so do not change it."""
@@ -80,14 +100,16 @@ class Disco(Module):
             answer = self.info(target).copy()
             answer.attrs["node"] = node
             return answer
-        raise StanzaError("item-not-found")
+        return self.node("info", target, node, iq, context)
 
     def answer_items(self, iq: Stanza, context: IqContext) -> Element:
         """disco#items: the services of the domain, or nothing for an account."""
         query = iq.element.first()
         self._check(iq, context)
-        if query is not None and query.get("node"):
-            raise StanzaError("item-not-found")
+        node = query.get("node") if query is not None else None
+        if node:
+            target = Target.HOST if context.account is None else Target.ACCOUNT
+            return self.node("items", target, node, iq, context)
         items = Element(ns.DISCO_ITEMS, "query")
         if context.account is None:
             for source in self.host.table.disco_items:
