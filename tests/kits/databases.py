@@ -16,6 +16,7 @@ from django.db import connections
 
 _TABLES = (
     "archive_message",
+    "archive_event",
     "stores_offlinemessage",
     "stores_streammark",
     "stores_rosteritem",
@@ -23,6 +24,8 @@ _TABLES = (
     "stores_blockitem",
     "stores_privatexml",
     "stores_vcard",
+    "invitations_invitation",
+    "reports_report",
     "rooms_roomaffiliation",
     "rooms_room",
     "accounts_credential",
