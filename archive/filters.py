@@ -11,11 +11,16 @@ from archive import ids
 from archive.text import Term, for_postgres
 
 
+def owner_of(room: int) -> int:
+    """The owner of a room's archive: accounts own by their numbers, rooms by theirs taken negative."""
+    return -room
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which messages of an archive. `account` is its owner; times are seconds since the epoch, both ends included;
-    `peer` is a bare address, `full` a full one of the same account; `after` and `before` are ids, not included;
-    `terms` must all occur."""
+    """Which messages of an archive. `account` is its owner (see `owner_of`); times are seconds since the epoch, both
+    ends included; `peer` is a bare address, `full` a full one of the same account (in a room: who spoke, and as which
+    occupant); `after` and `before` are ids, not included; `terms` must all occur."""
 
     account: int
     start: float | None = None
@@ -29,7 +34,8 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A message as it is read: `sent` is whether the archive's owner sent it."""
+    """A message as it is read: `sent` is whether the archive's owner sent it, `room` the number of the room or 0; in
+    rooms `sender` is the real address."""
 
     id: int
     sender: str
@@ -37,6 +43,7 @@ class Row:
     sent: bool
     kind: str
     xml: str
+    room: int = 0
 
     @property
     def peer(self) -> str:
@@ -113,6 +120,16 @@ class Reader(Protocol):
 
     async def set_preferences(self, account: int, default: str, always: list[str], never: list[str]) -> None:
         """Store what an account wants archived."""
+
+    async def room_tail(self, number: int, limit: int) -> list[tuple[float, str]]:
+        """The newest `limit` messages of a room that say something, oldest first: (seconds since the epoch, the stanza
+        as `Stanza.restore` reads it, with the room's stanza-id)."""
+
+    async def room_clear(self, number: int, before: float) -> int:
+        """Forget a room's messages before that time (seconds since the epoch); returns how many they were."""
+
+    async def retract_room(self, number: int, stanza_id: str, by: str, reason: str, time: float) -> bool:
+        """Make a room's message a tombstone for a moderator (XEP-0425); False where the room has no such message."""
 
     async def tend(self) -> None:
         """Do what makes later reading quick, when it is time."""

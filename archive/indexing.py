@@ -2,7 +2,10 @@
 
 Sorted and in thousands this costs a third of what it would batch by batch, and nothing while messages pour in. It is
 done before somebody reads and in the background when things are quiet or many rows have collected (`store.py`). On
-PostgreSQL there is nothing to do.
+PostgreSQL nothing is to be entered.
+
+On both, messages that act on others take effect here (`lifecycle.py`): after the entries, by which their targets are
+found, and before the full text, from which retracted words stay away.
 
 Two writers may have ranges that overlap, so nothing is assumed about a row's range: entries that exist are skipped,
 and so are rows that the full text has already.
@@ -16,6 +19,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from archive import lifecycle
 from archive.ids import first_at
 
 #: Rows entered in one transaction, about: other writers wait some tens of milliseconds.
@@ -33,8 +37,7 @@ _LIST: Final = (
     " ORDER BY 1, 2, 3"
 )
 _WORDS: Final = (
-    "INSERT INTO archive_words (rowid, owners, words)"
-    " SELECT id, 'O' || ifnull(sender_account, '') || ' O' || ifnull(recipient_account, ''), search"
+    f"INSERT INTO archive_words (rowid, owners, words) SELECT id, {lifecycle.OWNERS}, search"  # noqa: S608
     " FROM archive_message WHERE id BETWEEN %s AND %s AND search <> ''"
     " AND NOT EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
 )
@@ -51,7 +54,10 @@ def waiting(connection: BaseDatabaseWrapper) -> tuple[int, int]:
 
 
 def current(connection: BaseDatabaseWrapper, *, words: bool) -> bool:
-    """Whether the entries, or with `words` the full text too, have every row that is committed."""
+    """Whether the entries, or with `words` the full text too, have every row that is committed, and every event has
+    taken effect."""
+    if lifecycle.waiting(connection):
+        return False
     if connection.vendor != "sqlite":
         return True
     with connection.cursor() as cursor:
@@ -61,9 +67,13 @@ def current(connection: BaseDatabaseWrapper, *, words: bool) -> bool:
 
 def catch_up(connection: BaseDatabaseWrapper, *, words: bool) -> None:
     """Enter what waits, in transactions of some thousand rows."""
-    if connection.vendor == "sqlite":
+    sqlite = connection.vendor == "sqlite"
+    if sqlite:
         while _enter(connection, 0, _LIST, "UPDATE archive_slice SET listed = 1 WHERE seq = %s"):
             pass
+    while lifecycle.act(connection):
+        pass
+    if sqlite:
         while words and _enter(connection, 1, _WORDS, "DELETE FROM archive_slice WHERE seq = %s"):
             pass
 

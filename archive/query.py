@@ -22,7 +22,7 @@ from archive.filters import Contact, Filter, Row, Sent, text_key
 from archive.text import Term, for_postgres, tokens
 from xmpp_engine.api import escape_attr
 
-_FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.kind, m.xml"
+_FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.kind, m.xml, m.room"
 #: More rows than any archive has.
 _ALL: Final = ids.MAX_ID
 Statement = tuple[str, list[Any]]
@@ -117,8 +117,28 @@ def ids_of(vendor: str, wanted: Filter, order: str, limit: int) -> Statement:
     """The statement for the ids of at most `limit` messages, from one end of the archive."""
     low = wanted.after if wanted.start is None else max(wanted.after, ids.first_at(wanted.start) - 1)
     high = wanted.before if wanted.end is None else min(wanted.before, ids.first_after(wanted.end))
+    if wanted.account < 0 and not wanted.terms:
+        return _room(vendor, wanted, low, high, order, limit)
     build = _sqlite if vendor == "sqlite" else _postgres
     return build(wanted, low, high, order, limit)
+
+
+def _room(vendor: str, wanted: Filter, low: int, high: int, order: str, limit: int) -> Statement:
+    """A room's messages, on both databases."""
+    where = "room = %s AND id > %s AND id < %s"
+    values: list[Any] = [-wanted.account, low, high]
+    if wanted.peer:
+        where += " AND sender = %s"
+        values.append(wanted.peer)
+    if wanted.full:
+        head = (
+            "instr(substr(xml, 1, instr(xml, '>')), %s)"
+            if vendor == "sqlite"
+            else "strpos(split_part(xml, '>', 1), %s)"
+        )
+        where += f" AND {head} > 0"
+        values.append(_attribute("from", wanted.full))
+    return f"SELECT id FROM archive_message WHERE {where} ORDER BY id {order} LIMIT %s", [*values, limit]  # noqa: S608
 
 
 def _sqlite(wanted: Filter, low: int, high: int, order: str, limit: int) -> Statement:
@@ -203,15 +223,22 @@ def _walk(table: str, account: str, peer: str) -> str:
 
 def _rows(account: int, records: list[tuple[Any, ...]]) -> list[Row]:
     """The records as rows of this account's archive; one that is not its own never passes, whatever the index said."""
+    if account < 0:
+        return [Row(*record[:3], False, *record[5:]) for record in records if record[7] == -account]
     return [
         Row(id, sender, recipient, sender_account == account, kind, xml)
-        for id, sender, recipient, sender_account, recipient_account, kind, xml in records
+        for id, sender, recipient, sender_account, recipient_account, kind, xml, _room in records
         if account in (sender_account, recipient_account)
     ]
 
 
+def _owner(account: int) -> str:
+    """The word by which the full text knows an owner."""
+    return f"O{account}" if account > 0 else f"R{-account}"
+
+
 def _fts5(account: int, terms: tuple[Term, ...]) -> str:
-    parts = [f'owners : "O{account}"']
+    parts = [f'owners : "{_owner(account)}"']
     for term in terms:
         words, prefix = tokens(term)
         parts.append(f'words : "{" ".join(words)}"{" *" if prefix else ""}')
@@ -219,7 +246,7 @@ def _fts5(account: int, terms: tuple[Term, ...]) -> str:
 
 
 def _tsquery(account: int, terms: tuple[Term, ...]) -> str:
-    parts = [f"'O{account}'"]
+    parts = [f"'{_owner(account)}'"]
     for term in terms:
         words, prefix = tokens(term)
         quoted = [f"'{for_postgres(word)}'" for word in words]

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids, indexing, query
-from archive.document import body_of, element_of
-from archive.filters import Answer, Question, Stored, text_key
+from archive import ids, indexing, lifecycle, query
+from archive.document import element_of, says_something, spoken, with_id
+from archive.filters import Answer, Filter, Question, Stored, owner_of, text_key
 from archive.text import index_text
 from mlink_web.accounts.models import Account
 from mlink_web.stores.executor import StoreExecutor
@@ -19,6 +19,8 @@ from xmpp_engine.api import origin_of
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
 _MANY: Final = 100_000
 _QUIET_SECONDS: Final = 15.0
+_TAIL_PAGE: Final = 50
+_TAIL_PAGES: Final = 10
 
 
 class ArchiveReader:
@@ -55,6 +57,28 @@ class ArchiveReader:
         """See Reader."""
         await self._executor.write(account, _set_preferences, account, default, always, never)
 
+    async def room_tail(self, number: int, limit: int) -> list[tuple[float, str]]:
+        """See Reader."""
+        if not await self._executor.read(None, _current):
+            await self._executor.write(None, _catch_up, False)
+        return await self._executor.read(None, _room_tail, number, limit)
+
+    async def room_clear(self, number: int, before: float) -> int:
+        """See Reader."""
+        whole = 0
+        # In slices, so that the ledger and others get the database in between.
+        while cleared := await self._executor.write(None, lifecycle.clear, number, before):
+            whole += cleared
+        return whole
+
+    async def retract_room(self, number: int, stanza_id: str, by: str, reason: str, time: float) -> bool:
+        """See Reader."""
+        id = ids.from_text(stanza_id)
+        if id is None or not number:
+            return False
+        await self._executor.write(None, _catch_up, False)
+        return await self._executor.write(None, lifecycle.bury, number, id, by, reason, time)
+
     async def tend(self) -> None:
         """See Reader."""
         if self._tending:
@@ -64,6 +88,9 @@ class ArchiveReader:
             rows, newest = await self._executor.read(None, indexing.waiting)
             if rows >= _MANY or (rows and ids.time_of(newest) < time.time() - _QUIET_SECONDS):
                 await self._executor.write(None, _catch_up, True)
+            elif await self._executor.read(None, lifecycle.waiting):
+                # What was retracted shall be gone soon, even while nobody reads.
+                await self._executor.write(None, _catch_up, False)
         finally:
             self._tending = False
 
@@ -85,6 +112,21 @@ def _find(connection: BaseDatabaseWrapper, question: Question, anyway: bool) -> 
     return Answer(rows, more)
 
 
+def _room_tail(connection: BaseDatabaseWrapper, number: int, limit: int) -> list[tuple[float, str]]:
+    """Walks back page by page over what is no history (markers, subjects), not further than _TAIL_PAGES."""
+    found: list[tuple[float, str]] = []
+    before = ids.MAX_ID
+    for _ in range(_TAIL_PAGES if number > 0 and limit > 0 else 0):
+        wanted = Filter(owner_of(number), before=before)
+        rows, more = query.page(connection, wanted, max(limit, _TAIL_PAGE), backwards=True)
+        said = [(row.stamp, with_id(row.xml, row.id, row.recipient)) for row in rows if says_something(row.xml)]
+        found = said + found
+        if not more or len(found) >= limit:
+            break
+        before = rows[0].id
+    return found[-limit:]
+
+
 def _current(connection: BaseDatabaseWrapper) -> bool:
     return indexing.current(connection, words=False)
 
@@ -101,7 +143,7 @@ def _stored_since(connection: BaseDatabaseWrapper, since: float, limit: int) -> 
     for xml in offline.filter(id__gt=newest - limit, stamp__gte=since).values_list("xml", flat=True):
         origin = origin_of(xml)
         if origin is not None:
-            stored.offline.add((*origin, text_key(index_text(body_of(element_of(xml))))))
+            stored.offline.add((*origin, text_key(index_text(spoken(element_of(xml))))))
     return stored
 
 

@@ -27,6 +27,7 @@ from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive.ids import first_at
+from archive.lifecycle import UNLIST
 from archive.text import for_postgres, index_text
 from xmpp_engine.api import ArchiveRow, Batch, StoreUnavailable, StreamMark, origin_of
 
@@ -115,7 +116,15 @@ def _values(row: ArchiveRow, words: Callable[[str], str]) -> tuple[Any, ...]:
     )
 
 
+def _events(rows: Iterable[ArchiveRow]) -> list[tuple[int, int, str]]:
+    """The rows that act on others, in the order of _EVENT."""
+    return [(row.id, *row.event) for row in rows if row.event is not None]
+
+
 _COLUMNS: Final = "id, sender, recipient, sender_account, recipient_account, kind, search, origin_id, xml"
+#: Messages of rooms have one column more; the others are spared it.
+_ROOM: Final = f"{_COLUMNS}, room"
+_EVENT: Final = "id, kind, named"
 _OFFLINE: Final = "account_id, stamp, xml, size, expires"
 _MARK: Final = "sm_id, account_id, handled, updated"
 _REPLACE_MARK: Final = (
@@ -123,11 +132,7 @@ _REPLACE_MARK: Final = (
     " updated = excluded.updated"
 )
 #: A share takes the row out of the full text, where its owners stand, and has the row's range entered anew.
-_UNLIST: Final = (
-    "INSERT INTO archive_words (archive_words, rowid, owners, words) SELECT 'delete', id,"
-    " 'O' || ifnull(sender_account, '') || ' O' || ifnull(recipient_account, ''), search FROM archive_message"
-    " WHERE id = ? AND EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
-)
+_UNLIST: Final = UNLIST.format(mark="?")
 
 
 class SqliteWriter:
@@ -139,14 +144,21 @@ class SqliteWriter:
 
     def commit(self, batch: Batch) -> None:
         """See LedgerStore; any failure leaves nothing written."""
-        rows = [_values(row, index_text) for row in batch.archive]
+        rows = [_values(row, index_text) for row in batch.archive if not row.room]
+        spoken = [(*_values(row, index_text), row.room) for row in batch.archive if row.room]
+        events = _events(batch.archive)
         offline = [(row.account_id, row.stamp, row.xml, row.size, row.expires) for row in batch.offline]
         kept, ended = _marks(batch.marks.values())
         with self._Transaction(self) as execute:
             if rows:
                 _insert(execute, f"INSERT OR IGNORE INTO archive_message ({_COLUMNS})", rows)
-                numbers = [row[0] for row in rows]
-                _slice(execute, min(numbers), max(numbers), len(rows))
+            if spoken:
+                _insert(execute, f"INSERT OR IGNORE INTO archive_message ({_ROOM})", spoken)
+            if events:
+                _insert(execute, f"INSERT OR IGNORE INTO archive_event ({_EVENT})", events)
+            if batch.archive:
+                numbers = [row.id for row in batch.archive]
+                _slice(execute, min(numbers), max(numbers), len(numbers))
             for share in batch.shares:
                 execute(_UNLIST, (share.id,))
                 execute(
@@ -266,6 +278,10 @@ def _from_json(table: str, columns: str, types: str, tail: str = "") -> str:
 _PG_ARCHIVE: Final = _from_json(
     "archive_message", _COLUMNS, "int8 text text int8 int8 text text text text", " ON CONFLICT (id) DO NOTHING"
 )
+_PG_ROOM: Final = _from_json(
+    "archive_message", _ROOM, "int8 text text int8 int8 text text text text int8", " ON CONFLICT (id) DO NOTHING"
+)
+_PG_EVENTS: Final = _from_json("archive_event", _EVENT, "int8 int2 text", " ON CONFLICT (id) DO NOTHING")
 _PG_OFFLINE: Final = _from_json("stores_offlinemessage", _OFFLINE, "int8 float8 text int4 float8")
 _PG_MARKS: Final = _from_json("stores_streammark", _MARK, "text int8 int8 float8", _REPLACE_MARK)
 _PG_SHARES: Final = (
@@ -341,7 +357,15 @@ class PostgresWriter:
 
     def _write(self, execute: Callable[..., Any], batch: Batch) -> None:
         if batch.archive:
-            execute(_PG_ARCHIVE, [_json([_values(row, _words) for row in batch.archive])])
+            rows = [_values(row, _words) for row in batch.archive if not row.room]
+            if rows:
+                execute(_PG_ARCHIVE, [_json(rows)])
+            spoken = [(*_values(row, _words), row.room) for row in batch.archive if row.room]
+            if spoken:
+                execute(_PG_ROOM, [_json(spoken)])
+            events = _events(batch.archive)
+            if events:
+                execute(_PG_EVENTS, [_json(events)])
         if batch.shares:
             execute(_PG_SHARES, [_json([(share.id, share.recipient_account) for share in batch.shares])])
         if batch.offline:

@@ -132,6 +132,8 @@ class ArchiveRow:
     xml: str
     #: The number of the room (storage/rooms.py) in whose archive it stands, 0 for none; then `recipient` is the room.
     room: int = 0
+    #: What it does to another message (`archive/events.py`) and the id by which it names that one, None for nothing.
+    event: tuple[int, str] | None = None
 
 
 @dataclass(slots=True)
