@@ -38,6 +38,7 @@ from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
 from xmpp_engine.sasl.throttle import Throttle
 from xmpp_engine.storage.protocols import Stores
+from xmpp_engine.storage.rooms import PersonRoom
 from xmpp_engine.stream.role_c2s import C2S
 from xmpp_engine.stream.stream import Stream
 from xmpp_engine.stream.sweeper import Sweeper
@@ -316,6 +317,19 @@ class Engine:
         for session in chosen:
             session.kick(StreamError("policy-violation", "the administrator ended this session"))
         return len(chosen)
+
+    def room_services(self) -> dict[str, Any]:
+        """What administers the rooms of each multi-user chat service, by its domain."""
+        found = {domain: getattr(service, "administration", None) for domain, service in self.router.services.items()}
+        return {domain: administration for domain, administration in found.items() if administration is not None}
+
+    async def rooms_of(self, bare: str) -> list[PersonRoom]:
+        """The stored rooms in which this bare JID is affiliated or has a nickname; raises StoreUnavailable."""
+        return await self.services.stores.rooms.of_person(bare)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.time()
 
     def stats(self) -> dict[str, Any]:
         """The figures of the overview."""

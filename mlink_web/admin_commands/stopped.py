@@ -1,4 +1,5 @@
-"""What can be said of a node that does not run: no sessions, and the figures of the database."""
+"""What can be said of a node that does not run: no sessions, and what stands in the database. Each function takes the
+arguments of its command."""
 
 from __future__ import annotations
 
@@ -8,17 +9,18 @@ from typing import Any, Final
 from django.conf import settings
 
 from mlink_web.accounts.models import Account
+from mlink_web.admin_commands import stopped_rooms
 from mlink_web.conf import snapshot
 from mlink_web.conf.models import Domain
 from mlink_web.stores.models import OfflineMessage
 
 
-def sessions() -> list[dict[str, Any]]:
+def sessions(**_asked: str) -> list[dict[str, Any]]:
     """Nobody is connected."""
     return []
 
 
-def stats() -> dict[str, Any]:
+def stats(**_asked: str) -> dict[str, Any]:
     """What the database tells."""
     return {
         "node": settings.MLINK_NODE_NAME,
@@ -31,4 +33,8 @@ def stats() -> dict[str, Any]:
     }
 
 
-ANSWERS: Final[Mapping[str, Callable[[], Any]]] = {"sessions": sessions, "stats": stats}
+ANSWERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "sessions": sessions,
+    "stats": stats,
+    **stopped_rooms.ANSWERS,
+}

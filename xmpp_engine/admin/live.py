@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from xmpp_engine.admin import rooms
 from xmpp_engine.admin.command import Argument, Registry
+from xmpp_engine.admin.room_service import RoomAdministration
+from xmpp_engine.storage.rooms import PersonRoom
 
 registry: Final = Registry()
+registry.include(rooms.registry)
 
 
 class Operated(Protocol):
@@ -26,6 +31,15 @@ class Operated(Protocol):
 
     async def account_changed(self, bare: str) -> int:
         """Read an account anew; returns how many sessions ended."""
+
+    def room_services(self) -> Mapping[str, RoomAdministration]:
+        """The multi-user chat services by domain."""
+
+    async def rooms_of(self, bare: str) -> list[PersonRoom]:
+        """The stored rooms in which this bare JID is affiliated or has a nickname."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
 
 
 @registry.command(

@@ -92,7 +92,7 @@ class Command(BaseCommand):
                 if command.name not in stopped.ANSWERS:
                     raise
                 self.stderr.write(str(error))
-                return stopped.ANSWERS[command.name]()
+                return stopped.ANSWERS[command.name](**bound)
         result = command.function(**bound)
         if command.permission == "manage":
             try:
