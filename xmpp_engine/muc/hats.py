@@ -1,0 +1,276 @@
+"""Hats (XEP-0317): further titles of people in a room, such as "Teacher", shown in their presence.
+
+Administrators of the room make hats and give them to addresses with ad-hoc commands (XEP-0050) that the room answers.
+Every command is one form: without a submitted one the room shows it, with one the work is done, so nothing has to be
+kept between the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.stanza import forms
+from xmpp_engine.stanza.build import new_id
+from xmpp_engine.stanza.forms import Field
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.rooms import RoomRecord
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.occupant import Occupant
+    from xmpp_engine.muc.room import Room
+
+_EXTRA: Final = "hats"
+_HUE: Final = re.compile(r"\d{1,3}(\.\d{1,9})?")
+_TEXT: Final = 255
+_PREFIX: Final = f"{ns.HATS_COMMANDS}:"
+
+
+@dataclass(frozen=True, slots=True)
+class HatOptions:
+    """`hats`: of one room. `worn`: by one address. `wearers`: addresses with hats in one room."""
+
+    hats: int = 50
+    worn: int = 10
+    wearers: int = 1_000
+
+
+def defined(record: RoomRecord) -> dict[str, dict[str, str]]:
+    """The hats of a room: URI to `title` and `hue` ("" for none). A copy."""
+    return {uri: dict(hat) for uri, hat in _facts(record).get("hats", {}).items()}
+
+
+def worn(record: RoomRecord, bare: str) -> tuple[str, ...]:
+    """The URIs of somebody's hats."""
+    return tuple(_facts(record).get("worn", {}).get(bare, ()))
+
+
+def element(record: RoomRecord, bare: str) -> Element | None:
+    """The `<hats/>` of somebody's presence in the room, None where he has none."""
+    uris = worn(record, bare) if record.extras else ()
+    if not uris:
+        return None
+    known = _facts(record)["hats"]
+    found = Element(ns.HATS, "hats")
+    for uri in uris:
+        attrs = {"title": known[uri]["title"], "uri": uri}
+        if known[uri]["hue"]:
+            attrs["hue"] = known[uri]["hue"]
+        found.add(ns.HATS, "hat", attrs)
+    return found
+
+
+def info_field(record: RoomRecord) -> Field | None:
+    """What disco#info says of the hats in muc#roominfo, None for a room without hats."""
+    known = _facts(record).get("hats")
+    if not known:
+        return None
+    text = "\n".join(f"{uri}\t{hat['title']}\t{hat['hue']}" for uri, hat in sorted(known.items()))
+    digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Field("hats#hash", "text-single", "Hash of the hats", (digest,))
+
+
+class RoomHats(Module):
+    """The commands by which hats are made and given."""
+
+    name = "muc-hats"
+    xeps = (Xep("0317", "0.3.1"),)
+    requires = ("muc",)
+    Config = HatOptions
+    features = {Target.ROOM: (ns.HATS, ns.COMMANDS)}
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._commands: dict[str, tuple[str, Callable[[Room], tuple[Field, ...]], Callable[..., Element | None]]] = {
+            "create": ("Make or change a hat", self._create_form, self._create),
+            "destroy": ("Remove a hat", self._hat_form, self._destroy),
+            "list": ("Hats of the room", _no_form, self._list),
+            "assign": ("Give a hat", self._person_form, self._assign),
+            "unassign": ("Take a hat", self._person_form, self._unassign),
+            "list-assigned": ("Who has hats", _no_form, self._list_assigned),
+        }
+
+    def setup(self, reg: Registrar) -> None:
+        self.needs("muc").presence_extra(self.name, _shown)
+        reg.iq_set(Target.ROOM, ns.COMMANDS, "command", self.command)
+
+    def items(self, room: Room, asker: Jid) -> list[tuple[str, str]]:
+        """(node, name) of the commands that somebody may use, for disco#items."""
+        if not _administers(room, asker):
+            return []
+        return [(_PREFIX + name, title) for name, (title, _form, _work) in self._commands.items()]
+
+    def command(self, iq: Stanza, context: IqContext) -> Element:
+        """Show a command's form, or do what the submitted one says."""
+        request = iq.element.first()
+        assert request is not None
+        node = request.get("node") or ""
+        found = self._commands.get(node.removeprefix(_PREFIX)) if node.startswith(_PREFIX) else None
+        if found is None:
+            raise StanzaError("item-not-found", "the room has no such command")
+        room: Room = context.room
+        if not _administers(room, iq.sender):
+            raise StanzaError("forbidden", "only administrators of the room deal with hats")
+        title, form, work = found
+        session = request.get("sessionid") or new_id()
+        if len(session) > _TEXT:
+            raise StanzaError("bad-request", "the session id is too long")
+        action = request.get("action") or "execute"
+        answer = Element(ns.COMMANDS, "command", {"node": node, "sessionid": session})
+        if action == "cancel":
+            answer.attrs["status"] = "canceled"
+            return answer
+        if action not in ("execute", "next", "complete"):
+            raise StanzaError("bad-request", "the command has one stage")
+        definition = form(room)
+        submitted = forms.find(request, "submit")
+        if definition and submitted is None:
+            answer.attrs["status"] = "executing"
+            answer.add(ns.COMMANDS, "actions", {"execute": "complete"}).add(ns.COMMANDS, "complete")
+            return answer.append(forms.render("form", ns.HATS_COMMANDS, definition, title=title))
+        values: Mapping[str, Any] = {}
+        if definition and submitted is not None:
+            values = forms.check(forms.read(submitted, ns.HATS_COMMANDS), definition)
+        result = work(room, **{name.removeprefix("hats#"): value for name, value in values.items()})
+        answer.attrs["status"] = "completed"
+        return answer if result is None else answer.append(result)
+
+    # Forms
+
+    def _create_form(self, _room: Room) -> tuple[Field, ...]:
+        return (
+            Field("hats#title", label="Title", required=True),
+            Field("hats#uri", label="URI", required=True),
+            Field("hats#hue", label="Colour, as an angle of hue from 0 to 360"),
+        )
+
+    def _hat_form(self, room: Room) -> tuple[Field, ...]:
+        options = tuple((uri, hat["title"]) for uri, hat in sorted(defined(room.record).items()))
+        # Open: an unknown hat is answered item-not-found, which says more than a value that is not offered.
+        return (Field("hats#uri", "list-single", "Hat", options=options, required=True, open=True),)
+
+    def _person_form(self, room: Room) -> tuple[Field, ...]:
+        return (Field("hats#jid", "jid-single", "Address", required=True), *self._hat_form(room))
+
+    # Work; the arguments are the fields of the forms
+
+    def _create(self, room: Room, title: str, uri: str, hue: str = "") -> None:
+        title, uri, hue = title.strip(), uri.strip(), hue.strip()
+        if not title or len(title) > _TEXT or not uri or len(uri) > _TEXT or any(c.isspace() for c in uri):
+            raise StanzaError("not-acceptable", f"a hat needs a title and a URI of at most {_TEXT} characters")
+        if hue and (_HUE.fullmatch(hue) is None or float(hue) > 360):
+            raise StanzaError("not-acceptable", "the hue is an angle from 0 to 360")
+        hats = _facts(room.record).setdefault("hats", {})
+        if uri not in hats and len(hats) >= self.config.hats:
+            raise StanzaError("resource-constraint", f"a room has at most {self.config.hats} hats")
+        hats[uri] = {"title": title, "hue": hue}
+        self._changed(room, self._wearers(room, uri), listed=True)
+
+    def _destroy(self, room: Room, uri: str) -> None:
+        self._known(room, uri)
+        wearers = self._wearers(room, uri)
+        for bare in wearers:
+            self._take(room, bare, uri)
+        del _facts(room.record)["hats"][uri]
+        self._changed(room, wearers, listed=True)
+
+    def _assign(self, room: Room, jid: str, uri: str) -> None:
+        self._known(room, uri)
+        bare = Jid.parse(jid).bare
+        wearers = _facts(room.record).setdefault("worn", {})
+        if bare not in wearers and len(wearers) >= self.config.wearers:
+            raise StanzaError("resource-constraint", f"at most {self.config.wearers} people wear hats")
+        hats = wearers.setdefault(bare, [])
+        if uri in hats:
+            return
+        if len(hats) >= self.config.worn:
+            raise StanzaError("resource-constraint", f"nobody wears more than {self.config.worn} hats")
+        hats.append(uri)
+        self._changed(room, [bare])
+
+    def _unassign(self, room: Room, jid: str, uri: str) -> None:
+        self._known(room, uri)
+        bare = Jid.parse(jid).bare
+        if uri not in worn(room.record, bare):
+            raise StanzaError("item-not-found", "this address does not have this hat")
+        self._take(room, bare, uri)
+        self._changed(room, [bare])
+
+    def _list(self, room: Room) -> Element:
+        rows = [{"title": hat["title"], "uri": uri, "hue": hat["hue"]} for uri, hat in defined(room.record).items()]
+        return _table("Hats of the room", ("title", "uri", "hue"), rows)
+
+    def _list_assigned(self, room: Room) -> Element:
+        known = defined(room.record)
+        rows = [
+            {"jid": bare, "uri": uri, "title": known[uri]["title"], "hue": known[uri]["hue"]}
+            for bare, uris in _facts(room.record).get("worn", {}).items()
+            for uri in uris
+        ]
+        return _table("Who has hats", ("jid", "uri", "title", "hue"), rows)
+
+    def _known(self, room: Room, uri: str) -> None:
+        if uri not in _facts(room.record).get("hats", {}):
+            raise StanzaError("item-not-found", "the room has no such hat")
+
+    def _wearers(self, room: Room, uri: str) -> list[str]:
+        return [bare for bare, uris in _facts(room.record).get("worn", {}).items() if uri in uris]
+
+    def _take(self, room: Room, bare: str, uri: str) -> None:
+        wearers = _facts(room.record)["worn"]
+        wearers[bare].remove(uri)
+        if not wearers[bare]:
+            del wearers[bare]
+
+    def _changed(self, room: Room, people: list[str], *, listed: bool = False) -> None:
+        room.save()
+        if listed:
+            room.announce(codes=(104,))
+        for occupant in list(room.occupants.values()):
+            if occupant.user.bare in people:
+                room.refresh(occupant)
+
+
+def _administers(room: Room, asker: Jid) -> bool:
+    return room.affiliation_of(asker) in ("owner", "admin")
+
+
+def _facts(record: RoomRecord) -> dict[str, Any]:
+    facts = record.extras.get(_EXTRA)
+    if facts is None:
+        facts = record.extras[_EXTRA] = {}
+    return facts
+
+
+def _shown(room: Room, occupant: Occupant) -> Element | None:
+    return element(room.record, occupant.user.bare)
+
+
+def _no_form(_room: Room) -> tuple[Field, ...]:
+    return ()
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, str]]) -> Element:
+    form = Element(ns.DATA_FORMS, "x", {"type": "result"})
+    form.add(ns.DATA_FORMS, "title", text=title)
+    reported = form.add(ns.DATA_FORMS, "reported")
+    for column in columns:
+        reported.add(ns.DATA_FORMS, "field", {"var": f"hats#{column}"})
+    for row in rows:
+        item = form.add(ns.DATA_FORMS, "item")
+        for column in columns:
+            field = item.add(ns.DATA_FORMS, "field", {"var": f"hats#{column}"})
+            if row[column]:
+                field.add(ns.DATA_FORMS, "value", text=row[column])
+    return form
