@@ -110,15 +110,16 @@ def room_of(jid: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: str(row["room"]))
 
 
-def room_idle(days: str, service: str, exclude: str, remove: str, reason: str) -> list[dict[str, Any]]:
+def room_idle(days: str, service: str, exclude: str, only: str, remove: str, reason: str) -> list[dict[str, Any]]:
     """See `room idle`; only the report."""
     if remove != "no":
         raise CommandError("Rooms are removed by a running node: start it first.")
     before = timezone.now().timestamp() - whole_number("days", days, MAX_DAYS) * 86_400
-    kept = {room.strip() for room in exclude.split(",")}
+    kept, wanted = set(exclude.split()), set(only.split())
     idle = Room.objects.filter(last_activity__lt=before)
-    rows = [row for row in map(_idle_row, idle.filter(service=service) if service else idle) if row["room"] not in kept]
-    return sorted(rows, key=lambda row: str(row["room"]))
+    rows = map(_idle_row, idle.filter(service=service) if service else idle)
+    chosen = [row for row in rows if row["room"] not in kept and (not wanted or row["room"] in wanted)]
+    return sorted(chosen, key=lambda row: str(row["room"]))
 
 
 def _idle_row(room: Room) -> dict[str, Any]:

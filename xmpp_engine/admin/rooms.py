@@ -396,13 +396,14 @@ async def room_approve(engine: Hosting, room: str) -> dict[str, Any]:
     "Report rooms in which nothing has happened for some days, and remove them if asked to.",
     Argument("days", "days without activity", option=True),
     Argument("service", "only rooms of this service", option=True, default=""),
-    Argument("exclude", "addresses of rooms to keep, separated by commas", option=True, default=""),
+    Argument("exclude", "addresses of rooms to keep, separated by spaces", option=True, default=""),
+    Argument("only", "addresses of the only rooms to look at, separated by spaces", option=True, default=""),
     Argument("remove", "yes to destroy them; otherwise they are only listed", option=True, default="no"),
     Argument("reason", "what is told of their end", option=True, default="the room was not used"),
     where="node",
 )
 async def room_idle(
-    engine: Hosting, days: str, service: str, exclude: str, remove: str, reason: str
+    engine: Hosting, days: str, service: str, exclude: str, only: str, remove: str, reason: str
 ) -> list[dict[str, Any]]:
     """Without `remove` nothing changes. A room that somebody entered meanwhile stays."""
     most = whole_number("days", days, MAX_DAYS)
@@ -410,14 +411,15 @@ async def room_idle(
         raise CommandError("days must be at least 1.")
     if remove not in ("yes", "no"):
         raise CommandError("remove is yes or no.")
-    kept = {_find(engine, room)[2] for room in exclude.split(",") if room.strip()}
+    kept = {_find(engine, room)[2] for room in exclude.split()}
+    wanted = {_find(engine, room)[2] for room in only.split()}
     before = engine.now() - most * 86_400
     chosen = {service: _service(engine, service)} if service else engine.room_services()
     answer = []
     for domain, administration in sorted(chosen.items()):
         for facts in sorted(await _ask(administration.idle(before)), key=lambda facts: facts.local):
             line = row(facts, domain)
-            if line["room"] in kept:
+            if line["room"] in kept or (wanted and line["room"] not in wanted):
                 continue
             answer.append({"room": line["room"], "name": line["name"], "last_activity": line["last_activity"]})
             if remove == "yes":

@@ -1,0 +1,74 @@
+"""What the pages ask the running node about rooms, with time limits; the node alone changes rooms.
+
+While no node runs, reading is answered from the database (`answer` says so), and every change is refused: a room's
+tables are never written behind a node that may hold the room in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from mlink_web.admin_commands.stopped_rooms import ANSWERS
+from mlink_web.console.node import NodeUnavailable
+from mlink_web.node.client import EngineClient, EngineError, NodeDown
+
+READ_SECONDS = 5.0
+#: Destroying a room of some thousand occupants, or a report on all rooms, takes its time.
+CHANGE_SECONDS = 20.0
+REMOVE_SECONDS = 120.0
+
+
+class Refused(Exception):
+    """The node refuses what was asked; the text is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was asked for, and `warning` where it comes from the database because no node runs."""
+
+    value: Any
+    warning: str = ""
+
+
+async def aask(command: str, seconds: float = READ_SECONDS, **arguments: str) -> Any:
+    """Run a command of the node; raises Refused or NodeUnavailable."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await EngineClient().call(command, **arguments)
+    except TimeoutError:
+        raise NodeUnavailable(f"The node did not answer within {seconds:.0f} seconds.") from None
+    except NodeDown as error:
+        raise NodeUnavailable(f"{error} Rooms can be changed once it runs.") from None
+    except EngineError as error:
+        raise Refused(str(error)) from None
+    except OSError as error:
+        raise NodeUnavailable(f"The node cannot be asked: {error}") from None
+
+
+def ask(command: str, seconds: float = READ_SECONDS, **arguments: str) -> Any:
+    """See `aask`; for threads."""
+    return asyncio.run(aask(command, seconds, **arguments))
+
+
+def change(command: str, **arguments: str) -> Any:
+    """Run a command that changes something; see `aask`."""
+    return ask(command, CHANGE_SECONDS, **arguments)
+
+
+def read(command: str, **arguments: str) -> Answer:
+    """Run a command that only reads, from the database where no node answers; raises Refused, or NodeUnavailable for
+    what only a node can tell."""
+    try:
+        return Answer(ask(command, **arguments))
+    except NodeUnavailable as error:
+        if command not in ANSWERS:
+            raise
+        try:
+            return Answer(ANSWERS[command](**arguments), f"{error} This is what the database holds.")
+        except Exception as refusal:
+            # CommandError is the engine's own; only its sentence matters here.
+            if type(refusal).__name__ != "CommandError":
+                raise
+            raise Refused(str(refusal)) from None
