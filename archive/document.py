@@ -27,28 +27,26 @@ def body_of(element: Element) -> str:
 
 
 def spoken(element: Element) -> str:
-    """What of the body counts as the message's text: nothing where it only stands in for a retraction or a reaction
-    (XEP-0428)."""
-    body = body_of(element)
-    if body and any(mark.get("for") in _STAND_IN for mark in element.find_all(ns.FALLBACK, "fallback")):
-        return ""
-    return body
-
-
-def own_text(element: Element) -> str:
-    """The body without the quotation that a reply carries for clients that know no replies (XEP-0461, 3)."""
+    """What of the body is the message's own text (XEP-0428): nothing where it stands in for a retraction or a reaction,
+    and not the quotation that a reply carries for clients that know no replies (XEP-0461, 3)."""
     body = body_of(element)
     for mark in element.find_all(ns.FALLBACK, "fallback"):
-        if mark.get("for") == ns.REPLY:
-            part = mark.find(ns.FALLBACK, "body")
-            try:
-                start = int((part.get("start") if part is not None else None) or 0)
-                end = int((part.get("end") if part is not None else None) or len(body))
-            except ValueError:
-                continue
-            if 0 <= start <= end <= len(body):
-                return body[:start] + body[end:]
+        purpose = mark.get("for")
+        if purpose in _STAND_IN:
+            return ""
+        if purpose == ns.REPLY:
+            return _without(body, mark.find(ns.FALLBACK, "body"))
     return body
+
+
+def _without(body: str, part: Element | None) -> str:
+    """The body without this part; whole where the bounds make no sense."""
+    try:
+        start = int((part.get("start") if part is not None else None) or 0)
+        end = int((part.get("end") if part is not None else None) or len(body))
+    except ValueError:
+        return body
+    return body[:start] + body[end:] if 0 <= start <= end <= len(body) else body
 
 
 def says_something(xml: str) -> bool:

@@ -1,4 +1,5 @@
-"""XEP-0313: the engine module that archives messages and answers queries (the hooks are hot).
+"""XEP-0313: the engine module that archives messages and answers queries (the hooks are hot). Rooms' archives are the
+matter of `rooms.py`.
 
 A message between local accounts is one row. The sender's hook makes it as the message goes out; the recipient's hook,
 usually in the same turn of the loop, only enters its own account into the row, which is then still in the open batch
@@ -23,8 +24,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from archive import ids, protocol
-from archive.filters import Reader, Stored, text_key
+from archive.filters import Reader, Sent, Stored, text_key
 from archive.text import index_text
+from archive.weigh import Weight, strip_ids, weigh
 from xmpp_engine.api import (
     HANDLED,
     Account,
@@ -51,57 +53,7 @@ from xmpp_engine.api import (
 RESEND_SECONDS: Final = 600.0
 _RESEND_LIMIT: Final = 100_000
 _TEND_SECONDS: Final = 10.0
-#: Payloads that mean nothing by themselves once their moment is over (XEP-0313, 5.1.1).
-_PASSING: Final = frozenset(
-    {
-        ns.CHAT_STATES,
-        ns.STANZA_ID,
-        ns.DELAY,
-        "jabber:x:delay",
-        "jabber:x:event",
-        "http://jabber.org/protocol/nick",
-        "http://jabber.org/protocol/pubsub#event",
-    }
-)
-_CLIENT: Final = ns.CLIENT
-_HINTS: Final = ns.HINTS
 _SID: Final = ns.STANZA_ID
-
-
-def weigh(stanza: Stanza) -> tuple[str, str] | None:
-    """(body, origin id) of a message that is worth archiving, else None: chat and normal messages with a body, a
-    subject or another lasting payload, as the hints of XEP-0334 allow."""
-    kind = stanza.type
-    if kind != "chat" and kind != "normal":
-        return None
-    body = None
-    origin = None
-    lasting = False
-    for child in stanza.element.children:
-        if child.__class__ is not Element:
-            continue
-        space = child.ns
-        if space == _CLIENT:
-            name = child.name
-            if name == "body":
-                if body is None:
-                    body = child.text
-            elif name == "subject":
-                lasting = True
-        elif space == _SID:
-            if child.name == "origin-id":
-                origin = child.attrs.get("id")
-        elif space == _HINTS:
-            name = child.name
-            if name == "store":
-                lasting = True
-            elif name.startswith("no-") and name.endswith(("store", "storage")):
-                return None
-        elif space not in _PASSING:
-            lasting = True
-    if not body and not lasting:
-        return None
-    return body or "", origin or stanza.id or ""
 
 
 class Archive(Module):
@@ -110,15 +62,19 @@ class Archive(Module):
     name = "archive"
     xeps = (
         Xep("0313", "1.1.3"),
+        Xep("0308", "1.2.1"),
         Xep("0359", "0.7.0"),
+        Xep("0424", "0.4.2"),
         Xep("0431", "0.3.0"),
         Xep("0441", "0.2.0"),
+        Xep("0444", "0.2.1"),
+        Xep("0461", "0.2.1"),
         Xep("0059", "1.0.1", "partial", "pages by number are refused, as the specification allows"),
     )
     features: ClassVar[Mapping[Target, tuple[str, ...]]] = {
         # COMPAT(profanity 0.13, 2026-11): it looks for archives at the domain, not at its account.
         Target.HOST: (ns.MAM, ns.STANZA_ID),
-        Target.ACCOUNT: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID),
+        Target.ACCOUNT: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID, ns.RETRACT_TOMBSTONE),
     }
 
     def __init__(self, *arguments: Any) -> None:
@@ -145,6 +101,7 @@ class Archive(Module):
         reg.iq_get(Target.ACCOUNT, ns.MAM, "prefs", self.get_preferences, own_only=True)
         reg.iq_set(Target.ACCOUNT, ns.MAM, "prefs", self.set_preferences, own_only=True)
         reg.timer(_TEND_SECONDS, self._reader.tend)
+        reg.bound_extra(self.metadata_at_bind)
 
     async def started(self) -> None:
         """Learn what was stored just before this start."""
@@ -159,9 +116,9 @@ class Archive(Module):
         """Nobody but the server gives ids in the name of an account (XEP-0359, 6)."""
         for child in stanza.element.children:
             if type(child) is Element and child.name == "stanza-id":
-                _strip(stanza, session.account.bare)
+                strip_ids(stanza, session.account.bare)
                 if stanza.to is not None:
-                    _strip(stanza, stanza.to.bare)
+                    strip_ids(stanza, stanza.to.bare)
                 return
 
     def store_sent(self, stanza: Stanza, session: Session) -> Verdict:
@@ -195,7 +152,7 @@ class Archive(Module):
             return
         for child in stanza.element.children:
             if type(child) is Element and child.name == "stanza-id":
-                _strip(stanza, account.bare)
+                strip_ids(stanza, account.bare)
                 return
 
     def store_received(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
@@ -255,6 +212,11 @@ class Archive(Module):
         await self._ledger.sync()
         return protocol.metadata(await self._reader.bounds(_own(context).id))
 
+    async def metadata_at_bind(self, session: Session) -> Element:
+        """The same for a client that binds with XEP-0386, which spares it the question."""
+        await self._ledger.sync()
+        return protocol.metadata(await self._reader.bounds(session.account.id))
+
     def get_preferences(self, _iq: Stanza, context: IqContext) -> Element:
         """What the account wants archived."""
         data = _own(context).data
@@ -291,7 +253,7 @@ class Archive(Module):
             return item is not None and item.listed
         return choice == "always"
 
-    def _row(self, id: int, stanza: Stanza, weight: tuple[str, str], to: Jid) -> ArchiveRow:
+    def _row(self, id: int, stanza: Stanza, weight: Weight, to: Jid) -> ArchiveRow:
         return ArchiveRow(
             id,
             ids.time_of(id),
@@ -304,9 +266,11 @@ class Archive(Module):
             weight[1],
             # As inside a stream: these bytes are made once and used for delivery too.
             stanza.encode(stanza.to.encoded).decode(),  # type: ignore[union-attr]
+            0,
+            weight[2],
         )
 
-    def _store(self, stanza: Stanza, weight: tuple[str, str], account: Account, to: Jid) -> None:
+    def _store(self, stanza: Stanza, weight: Weight, account: Account, to: Jid) -> None:
         """Add the row, and leave its id for the recipient's side and for carbons."""
         id = self._next_id()
         row = self._row(id, stanza, weight, to)
@@ -333,11 +297,11 @@ class Archive(Module):
     def _forget_stored(self) -> None:
         self._stored = None
 
-    def _is_stored(self, stanza: Stanza, weight: tuple[str, str]) -> bool:
+    def _is_stored(self, stanza: Stanza, weight: Weight) -> bool:
         """Whether the archive has the message; the recipient's side and the offline storage learn what there is."""
-        stored, (body, origin) = self._stored, weight
+        stored = self._stored
         assert stored is not None
-        sent = (stanza.sender.bare, stanza.to.bare, origin, text_key(index_text(body)))  # type: ignore[union-attr]
+        sent = _sent(stanza.sender.bare, stanza.to.bare, weight)  # type: ignore[union-attr]
         if sent in stored.offline:
             stanza.note("offline kept", True)
         id = stored.archived.get(sent)
@@ -346,30 +310,15 @@ class Archive(Module):
         stanza.note("archive", id)
         return True
 
-
-def _strip(stanza: Stanza, by: str) -> None:
-    """Take out every stanza-id that claims to be of this account."""
-    children = stanza.element.children
-    kept = [
-        child
-        for child in children
-        if not (
-            isinstance(child, Element)
-            and child.ns == _SID
-            and child.name == "stanza-id"
-            and _same(child.attrs.get("by", ""), by)
-        )
-    ]
-    if len(kept) < len(children):
-        stanza.element.children = kept
-        stanza.changed()
+    def stored_before(self, sender: str, room: str, weight: Weight) -> int | None:
+        """The id of a message of a room (both bare addresses) that was stored shortly before this start and is sent
+        again, else None."""
+        stored = self._stored
+        return stored.archived.get(_sent(sender, room, weight)) if stored is not None else None
 
 
-def _same(text: str, bare: str) -> bool:
-    try:
-        return Jid.parse(text).bare == bare
-    except ValueError:
-        return False
+def _sent(sender: str, recipient: str, weight: Weight) -> Sent:
+    return sender, recipient, weight[1], text_key(index_text(weight[0]))
 
 
 def _own(context: IqContext) -> Account:

@@ -224,7 +224,11 @@ def _walk(table: str, account: str, peer: str) -> str:
 def _rows(account: int, records: list[tuple[Any, ...]]) -> list[Row]:
     """The records as rows of this account's archive; one that is not its own never passes, whatever the index said."""
     if account < 0:
-        return [Row(*record[:3], False, *record[5:]) for record in records if record[7] == -account]
+        return [
+            Row(id, sender, recipient, False, kind, xml, room)
+            for id, sender, recipient, _sender_account, _recipient_account, kind, xml, room in records
+            if room == -account
+        ]
     return [
         Row(id, sender, recipient, sender_account == account, kind, xml)
         for id, sender, recipient, sender_account, recipient_account, kind, xml, _room in records

@@ -22,6 +22,7 @@ from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import OfflineRow
 from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StreamError
 
 #: Bytes that may be under way to the client during a replay.
@@ -32,6 +33,10 @@ _AT_ONCE: Final = 5
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
 _REPLAYED: Final = "offline replayed"
+_BY_THEMSELVES_NOTHING: Final = frozenset(
+    {ns.STANZA_ID, ns.CARBONS, ns.OCCUPANT_ID, ns.DELAY, ns.FALLBACK, "http://jabber.org/protocol/nick"}
+)
+_ASKING: Final = frozenset({(ns.RECEIPTS, "request"), (ns.CHAT_MARKERS, "markable")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,7 @@ class Offline(Module):
             return None
         if stanza.notes is not None and _REPLAYED in stanza.notes:
             return HANDLED  # its row is still there
-        element = stanza.element
-        if element.find(ns.HINTS, "no-store") is not None:
-            return HANDLED
-        if element.find(ns.CLIENT, "body") is None and not _worth_keeping(stanza):
+        if not _worth_keeping(stanza.element):
             return HANDLED
         if stanza.notes is not None and "offline kept" in stanza.notes:
             return HANDLED  # sent again after a crash, and stored before it
@@ -158,8 +160,30 @@ class Offline(Module):
         session.deliver(stanza)
 
 
-def _worth_keeping(stanza: Stanza) -> bool:
-    """Without a body: receipts, invitations and other payloads are kept, chat states alone are not."""
-    return any(
-        child.ns not in (ns.CHAT_STATES, ns.HINTS, ns.STANZA_ID, ns.CLIENT) for child in stanza.element.elements()
-    )
+def _worth_keeping(message: Element) -> bool:
+    """Whether a message is of use to somebody who comes later: it has a body or a payload that says something by
+    itself, or its sender asks for it (XEP-0334). Chat states never are (XEP-0085, 5.1), nor what only asks for an answer,
+    marks a private message of a room, or tells how to treat the rest."""
+    wanted = passing = False
+    for child in message.elements():
+        space, name = child.ns, child.name
+        if space == ns.HINTS:
+            if name in ("no-store", "no-storage"):
+                return False
+            wanted = wanted or name == "store"
+        elif space == ns.CHAT_STATES:
+            passing = True
+        elif space == ns.CLIENT:
+            if name == "body":
+                return not _refused(message)
+        elif space == ns.MUC_USER:
+            if any(inner.name in ("invite", "decline") for inner in child.elements()):
+                return not _refused(message)
+        elif space not in _BY_THEMSELVES_NOTHING and (space, name) not in _ASKING:
+            return not _refused(message)
+    return wanted and not passing
+
+
+def _refused(message: Element) -> bool:
+    """Whether the sender wants no storing at all; `no-permanent-store` is about archives."""
+    return any(message.find(ns.HINTS, name) is not None for name in ("no-store", "no-storage"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from xmpp_engine.plugin.table import HandlerTable, Hook
     from xmpp_engine.routing.router import Router
 
+#: The note of a stanza in which a module leaves a function that is called with the error when the stanza is refused.
+BOUNCED: Final = "bounced"
+
 
 def bounce(router: Router, stanza: Stanza, error: StanzaError, sender: Jid | None = None) -> None:
     """Send the error for a stanza back to where it came from, unless none may be sent. `sender` is who answers, the
@@ -26,6 +29,8 @@ def bounce(router: Router, stanza: Stanza, error: StanzaError, sender: Jid | Non
     if reply is not None:
         router.counters.count("stanza_errors_total", error.condition)
         router.reply(stanza, reply)
+        if stanza.notes is not None and BOUNCED in stanza.notes:
+            stanza.notes[BOUNCED](reply)
 
 
 def failed(table: HandlerTable, hook: Hook, stanza: Stanza, error: Exception) -> Reject | None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from xmpp_engine.stanza.stanza import Stanza
+
 ENABLE = "<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
 
 
@@ -68,3 +72,98 @@ async def test_without_asking_there_are_no_copies(story: Any) -> None:
     await alice2.receives("<iq type='result' id='d'/>")
     alice1.send(f"<message to='{bob.full}' type='chat'><body>hi</body></message>")
     await alice2.receives_nothing()
+
+
+@pytest.mark.parametrize(
+    ("payload", "copied"),
+    [
+        ("<body>hi</body>", True),
+        ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", True),
+        ("<received xmlns='urn:xmpp:receipts' id='1'/>", True),
+        ("<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>", True),
+        ("<x xmlns='jabber:x:conference' jid='room@rooms.example'/>", True),
+        ("<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@far.example'/></x>", True),
+        ("<subject>no body</subject>", False),
+        ("<replace xmlns='urn:xmpp:message-correct:0' id='1'/>", False),
+        ("<body>hi</body><private xmlns='urn:xmpp:carbons:2'/>", False),
+        ("<x xmlns='jabber:x:conference' jid='room@rooms.example'/><no-copy xmlns='urn:xmpp:hints'/>", False),
+    ],
+)
+async def test_which_normal_messages_are_copied(story: Any, payload: str, copied: bool) -> None:
+    alice, bob1, bob2 = await story("alice", "bob:2")
+    await _online(alice, bob1, bob2)
+    alice.send(f"<message to='{bob1.full}'>{payload}</message>")
+    await bob1.receives("<message/>")
+    assert len(await bob2.receives_all()) == copied
+
+
+ROOM = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
+
+
+async def test_a_private_message_from_a_room_is_not_copied(story: Any) -> None:
+    bob1, bob2 = await story("bob:2")
+    await _online(bob1, bob2)
+    for sender, extra, copied in (
+        ("room@rooms.far.example/eve", ROOM, False),
+        ("friend@far.example/phone", "", True),
+        # An invitation comes from the room, and is no private message.
+        ("room@rooms.far.example", "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='e@x'/></x>", True),
+    ):
+        story.world.router.route(
+            Stanza.restore(
+                f"<message xmlns='jabber:client' from='{sender}' to='{bob1.full}' type='chat'>"
+                f"<body>psst</body>{extra}</message>"
+            )
+        )
+        await bob1.receives(f"<message from='{sender}'/>")
+        assert len(await bob2.receives_all()) == copied, sender
+
+
+async def test_a_private_message_to_a_room_is_copied_to_who_is_there_too(story: Any) -> None:
+    alice1, alice2, alice3 = await story("alice:3")
+    await _online(alice1, alice2, alice3)
+    story.world.elsewhere.domains.add("rooms.far.example")
+    alice2.send("<presence to='room@rooms.far.example/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    alice1.send(f"<message to='room@rooms.far.example/eve' type='chat'><body>psst</body>{ROOM}</message>")
+    await alice2.receives(
+        "<message><sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>"
+        f"<message xmlns='jabber:client' to='room@rooms.far.example/eve'><body>psst</body>{ROOM}</message>"
+        "</forwarded></sent></message>"
+    )
+    await alice3.receives_nothing()
+
+
+async def test_the_servers_error_is_copied_where_the_message_was(story: Any) -> None:
+    alice1, alice2 = await story("alice:2")
+    await _online(alice1, alice2)
+    alice1.send("<message to='nobody@story.example' type='chat' id='e1'><body>hi</body></message>")
+    await alice1.receives("<message type='error' id='e1'/>")
+    await alice2.receives(
+        "<message><sent xmlns='urn:xmpp:carbons:2'/></message>",
+        "<message type='error'><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>"
+        "<message xmlns='jabber:client' type='error' id='e1' from='nobody@story.example'/>"
+        "</forwarded></received></message>",
+    )
+    alice1.send("<message to='nobody@story.example' id='e2'><subject>x</subject></message>")
+    await alice1.receives("<message type='error' id='e2'/>")
+    await alice2.receives_nothing()
+
+
+async def test_an_error_from_elsewhere_is_copied_where_the_message_was(story: Any) -> None:
+    alice1, alice2 = await story("alice:2")
+    await _online(alice1, alice2)
+    story.world.elsewhere.domains.add("far.example")
+    alice1.send("<message to='bob@far.example' type='chat' id='e1'><body>hi</body></message>")
+    await alice2.receives("<message><sent xmlns='urn:xmpp:carbons:2'/></message>")
+    for id, sender, copied in (
+        ("e1", "bob@far.example/x", True),
+        ("e1", "eve@far.example", False),
+        ("e2", "bob@far.example", False),
+    ):
+        story.world.router.route(
+            Stanza.restore(
+                f"<message xmlns='jabber:client' from='{sender}' to='{alice1.full}' type='error' id='{id}'/>"
+            )
+        )
+        await alice1.receives("<message type='error'/>")
+        assert len(await alice2.receives_all()) == copied, (id, sender)

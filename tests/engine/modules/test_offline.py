@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 BODY = "<message to='{}' type='chat' id='{}'><body>{}</body></message>"
 
 
@@ -108,3 +110,36 @@ async def test_a_replay_that_nobody_acknowledged_comes_again_once(story: Any) ->
     await asyncio.sleep(0.1)
     await second.receives_all()
     assert await story.world.stores.offline.usage(second.account.id) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kept"),
+    [
+        ("<received xmlns='urn:xmpp:receipts' id='1'/>", True),
+        ("<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>", True),
+        ("<reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>x</reaction></reactions>", True),
+        ("<retract xmlns='urn:xmpp:message-retract:1' id='1'/>", True),
+        ("<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@far.example'/></x>", True),
+        ("<store xmlns='urn:xmpp:hints'/>", True),
+        ("<body>x</body><no-permanent-store xmlns='urn:xmpp:hints'/>", True),
+        ("<active xmlns='http://jabber.org/protocol/chatstates'/><body>x</body>", True),
+        ("<body>x</body><no-store xmlns='urn:xmpp:hints'/>", False),
+        ("<store xmlns='urn:xmpp:hints'/><active xmlns='http://jabber.org/protocol/chatstates'/>", False),
+        (
+            "<active xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread>"
+            "<x xmlns='http://jabber.org/protocol/muc#user'/>",
+            False,
+        ),
+        ("<request xmlns='urn:xmpp:receipts'/>", False),
+        ("<markable xmlns='urn:xmpp:chat-markers:0'/>", False),
+        ("<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/><no-store xmlns='urn:xmpp:hints'/>", False),
+    ],
+)
+async def test_what_is_worth_keeping(story: Any, payload: str, kept: bool) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    alice.send(f"<message to='{bare}' type='chat'>{payload}</message>")
+    await alice.receives_nothing()
+    bob = await story.world.login("bob")
+    bob.send("<presence/>")
+    assert len([e for e in await bob.receives_all() if e.name == "message"]) == kept

@@ -1,0 +1,222 @@
+"""XEP-0313 for rooms: the engine module that archives what rooms send and answers queries for it.
+
+A groupchat message is one row, however many are in the room, written in the ledger's batch like others; what the
+sender's stream acknowledges waits for it. The row keeps the real address of who spoke, for operators; in answers it
+stands only for readers who see it in the room too. Private messages are in their users' archives and never here.
+
+    room_message  STORE  the row, and <stanza-id/> of the room. A message that the room does not archive has an id too:
+                         replies and reactions name it. What occupants forge of that the room has taken out before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Protocol
+
+from archive import access, events, ids, protocol
+from archive.filters import Answer, Filter, Question, Reader, Row, owner_of
+from archive.weigh import Weight, weigh_content
+from xmpp_engine.api import (
+    ArchiveRow,
+    Element,
+    IqContext,
+    Jid,
+    JidError,
+    Module,
+    Phase,
+    Registrar,
+    Stanza,
+    StanzaError,
+    StreamError,
+    Target,
+    Xep,
+    build,
+    ns,
+)
+
+_SID: Final = ns.STANZA_ID
+
+
+class Occupant(Protocol):
+    """What is asked of a muc.occupant.Occupant."""
+
+    user: Jid
+    id: str
+    role: Any
+
+
+class Room(Protocol):
+    """What is asked of a muc.room.Room."""
+
+    jid: Jid
+    config: Any
+    history: Any
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def logged(self) -> bool: ...
+
+    def affiliation_of(self, jid: Jid) -> Any: ...
+
+    def occupant_of(self, jid: Jid) -> Any: ...
+
+
+class RoomArchive(Module):
+    """The archives of a domain's rooms."""
+
+    name = "room_archive"
+    requires = ("archive",)
+    xeps = (Xep("0313", "1.1.3"), Xep("0359", "0.7.0"), Xep("0424", "0.4.2"))
+    features: ClassVar[Mapping[Target, tuple[str, ...]]] = {
+        Target.ROOM: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID, ns.RETRACT_TOMBSTONE),
+    }
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._reader: Reader = self.services.extras["archive"]
+        self._next_id = self.services.extras["archive ids"].next
+        self._ledger = self.services.ledger
+        self._archive = self.needs("archive")
+
+    def setup(self, reg: Registrar) -> None:
+        reg.room_message(Phase.STORE, self.store)
+        reg.iq_get(Target.ROOM, ns.MAM, "query", self.show_form)
+        reg.iq_set(Target.ROOM, ns.MAM, "query", self.query)
+        reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
+
+    # What rooms send
+
+    def store(self, stanza: Stanza, room: Room, occupant: Occupant | None) -> None:
+        """The row of a message, and its id."""
+        weight = weigh_content(stanza)
+        if weight is None and stanza.element.find(ns.CLIENT, "body") is None:
+            return
+        id = 0
+        jid = room.jid
+        if weight is not None and room.number and room.logged:
+            sender = jid.bare if occupant is None else occupant.user.bare
+            id = self._archive.stored_before(sender, jid.bare, weight) or 0
+            if not id:
+                id = self._next_id()
+                self._add(id, sender, stanza, room, weight)
+        id = id or self._next_id()
+        if weight is not None and weight[2] is not None and weight[2][0] == events.RETRACTION:
+            self._forget(room, weight[2][1], occupant)
+        stanza.extend(
+            Element(_SID, "stanza-id", {"id": "%016x" % id, "by": jid.full}),  # noqa: UP031
+            b"<stanza-id xmlns='urn:xmpp:sid:0' id='%016x' by='%b'/>" % (id, jid.encoded),
+        )
+
+    def _add(self, id: int, sender: str, stanza: Stanza, room: Room, weight: Weight) -> None:
+        body, origin, event = weight
+        stanza.commit = self._ledger.archive(
+            ArchiveRow(
+                id,
+                ids.time_of(id),
+                sender,
+                room.jid.bare,
+                0,
+                0,
+                "groupchat",
+                body,
+                origin,
+                stanza.encode(None).decode(),
+                room.number,
+                event,
+            )
+        )
+
+    def _forget(self, room: Room, stanza_id: str, occupant: Occupant | None) -> None:
+        """A retracted message is not shown to who enters (XEP-0424, 6), if it was his who retracts or the room does."""
+        for kept in room.history:
+            element = kept.stanza.element
+            if any(
+                child.get("id") == stanza_id and child.get("by") == room.jid.full
+                for child in element.find_all(_SID, "stanza-id")
+            ):
+                author = element.find(ns.OCCUPANT_ID, "occupant-id")
+                if occupant is None or (author is not None and author.get("id") == occupant.id):
+                    room.history.remove(stanza_id, room.jid)
+                return
+
+    # Queries
+
+    def show_form(self, iq: Stanza, context: IqContext) -> Element:
+        """Which fields a query may have."""
+        self._admit(context.room, iq.sender)
+        return protocol.form()
+
+    async def query(self, iq: Stanza, context: IqContext) -> Element:
+        """One page: its messages to who asks, then where they stand."""
+        room: Room = context.room
+        sees = self._admit(room, iq.sender)
+        payload = iq.element.first()
+        assert payload is not None
+        query = protocol.parse_query(payload, owner_of(room.number))
+        question = _narrowed(query.question, room, sees)
+        if room.number:
+            await self._ledger.sync()
+            answer = protocol.fitting(await self._reader.find(question), question.backwards)
+        else:
+            answer = Answer(count=0 if question.count else None, missing=bool(question.known or question.ids))
+        if answer.missing:
+            raise StanzaError("item-not-found", "there is no message with this id in the archive")
+        for row in reversed(answer.rows) if query.flip else answer.rows:
+            try:
+                found = protocol.result(row, query.queryid)
+            except StreamError:
+                self.services.counters.count("archive_damaged_total")
+                continue
+            if sees:
+                _name(found, row, room)
+            message = build.message(room.jid, iq.sender, "normal", found)
+            del message.element.attrs["type"]
+            self.services.router.reply(iq, message)
+        return protocol.fin(answer)
+
+    async def metadata(self, iq: Stanza, context: IqContext) -> Element:
+        """Where the archive begins and ends."""
+        room: Room = context.room
+        self._admit(room, iq.sender)
+        await self._ledger.sync()
+        return protocol.metadata(await self._reader.bounds(owner_of(room.number)) if room.number else None)
+
+    def _admit(self, room: Room, asker: Jid) -> bool:
+        """Whether who may read sees real addresses; raises StanzaError (`forbidden`) for who may not read."""
+        occupant = room.occupant_of(asker)
+        role = "none" if occupant is None else occupant.role
+        affiliation = room.affiliation_of(asker)
+        if not access.may_read(room.config, affiliation, role):
+            raise StanzaError("forbidden", "you may not read the archive of this room")
+        return access.sees_addresses(room.config, affiliation, role)
+
+
+def _narrowed(question: Question, room: Room, sees: bool) -> Question:
+    """The question with `with` as rooms understand it: an occupant's address, the room itself (everything), or a real
+    address, by which only those may ask who see it."""
+    wanted: Filter = question.filter
+    if not wanted.peer:
+        return question
+    if wanted.peer == room.jid.bare:
+        return replace(question, filter=replace(wanted, peer=""))
+    if not sees:
+        raise StanzaError("forbidden", "you may not know who is behind a nickname")
+    return replace(question, filter=replace(wanted, full=""))
+
+
+def _name(result: Element, row: Row, room: Room) -> None:
+    """Say who the occupant was (XEP-0313, 7.1.2)."""
+    forwarded = result.find(ns.FORWARD, "forwarded")
+    message = forwarded.find(ns.CLIENT, "message") if forwarded is not None else None
+    if message is None or row.sender == room.jid.bare:
+        return
+    try:
+        affiliation = room.affiliation_of(Jid.parse(row.sender))
+    except JidError:
+        return
+    mark = Element(ns.MUC_USER, "x")
+    mark.add(ns.MUC_USER, "item", {"affiliation": affiliation, "jid": row.sender})
+    message.append(mark)
