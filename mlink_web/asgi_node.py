@@ -10,6 +10,8 @@ from typing import Any
 from mlink_web.endpoints.bosh import BoshEndpoint
 from mlink_web.endpoints.health import HealthEndpoint
 from mlink_web.endpoints.hostmeta import HostMetaEndpoint
+from mlink_web.endpoints.upload import PATH as UPLOADS
+from mlink_web.endpoints.upload import UploadEndpoint
 from mlink_web.endpoints.websocket import WebSocketEndpoint
 from xmpp_engine.engine import Engine
 
@@ -31,6 +33,7 @@ class NodeApplication:
             "/healthz": health,
             "/metrics": health,
         }
+        self._uploads = UploadEndpoint(engine)
         socket = WebSocketEndpoint(engine)
         self._websocket = {"/xmpp-websocket": socket, "/xmpp-websocket/": socket}
 
@@ -38,6 +41,8 @@ class NodeApplication:
         """Serve one connection."""
         routes = self._http if scope["type"] == "http" else self._websocket
         endpoint = routes.get(scope["path"], self._pages)
+        if scope["type"] == "http" and scope["path"].startswith(UPLOADS):
+            endpoint = self._uploads
         if endpoint is not None:
             await endpoint(scope, receive, send)
         elif scope["type"] == "http":

@@ -9,5 +9,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("mlink_web.reports.urls")),
     path("", include("mlink_web.devices.urls")),
     path("", include("mlink_web.invitations.urls")),
+    path("", include("mlink_web.uploads.urls")),
     path("archive/", include("archive.urls")),
 ]

@@ -15,7 +15,11 @@ from xmpp_engine.routing.session import Session
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.stanza import build, forms, rsm
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage import pushes as stored_pushes
 from xmpp_engine.storage import rooms as stored_rooms
+from xmpp_engine.storage import uploads as stored_uploads
+from xmpp_engine.storage.devices import MAX_DEVICES, DeviceRow, DeviceVisit, TokenRow
+from xmpp_engine.storage.devices import METHODS as DEVICE_METHODS
 from xmpp_engine.storage.memory import origin_of
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
@@ -26,13 +30,17 @@ from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
 from xmpp_engine.xml.writer import escape_attr, write
 
 __all__ = [
+    "DEVICE_METHODS",
     "HANDLED",
+    "MAX_DEVICES",
     "STORED_LIMITS",
     "Account",
     "AccountData",
     "ArchiveRow",
     "ArchiveShare",
     "Batch",
+    "DeviceRow",
+    "DeviceVisit",
     "Element",
     "IqContext",
     "Jid",
@@ -51,6 +59,7 @@ __all__ = [
     "StreamError",
     "StreamMark",
     "Target",
+    "TokenRow",
     "Verdict",
     "Xep",
     "build",
@@ -61,6 +70,8 @@ __all__ = [
     "origin_of",
     "parse_document",
     "rsm",
+    "stored_pushes",
     "stored_rooms",
+    "stored_uploads",
     "write",
 ]

@@ -97,7 +97,11 @@ class Node:
         try:
             reader = ArchiveReader(self._stores.executor, settings.MLINK_NODE_NAME)
             self._engine = Engine(
-                config, self._stores, modules, extras={"archive": reader}, secret=settings.SECRET_KEY.encode()
+                config,
+                self._stores,
+                modules,
+                extras={"archive": reader, "http_base": settings.MLINK_HTTP_BASE},
+                secret=settings.SECRET_KEY.encode(),
             )
             self._watcher = Watcher(self._engine, self._stores.executor)
             self._control = ControlServer(self._engine, self._watcher.wake)

@@ -20,6 +20,13 @@ MLINK_C2S_PORT = environment.port("MLINK_C2S_PORT", 5222)
 MLINK_C2S_TLS_PORT = environment.port("MLINK_C2S_TLS_PORT", 5223)
 MLINK_C2S_TLS = environment.choice("MLINK_C2S_TLS", "required", ("required", "optional"))
 MLINK_HTTP_PORT = environment.port("MLINK_HTTP_PORT", 8080)
+#: What addresses of our HTTP endpoints begin with where a domain has no `public_url`; "" without HTTP.
+MLINK_HTTP_BASE = f"http://{{domain}}:{MLINK_HTTP_PORT}" if MLINK_HTTP_PORT else ""
+#: Where shared files are kept (docs/operator.md): a storage class with its options, and whether the node passes the
+#: bytes on ("stream") or sends readers to the storage's own signed addresses ("redirect").
+MLINK_UPLOADS_STORAGE = environment.text("MLINK_UPLOADS_STORAGE", "")
+MLINK_UPLOADS_OPTIONS = environment.mapping("MLINK_UPLOADS_OPTIONS")
+MLINK_UPLOADS_SERVE = environment.choice("MLINK_UPLOADS_SERVE", "stream", ("stream", "redirect"))
 MLINK_S2S_PORT = environment.port("MLINK_S2S_PORT", 5269)
 MLINK_COMPONENT_PORT = environment.port("MLINK_COMPONENT_PORT", 5347)
 MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
@@ -127,7 +134,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {"expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0}}
+CELERY_BEAT_SCHEDULE = {
+    "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
+    "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 AUTH_USER_MODEL = "accounts.Account"
@@ -153,6 +163,16 @@ STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [path for path in (BASE_DIR / "var" / "assets", BASE_DIR / "mlink_web" / "static") if path.is_dir()]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+
+_FILES = {"location": str(MLINK_HOME / "uploads"), "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "uploads": {
+        "BACKEND": MLINK_UPLOADS_STORAGE or "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": MLINK_UPLOADS_OPTIONS if MLINK_UPLOADS_STORAGE else {**_FILES, **MLINK_UPLOADS_OPTIONS},
+    },
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -4,7 +4,7 @@ The proxy must overwrite X-Forwarded-Proto; docs/operator.md shows how.
 """
 
 from mlink_web.settings.base import *
-from mlink_web.settings.base import environment
+from mlink_web.settings.base import MLINK_HTTP_PORT, STORAGES, environment
 
 MLINK_BIND = environment.text("MLINK_BIND", "0.0.0.0")  # noqa: S104  (the documented default of production)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -13,8 +13,9 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SESSION_COOKIE_NAME = "__Host-session"
 CSRF_COOKIE_NAME = "__Host-csrf"
+MLINK_HTTP_BASE = "https://{domain}" if MLINK_HTTP_PORT else ""
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = False

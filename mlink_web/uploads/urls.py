@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from mlink_web.uploads import views
+
+app_name = "uploads"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/users/<int:pk>/files/remove", views.remove_all, name="remove-all"),
+]

@@ -15,6 +15,8 @@ from django.core.management import call_command
 from django.db import connections
 
 _TABLES = (
+    "devices_token",
+    "devices_device",
     "archive_message",
     "archive_event",
     "stores_offlinemessage",
@@ -28,6 +30,7 @@ _TABLES = (
     "reports_report",
     "rooms_roomaffiliation",
     "rooms_room",
+    "uploads_upload",
     "accounts_credential",
     "accounts_signintoken",
     "accounts_accountchange",
