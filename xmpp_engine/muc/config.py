@@ -6,8 +6,9 @@ these defaults stands in its options.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, get_args
 
 from xmpp_engine.storage.rooms import Affiliation, Role
 
@@ -62,3 +63,56 @@ class RoomConfig:
     contacts: tuple[str, ...] = ()
     #: Groups whose members are affiliated: name of the group to affiliation (the group seam, see `muc/groups.py`)
     groups: tuple[tuple[str, Affiliation], ...] = ()
+
+
+def from_values(defaults: RoomConfig, values: Mapping[str, Any], *, strict: bool = False) -> RoomConfig:
+    """`defaults` with stored values in place of some; lists become tuples. Unknown names and wrong types are left out
+    (a later version wrote them), or raise ValueError where `strict`."""
+    taken: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            taken[name] = _checked(name, value)
+        except ValueError:
+            if strict:
+                raise
+    return replace(defaults, **taken)
+
+
+def to_values(config: RoomConfig, defaults: RoomConfig) -> dict[str, Any]:
+    """What of `config` differs from `defaults`, as values that JSON knows. Name and description always stand in it:
+    lists of stored rooms show them."""
+    values: dict[str, Any] = {}
+    for name in _TYPES:
+        value = getattr(config, name)
+        if value != getattr(defaults, name) or name in ("name", "description"):
+            values[name] = _plain(value)
+    return values
+
+
+def _checked(name: str, value: Any) -> Any:
+    kind = _TYPES.get(name)
+    if kind is None:
+        raise ValueError(f"a room has no value {name}")
+    if kind is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{name} is a list")
+        return tuple(tuple(part) if isinstance(part, list) else part for part in value)
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {_WORDS[kind]}")
+    allowed = _ALLOWED.get(name)
+    if allowed is not None and value not in allowed:
+        raise ValueError(f"{name} is one of {', '.join(allowed)}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+_TYPES: Final[dict[str, type]] = {f.name: type(getattr(RoomConfig(), f.name)) for f in fields(RoomConfig)}
+_WORDS: Final = {bool: "true or false", int: "a number", str: "a text"}
+_ALLOWED: Final[dict[str, tuple[str, ...]]] = {
+    "whois": ("anyone", "moderators"),
+    "private_messages": get_args(Who),
+    "archive_access": get_args(ArchiveAccess),
+}

@@ -17,7 +17,16 @@ Hook = Callable[..., Any]
 #: Kinds of hook that run in phases.
 PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in", "room_message")
 #: Kinds of hook that run in module order.
-PLAIN = ("offline", "presend", "session_bound", "session_closed", "presence_changed", "account_loaded")
+PLAIN = (
+    "offline",
+    "presend",
+    "session_bound",
+    "session_closed",
+    "session_asleep",
+    "session_awake",
+    "presence_changed",
+    "account_loaded",
+)
 
 
 class Target(Enum):
@@ -29,6 +38,8 @@ class Target(Enum):
     ACCOUNT = "account"
     #: A room of a service of this domain (the bare JID of the room); `IqContext.room` is set.
     ROOM = "room"
+    #: The domain of a chat service; `IqContext.room` is its muc.service.RoomService.
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class HandlerTable:
     __slots__ = (
         "account_loaded",
         "bind_inline",
+        "bound_extras",
         "disco_extras",
         "disco_items",
         "early_features",
@@ -77,6 +89,8 @@ class HandlerTable:
         "presend",
         "room_message",
         "services",
+        "session_asleep",
+        "session_awake",
         "session_bound",
         "session_closed",
         "stream_features",
@@ -96,6 +110,8 @@ class HandlerTable:
         self.presend: tuple[Hook, ...] = ()
         self.session_bound: tuple[Hook, ...] = ()
         self.session_closed: tuple[Hook, ...] = ()
+        self.session_asleep: tuple[Hook, ...] = ()
+        self.session_awake: tuple[Hook, ...] = ()
         self.presence_changed: tuple[Hook, ...] = ()
         self.account_loaded: tuple[Hook, ...] = ()
         #: (target, type, namespace, name) -> handler
@@ -106,7 +122,9 @@ class HandlerTable:
         self.stream_features: tuple[Hook, ...] = ()
         #: the same before authentication
         self.early_features: tuple[Hook, ...] = ()
+        #: What Bind 2 can enable, by namespace, and what it always tells.
         self.bind_inline: dict[str, Hook] = {}
+        self.bound_extras: tuple[Hook, ...] = ()
         self.features: dict[Target, tuple[str, ...]] = {}
         #: (category, type, name) per target
         self.identities: dict[Target, tuple[tuple[str, str, str], ...]] = {}

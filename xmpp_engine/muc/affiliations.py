@@ -1,0 +1,302 @@
+"""Affiliations, roles and configuration: what they make of who is inside (XEP-0045, 5, 8.3 to 10.2).
+
+Here is what a change does. Whether somebody may ask for it is decided where it is asked (admin.py, owner.py, the
+console).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import join, leave, views
+from xmpp_engine.muc.config import RoomConfig
+from xmpp_engine.muc.groups import affiliation_by_groups
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.rooms import REMOVED_KEPT, RoomAffiliation
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.occupant import Occupant
+    from xmpp_engine.muc.room import Room
+    from xmpp_engine.storage.rooms import Affiliation, Role
+
+#: Presence stanzas that a change of configuration sends at once; more go in slices of this size.
+_SLICE: Final = 20_000
+
+
+def affiliation_of(room: Room, jid: Jid) -> Affiliation:
+    """See Room.affiliation_of."""
+    entries = room.record.affiliations
+    service = room.service
+    if service.is_operator(jid):
+        return "owner"
+    entry = entries.get(jid.bare)
+    if entry is not None and entry.affiliation != "none":
+        return entry.affiliation
+    entry = entries.get(jid.domain)
+    if entry is not None and entry.affiliation != "none":
+        return entry.affiliation
+    if room.config.groups:
+        return affiliation_by_groups(service.groups, room.config.groups, jid.bare)
+    return "none"
+
+
+def default_role(config: RoomConfig, affiliation: Affiliation) -> Role:
+    """The role with which somebody enters (5.1.2)."""
+    if affiliation in ("owner", "admin"):
+        return "moderator"
+    if affiliation == "outcast":
+        return "none"
+    return "participant" if affiliation == "member" or not config.moderated else "visitor"
+
+
+def set_affiliation(
+    room: Room, text: str, affiliation: Affiliation, reason: str, actor: Jid | None, nick: str | None
+) -> None:
+    """See Room.set_affiliation."""
+    jid = Jid.parse(text)
+    if jid.resource:
+        raise StanzaError("bad-request", "an affiliation belongs to an address without a resource")
+    entries = room.record.affiliations
+    old = entries.get(jid.bare)
+    if affiliation != "owner" and old is not None and old.affiliation == "owner" and len(_owners(room)) == 1:
+        raise StanzaError("conflict", "the last owner cannot go")
+    if nick:
+        _check_nick(room, jid.bare, nick)
+    kept = (old.nick if old is not None else "") if nick is None else nick
+    if affiliation == "outcast":
+        kept = ""
+    if old is None and affiliation == "none" and not kept:
+        return
+    _put(room, RoomAffiliation(jid.bare, affiliation, kept, reason))
+    changed = [
+        occupant
+        for occupant in list(room.occupants.values())
+        if occupant.user.bare == jid.bare or (not jid.local and occupant.user.domain == jid.domain)
+    ]
+    for occupant in changed:
+        review(room, occupant, reason, actor)
+    if not changed:
+        _notice(room, jid, affiliation, views.change_by(room, actor, reason))
+
+
+def register_nick(room: Room, bare: str, nick: str) -> None:
+    """See Room.register_nick."""
+    entry = room.record.affiliations.get(bare)
+    if nick:
+        _check_nick(room, bare, nick)
+    elif entry is None:
+        return
+    affiliation = entry.affiliation if entry is not None else "none"
+    _put(room, RoomAffiliation(bare, affiliation, nick, entry.reason if entry is not None else ""))
+
+
+def review(
+    room: Room, occupant: Occupant, reason: str = "", actor: Jid | None = None, *, left: int = 321, anew: bool = False
+) -> None:
+    """See what an occupant is to the room now: he goes where he may not stay (`left` is the status code of lost
+    membership), else his role follows a changed affiliation, or is given `anew` in any case."""
+    affiliation = room.affiliation_of(occupant.user)
+    same = affiliation == occupant.affiliation
+    was = occupant.affiliation
+    occupant.affiliation = affiliation
+    if affiliation == "outcast":
+        leave.expel(room, occupant, (301,), reason, actor)
+    elif affiliation == "none" and room.config.members_only:
+        leave.expel(room, occupant, (left,), reason, actor)
+    elif not same or anew:
+        role = default_role(room.config, affiliation)
+        occupant.affiliation = was
+        change(room, occupant, role, affiliation, reason, actor)
+
+
+def set_role(room: Room, occupant: Occupant, role: Role, reason: str, actor: Jid | None) -> None:
+    """See Room.set_role."""
+    if room.occupants.get(occupant.nick) is not occupant:
+        return
+    if role == "none":
+        leave.expel(room, occupant, (307,), reason, actor)
+    elif role != occupant.role:
+        change(room, occupant, role, occupant.affiliation, reason, actor)
+
+
+def change(
+    room: Room, occupant: Occupant, role: Role, affiliation: Affiliation, reason: str, actor: Jid | None
+) -> None:
+    """Another role or affiliation of somebody inside, and everybody sees it."""
+    why = views.change_by(room, actor, reason)
+    shown, saw = room.shows(occupant), room.sees_jids(occupant)
+    room.unseat(occupant)
+    occupant.role, occupant.affiliation = role, affiliation
+    occupant.changed()
+    if room.shows(occupant):
+        room.show_others(occupant, why)
+    elif shown:
+        hide(room, occupant)
+    room.seat(occupant)
+    room.send(occupant, views.present(room, occupant, True, (110,), why))
+    if room.sees_jids(occupant) and not saw:
+        join.roster(room, occupant, occupant.clients.values(), True)
+
+
+def hide(room: Room, occupant: Occupant) -> None:
+    """To those who are seated the occupant is gone: his role is not shown in this room."""
+    for pairs, client in ((room.seeing, occupant.shown), (room.blind, None)):
+        if pairs:
+            room.fan(tuple(pairs.values()), views.absent(room, occupant, client))
+
+
+def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
+    """See Room.reconfigure."""
+    old, was_logged = room.config, room.logged
+    shown = {occupant.nick for occupant in room.occupants.values() if room.shows(occupant)}
+    room.config = config
+    first = room.locked
+    room.locked = False
+    if old.persistent and not config.persistent:
+        room.saver.remove(room.record)
+    elif config.persistent and not old.persistent:
+        room.saver.put(room.record, list(room.record.affiliations.values()))
+    room.save()
+    room.history.resize(min(config.history, room.service.options.history_limit))
+    if config.whois != old.whois:
+        _change_sight(room)
+    if config.presence_of != old.presence_of:
+        _change_shown(room, shown)
+    moderated = config.moderated != old.moderated
+    for occupant in list(room.occupants.values()):
+        if moderated and occupant.affiliation == "none" and occupant.role != "moderator":
+            review(room, occupant, "", actor, left=322, anew=True)
+        elif config.groups != old.groups or config.members_only:
+            review(room, occupant, "", actor, left=322)
+    if not first:
+        codes = _codes(room, old, was_logged)
+        if codes:
+            room.announce(codes=codes)
+
+
+def _change_sight(room: Room) -> None:
+    """Others may see real JIDs from now on: seat everybody anew and show who is there where that tells more."""
+    occupants = list(room.occupants.values())
+    room.seeing.clear()
+    room.blind.clear()
+    for occupant in occupants:
+        room.seat(occupant)
+    show_again(room, [occupant for occupant in occupants if occupant.role != "moderator"])
+
+
+def _change_shown(room: Room, shown: set[str]) -> None:
+    """Other roles are shown from now on: some occupants come into sight, others go out of it."""
+    for occupant in list(room.occupants.values()):
+        shows = room.shows(occupant)
+        if shows == (occupant.nick in shown):
+            continue
+        room.unseat(occupant)
+        if shows:
+            room.show_others(occupant)
+        else:
+            hide(room, occupant)
+        room.seat(occupant)
+
+
+def show_again(room: Room, occupants: list[Occupant]) -> None:
+    """Send these occupants the presence of all others as they see it now. Many at a time would stop the server, so a
+    large room is told in slices; what is sent is always what is then true."""
+    waiting = bool(room.showing)
+    room.showing.update((occupant.nick, occupant) for occupant in occupants)
+    _show_slice(room)
+    if room.showing and not waiting:
+        room.service.services.tasks.spawn(f"show {room.jid}", _show_rest(room))
+
+
+def _show_slice(room: Room) -> None:
+    count = max(1, _SLICE // max(1, len(room.occupants)))
+    for nick in list(islice(room.showing, count)):
+        occupant = room.showing.pop(nick)
+        if room.occupants.get(occupant.nick) is occupant:
+            join.roster(room, occupant, list(occupant.clients.values()), room.sees_jids(occupant))
+
+
+async def _show_rest(room: Room) -> None:
+    while room.showing and not room.gone:
+        await asyncio.sleep(0)
+        with room.turn:
+            _show_slice(room)
+
+
+def _codes(room: Room, old: RoomConfig, was_logged: bool) -> list[int]:
+    """The status codes of a change of configuration (10.2.1)."""
+    config = room.config
+    codes = []
+    if room.logged != was_logged:
+        codes.append(170 if room.logged else 171)
+    if config.whois != old.whois:
+        codes.append(172 if config.whois == "anyone" else 173)
+    if not codes and config != old:
+        codes.append(104)
+    return codes
+
+
+def _owners(room: Room) -> list[str]:
+    return [entry.jid for entry in room.record.affiliations.values() if entry.affiliation == "owner"]
+
+
+def _check_nick(room: Room, bare: str, nick: str) -> None:
+    if room.reserved.get(nick, bare) != bare:
+        raise StanzaError("conflict", "the nickname is registered for somebody else")
+    other = room.occupants.get(nick)
+    if other is not None and other.user.bare != bare:
+        raise StanzaError("conflict", "somebody in the room has this nickname")
+
+
+def _put(room: Room, entry: RoomAffiliation) -> None:
+    """Enter or replace an entry of the lists, with the next version."""
+    record = room.record
+    entries = record.affiliations
+    old = entries.get(entry.jid)
+    if old is None:
+        _make_place(room)
+    record.affiliation_version += 1
+    entry.version = record.affiliation_version
+    if old is not None and old.nick and room.reserved.get(old.nick) == entry.jid:
+        del room.reserved[old.nick]
+    if entry.nick:
+        room.reserved[entry.nick] = entry.jid
+    entries[entry.jid] = entry
+    if room.config.persistent and not room.gone:
+        room.saver.put(record, [entry])
+    room.service.listed(room)
+
+
+def _make_place(room: Room) -> None:
+    """Keep the lists inside their bounds: the oldest of the removed entries go."""
+    entries = room.record.affiliations
+    if len(entries) < min(room.service.options.max_affiliations, REMOVED_KEPT):
+        return
+    removed = sorted(
+        (entry.version, entry.jid) for entry in entries.values() if entry.affiliation == "none" and not entry.nick
+    )
+    full = len(entries) >= room.service.options.max_affiliations
+    for _version, jid in removed[: max(len(removed) - REMOVED_KEPT, 1 if full else 0)]:
+        del entries[jid]
+    if len(entries) >= room.service.options.max_affiliations:
+        raise StanzaError("resource-constraint", "the lists of this room are full")
+
+
+def _notice(room: Room, jid: Jid, affiliation: Affiliation, why: views.Change | None) -> None:
+    """An affiliation changed of somebody who is not inside: those who may see real JIDs are told (9.3, 9.5)."""
+    if not room.seeing:
+        return
+    item = Element(ns.MUC_USER, "item", {"affiliation": affiliation, "jid": jid.full, "role": "none"})
+    if why is not None:
+        if why.nick:
+            item.add(ns.MUC_USER, "actor", {"nick": why.nick})
+        if why.reason:
+            item.add(ns.MUC_USER, "reason", text=why.reason)
+    element = Element(ns.CLIENT, "message", {"type": "groupchat"}, Element(ns.MUC_USER, "x", None, item))
+    room.fan(tuple(room.seeing.values()), Stanza(element, None, room.jid, "groupchat"))

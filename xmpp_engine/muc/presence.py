@@ -1,0 +1,147 @@
+"""Presence that is sent to a room: entering, changing, leaving, and the nickname (XEP-0045, 7.2, 7.6, 7.7, 7.14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import join, leave, views
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import XML_LANG, Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.occupant import Client, Occupant
+    from xmpp_engine.muc.room import Room
+
+#: What only the room may say in a presence: whoever sends it forges.
+_ROOMS_OWN: Final = frozenset({ns.MUC, ns.MUC_USER, ns.OCCUPANT_ID, ns.STANZA_ID, ns.HATS, ns.DELAY})
+
+
+def receive(room: Room, stanza: Stanza) -> None:
+    """A presence to the room or to an occupant JID of it. Raises StanzaError."""
+    type = stanza.type
+    occupant = room.users.get(stanza.sender.full)
+    if type == "":
+        if occupant is None:
+            join.enter(room, stanza)
+        else:
+            _update(room, stanza, occupant)
+    elif type == "unavailable":
+        if occupant is not None:
+            leave.part(room, occupant, occupant.clients[stanza.sender.full], worn(room, stanza), stanza.id)
+    elif type == "error":
+        if occupant is not None:
+            leave.failed(room, occupant, stanza)
+    elif type != "probe":
+        raise StanzaError("not-allowed", "a room takes no subscriptions")
+
+
+def worn(room: Room, stanza: Stanza) -> tuple[Element, ...]:
+    """What of a client's presence the others get: everything but what only the room may say. Raises StanzaError
+    (`policy-violation`) where it is too long."""
+    children = tuple(child for child in stanza.element.elements() if child.ns not in _ROOMS_OWN)
+    limit = room.service.options.presence_bytes
+    if sum(map(_weight, children)) > limit:
+        raise StanzaError("policy-violation", f"a presence in a room holds at most {limit} bytes")
+    return children
+
+
+def _weight(element: Element) -> int:
+    """About how long an element is in bytes."""
+    size = len(element.ns) + 2 * len(element.name) + 14
+    for name, value in element.attrs.items():
+        size += len(name) + len(value) + 4
+    for child in element.children:
+        size += len(child.encode()) if isinstance(child, str) else _weight(child)
+    return size
+
+
+def nickname(room: Room, to: Jid) -> str:
+    """The nickname that an occupant JID asks for; raises StanzaError where there is none or it is not acceptable."""
+    nick = to.resource
+    if not nick:
+        raise StanzaError("jid-malformed", "a nickname is missing")
+    if not nick.strip():
+        raise StanzaError("not-acceptable", "a nickname is more than blanks")
+    if len(nick.encode()) > room.service.options.nick_bytes:
+        raise StanzaError("not-acceptable", "the nickname is too long")
+    return nick
+
+
+def check_free(room: Room, nick: str, user: Jid) -> None:
+    """Raise `conflict` where a nickname is in use by, or registered for, somebody else."""
+    other = room.occupants.get(nick)
+    if other is not None and other.user.bare != user.bare:
+        raise StanzaError("conflict", "somebody in the room has this nickname")
+    if room.reserved.get(nick, user.bare) != user.bare:
+        raise StanzaError("conflict", "the nickname is registered for somebody else")
+
+
+def _update(room: Room, stanza: Stanza, occupant: Occupant) -> None:
+    """Available presence of somebody who is inside: a change of presence or nickname, or he enters again."""
+    assert stanza.to is not None
+    client = occupant.clients[stanza.sender.full]
+    entering = stanza.element.find(ns.MUC, "x")
+    if stanza.to.resource and stanza.to.resource != occupant.nick:
+        room.service.allow(stanza.sender)
+        _rename(room, stanza, occupant, client)
+        return
+    if entering is not None:
+        # He lost track of the room: tell him everything (XEP-0410; 7.2 has no other way).
+        room.service.allow(stanza.sender)
+    client.wear(worn(room, stanza), stanza.element.attrs.get(XML_LANG, ""))
+    another = occupant.choose()
+    if another or occupant.shown is client:
+        occupant.changed()
+        if entering is None:
+            room.show(occupant, id=stanza.id, client=client)
+        else:
+            # Not yet to himself: his own presence comes after the others'.
+            room.unseat(occupant)
+            if room.shows(occupant):
+                room.show_others(occupant)
+            room.seat(occupant)
+    elif entering is None:
+        room.send(client, views.present(room, occupant, True, (110,), None, stanza.id))
+    if entering is not None:
+        join.welcome(room, occupant, client, entering, (), stanza.id)
+
+
+def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> None:
+    """Another nickname (7.6), for all clients that share the old one. Where another occupant of the same user has it
+    already, they join him."""
+    assert stanza.to is not None
+    nick = nickname(room, stanza.to)
+    check_free(room, nick, occupant.user)
+    if not room.config.change_nick and room.reserved.get(nick) != occupant.user.bare:
+        raise StanzaError("not-acceptable", "nicknames do not change in this room")
+    children, lang = worn(room, stanza), stanza.element.attrs.get(XML_LANG, "")
+    twin = room.occupants.get(nick)
+    leave.take_out(room, occupant)
+    _tell_renamed(room, occupant, nick, merged=twin is not None)
+    client.wear(children, lang)
+    if twin is None:
+        occupant.jid = room.jid.with_resource(nick)
+        occupant.nick = nick
+        twin = occupant
+        twin.choose()
+    else:
+        twin.clients.update(occupant.clients)
+        twin.choose()
+    twin.changed()
+    room.occupants[nick] = twin
+    for full in twin.clients:
+        room.users[full] = twin
+    room.show(twin, id=stanza.id, client=client)
+
+
+def _tell_renamed(room: Room, occupant: Occupant, nick: str, *, merged: bool) -> None:
+    """The old nickname goes: with 303 and the new one, or for the others without where the new one is there already."""
+    if room.shows(occupant):
+        for pairs, client in ((room.seeing, occupant.shown), (room.blind, None)):
+            if pairs:
+                codes, new = ((), "") if merged else ((303,), nick)
+                room.fan(tuple(pairs.values()), views.absent(room, occupant, client, codes, nick=new))
+    room.send(occupant, views.absent(room, occupant, occupant.shown, (303, 110), nick=nick))

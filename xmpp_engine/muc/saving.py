@@ -1,0 +1,139 @@
+"""Saving: what changes in a room reaches the store in order, while the room goes on.
+
+One Saver per room name. The room says that something has changed (`save`), which affiliations did (`put`), or that it
+is gone (`remove`); a task writes it. Changes that come while it writes are taken together, so what waits is bounded by
+the room itself. A store that does not answer is tried again, ever more slowly, and nothing is forgotten meanwhile.
+A room of the same name that is made after another was destroyed uses the same Saver, so the old one goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from xmpp_engine.observe.log import refused
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.host import Services
+    from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+class Saver:
+    """Writes one room. `record` is the room's live record, None when there is nothing to keep."""
+
+    def __init__(self, services: Services, name: str) -> None:
+        self._services = services
+        self._name = name
+        self._record: RoomRecord | None = None
+        self._dirty = False
+        self._entries: dict[str, RoomAffiliation] = {}
+        #: Numbers of stored rooms that are to go before anything else is written.
+        self._gone: list[int] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is written."""
+        return self._task is None
+
+    def save(self, record: RoomRecord) -> None:
+        """The record has changed (everything but its affiliations)."""
+        self._record, self._dirty = record, True
+        self._wake()
+
+    def put(self, record: RoomRecord, entries: list[RoomAffiliation]) -> None:
+        """These affiliations have changed; copies are kept until they are written."""
+        self._record = record
+        for entry in entries:
+            self._entries[entry.jid] = replace(entry)
+        if not record.number:
+            self._dirty = True
+        self._wake()
+
+    def remove(self, record: RoomRecord) -> None:
+        """The room is not to be stored any more; what waits for it is forgotten."""
+        self._record, self._dirty = None, False
+        self._entries.clear()
+        if record.number:
+            self._gone.append(record.number)
+            record.number = 0
+        self._wake()
+
+    async def saved(self) -> None:
+        """Wait until everything is written."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _wake(self) -> None:
+        if self._task is None:
+            self._task = self._services.tasks.spawn(f"save {self._name}", self._write())
+
+    async def _write(self) -> None:
+        pause = _FIRST_PAUSE
+        try:
+            while self._gone or self._dirty or self._entries:
+                try:
+                    await self._step()
+                    pause = _FIRST_PAUSE
+                except ValueError as error:
+                    # The store will never take it: trying again would only hide that.
+                    refused.error("the room %s cannot be saved: %s", self._name, error)
+                    self._dirty = False
+                    self._entries.clear()
+                    del self._gone[:1]
+                except Exception as error:
+                    refused.error("the room %s cannot be saved now: %s", self._name, error)
+                    await self._sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+        finally:
+            self._task = None
+
+    async def _step(self) -> None:
+        """Write one thing. What it writes is marked as written before it waits, and marked again when that fails."""
+        store = self._services.stores.rooms
+        if self._gone:
+            await store.remove(self._gone[0])
+            del self._gone[0]
+            return
+        record = self._record
+        assert record is not None
+        if self._dirty:
+            self._dirty = False
+            copy = replace(record, affiliations={}, config=deepcopy(record.config), extras=deepcopy(record.extras))
+            try:
+                number = await store.save(copy)
+            except BaseException:
+                if self._record is record:
+                    self._dirty = True
+                raise
+            if self._record is record:
+                record.number = number
+            else:
+                # The room went while it was written.
+                self._gone.append(number)
+            return
+        entries, self._entries = self._entries, {}
+        try:
+            await store.put_affiliations(record.number, record.affiliation_version, list(entries.values()))
+        except BaseException:
+            if self._record is record:
+                self._entries = {**entries, **self._entries}
+            raise
+
+    async def _sleep(self, seconds: float) -> None:
+        done = asyncio.get_running_loop().create_future()
+        timer = self._services.clock.call_later(seconds, _wake_up, done)
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+
+def _wake_up(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

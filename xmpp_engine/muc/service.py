@@ -1,0 +1,446 @@
+"""RoomService: all rooms of one chat service, `conference.example.org` (XEP-0045, 6.1 to 6.3 and 10.1).
+
+A room is resident while somebody is in it and a while longer. What is addressed to a stored room that is not resident
+waits, in order and bounded, while a task loads it. What nobody has stored exists only when it is entered: then it is
+made. `directory` has a line for every room there is, stored or not, so lists need no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import join, presence
+from xmpp_engine.muc.config import RoomConfig, from_values
+from xmpp_engine.muc.groups import Groups, NoGroups
+from xmpp_engine.muc.limits import Buckets
+from xmpp_engine.muc.options import ServiceOptions
+from xmpp_engine.muc.room import Room
+from xmpp_engine.muc.saving import Saver
+from xmpp_engine.observe.log import refused
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.module import Muc
+    from xmpp_engine.muc.occupant import Occupant
+    from xmpp_engine.routing.host import Host, Services
+    from xmpp_engine.routing.session import Session
+
+log = logging.getLogger("mlink.rooms")
+
+#: Stanzas that wait for one room to be loaded, and for all.
+_WAITING: Final = 1_000
+_ALL_WAITING: Final = 20_000
+#: Seconds for which a name is known to belong to no stored room, and names so remembered.
+_UNKNOWN_SECONDS: Final = 5.0
+_UNKNOWN: Final = 10_000
+_RETRY_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Listing:
+    """One line of the directory. `creator` is "" and `created` 0.0 for rooms of before a restart that nobody has
+    entered since."""
+
+    local: str
+    name: str
+    description: str
+    public: bool
+    members: int
+    last_activity: float
+    number: int
+    creator: str = ""
+    created: float = 0.0
+
+
+class RoomService:
+    """One chat service. `options` and `defaults` are replaced when the configuration changes."""
+
+    def __init__(self, muc: Muc, domain: str, options: ServiceOptions) -> None:
+        self.muc = muc
+        self.domain = domain
+        self.jid = Jid("", domain)
+        self.host: Host = muc.host
+        self.services: Services = muc.services
+        self.rooms: dict[str, Room] = {}
+        self.directory: dict[str, Listing] = {}
+        #: Whether the directory has what the store has.
+        self.complete = False
+        self.savers: dict[str, Saver] = {}
+        #: Seams, shared by all services of the domain; see Muc.
+        self.presence_extras = muc.presence_extras
+        self.message_handlers = muc.message_handlers
+        self._loading: dict[str, deque[Stanza]] = {}
+        self._waiting = 0
+        self._unknown: dict[str, float] = {}
+        self._touched: dict[int, float] = {}
+        self.configure(options)
+
+    def configure(self, options: ServiceOptions) -> None:
+        """Take other options; rooms that exist keep their configuration."""
+        self.options = options
+        self.defaults = from_values(RoomConfig(), options.defaults)
+        self._operators = frozenset(options.operators)
+        self._creators = frozenset(options.creators)
+        self._pattern = re.compile(options.name_pattern) if options.name_pattern else None
+        self._joins = Buckets(options.joins_per_second, options.join_burst)
+
+    @property
+    def groups(self) -> Groups:
+        """Who is in which group."""
+        found: Groups = self.services.extras.get("groups") or NoGroups()
+        return found
+
+    # In
+
+    def receive(self, stanza: Stanza) -> None:
+        """Everything that is sent to the service's domain; never raises."""
+        to = stanza.to
+        assert to is not None
+        room = self.rooms.get(to.local)
+        if room is not None:
+            room.receive(stanza)
+            return
+        try:
+            if not to.local:
+                self._to_service(stanza)
+            else:
+                self._wait(stanza, to.local)
+        except StanzaError as error:
+            bounce(self.services.router, stanza, error)
+        except Exception as error:
+            refused.exception("%s failed on a %s of %s", self.domain, stanza.kind, stanza.sender, exc_info=error)
+            bounce(self.services.router, stanza, StanzaError("internal-server-error"))
+
+    def _to_service(self, stanza: Stanza) -> None:
+        if stanza.kind == "iq" and not stanza.to.resource:  # type: ignore[union-attr]
+            self.services.iq.serve(stanza, self.host, Target.SERVICE, None, self)
+        elif stanza.kind != "presence" or stanza.type in ("", "subscribe"):
+            raise StanzaError("service-unavailable", "write to a room of this service")
+
+    def _wait(self, stanza: Stanza, local: str) -> None:
+        """The room is not resident: load it if it is stored, in order for whoever writes to it."""
+        waiting = self._loading.get(local)
+        if waiting is None:
+            until = self._unknown.get(local)
+            if until is not None and until > self.services.clock.now():
+                self._absent(stanza, local)
+                return
+            saver = self.savers.get(local)
+            if saver is not None and not saver.idle and local not in self.directory:
+                self._absent(stanza, local)  # Destroyed, and on its way out of the store.
+                return
+            if self._waiting >= _ALL_WAITING:
+                raise StanzaError("resource-constraint", "too much waits for rooms")
+            waiting = self._loading[local] = deque()
+            self.services.tasks.spawn(f"load {local}@{self.domain}", self._load(local))
+        elif len(waiting) >= _WAITING or self._waiting >= _ALL_WAITING:
+            raise StanzaError("resource-constraint", "too much waits for this room")
+        waiting.append(stanza)
+        self._waiting += 1
+
+    async def _load(self, local: str) -> None:
+        error: StanzaError | None = None
+        try:
+            if await self._restore(local) is None:
+                self._remember_unknown(local)
+        except asyncio.CancelledError:
+            raise
+        except Exception as caught:
+            refused.error("the room %s@%s could not be loaded: %s", local, self.domain, caught)
+            error = StanzaError("internal-server-error", "the database does not answer", type="wait")
+        finally:
+            waiting = self._loading.pop(local)
+            self._waiting -= len(waiting)
+        for stanza in waiting:
+            if error is not None:
+                bounce(self.services.router, stanza, error)
+            else:
+                self.receive(stanza)
+
+    async def _restore(self, local: str) -> Room | None:
+        record = await self.services.stores.rooms.load(self.domain, local)
+        if record is None:
+            return None
+        tail: list[tuple[float, str]] = []
+        archive = self.services.extras.get("archive")
+        limit = min(from_values(self.defaults, record.config).history, self.options.history_limit)
+        if archive is not None and limit and hasattr(archive, "room_tail"):
+            try:
+                tail = await archive.room_tail(record.number, limit)
+            except Exception as caught:
+                refused.error("the history of %s@%s is missing: %s", local, self.domain, caught)
+        room = self.rooms.get(local)
+        if room is None:
+            room = Room(self, record, from_values(self.defaults, record.config), self._saver(local))
+            room.history.restore(tail)
+            self.rooms[local] = room
+            self.listed(room)
+        return room
+
+    def _absent(self, stanza: Stanza, local: str) -> None:
+        """Something for a room that does not exist: entering makes it."""
+        if stanza.kind == "presence":
+            if stanza.type == "":
+                if stanza.element.find(ns.MUC, "x") is None:
+                    join.estranged(self.services.router.reply, stanza)
+                else:
+                    self._create(stanza, local)
+        elif stanza.type != "error":
+            raise StanzaError("item-not-found", "there is no such room")
+
+    # Making rooms
+
+    def _create(self, stanza: Stanza, local: str) -> None:
+        """Make the room that somebody enters (10.1): he is its owner, and it is locked until he has configured it."""
+        self.allow(stanza.sender)
+        self.check_creation(stanza.sender, local)
+        room = self.make(local, stanza.sender.bare)
+        room.locked = True
+        try:
+            presence.nickname(room, stanza.to)  # type: ignore[arg-type]
+            with room.turn:
+                join.enter(room, stanza, created=True)
+        except StanzaError:
+            self._drop(room)
+            raise
+
+    def check_creation(self, creator: Jid, local: str) -> None:
+        """Raise StanzaError where this JID may not make a room of this name now."""
+        options = self.options
+        operator = self.is_operator(creator)
+        if not operator:
+            if not self._may_create(creator):
+                raise StanzaError("not-allowed", "you may not create rooms here")
+            if self._pattern is not None and not self._pattern.fullmatch(local):
+                raise StanzaError("not-allowed", "rooms of this service have other names")
+            made = sum(listing.creator == creator.bare for listing in self.directory.values())
+            if made >= options.rooms_per_user:
+                raise StanzaError("resource-constraint", "you have made as many rooms as you may")
+        if len(self.directory) >= options.max_rooms:
+            raise StanzaError("resource-constraint", "the service has as many rooms as it may")
+
+    def make(self, local: str, creator: str, config: RoomConfig | None = None) -> Room:
+        """A new room with `creator` (a bare JID, "" for none) as its owner; raises StanzaError `conflict` where there
+        is one. The caller knows that none is stored; see `create`."""
+        if local in self.rooms:
+            raise StanzaError("conflict", "the room exists")
+        now = self.services.clock.time()
+        record = RoomRecord(self.domain, local, created=now, creator=creator, last_activity=now)
+        if creator:
+            record.affiliation_version = 1
+            record.affiliations[creator] = RoomAffiliation(creator, "owner", version=1)
+        room = self.rooms[local] = Room(self, record, config or self.defaults, self._saver(local))
+        self._unknown.pop(local, None)
+        if room.config.persistent:
+            room.saver.put(record, list(record.affiliations.values()))
+        room.save()
+        return room
+
+    async def create(self, local: str, creator: str, config: RoomConfig) -> Room:
+        """Make a persistent room from outside (console, commands): ready at once and stored. Raises StanzaError
+        `conflict` where there is one, StoreUnavailable."""
+        if await self.fetch(local) is not None:
+            raise StanzaError("conflict", "the room exists")
+        room = self.make(local, creator, config)
+        await room.saved()
+        return room
+
+    async def fetch(self, local: str) -> Room | None:
+        """The room, loaded where it is stored and not resident; None where there is none. Raises StoreUnavailable."""
+        room = self.rooms.get(local)
+        if room is not None:
+            return room
+        saver = self.savers.get(local)
+        if saver is not None:
+            await saver.saved()
+        return await self._restore(local)
+
+    def _may_create(self, creator: Jid) -> bool:
+        rule = self.options.create
+        if rule == "everybody":
+            return True
+        if rule == "local":
+            return creator.domain in self.services.router.hosts
+        return rule == "list" and (creator.bare in self._creators or creator.domain in self._creators)
+
+    def _saver(self, local: str) -> Saver:
+        saver = self.savers.get(local)
+        if saver is None:
+            saver = self.savers[local] = Saver(self.services, f"{local}@{self.domain}")
+        return saver
+
+    # What rooms tell
+
+    def is_operator(self, jid: Jid) -> bool:
+        """Whether somebody is an owner of every room: by the options, or an administrator of the server."""
+        if jid.bare in self._operators:
+            return True
+        account = self.services.accounts.resident.get(jid.bare)
+        return account is not None and account.data.is_admin
+
+    def allow(self, sender: Jid) -> None:
+        """Count one join or change of nickname of an account; raises `policy-violation` where there were too many."""
+        if not self._joins.take(sender.bare, self.services.clock.now()):
+            raise StanzaError("policy-violation", "too many rooms are entered at a time", type="wait")
+
+    def session_of(self, stanza: Stanza) -> Session | None:
+        """The session behind a stanza's sender, None where it is not bound here."""
+        return self.services.registry.full.get(stanza.sender.full)
+
+    def listed(self, room: Room) -> None:
+        """The directory's line of a room has changed."""
+        record = room.record
+        self.directory[record.local] = Listing(
+            record.local,
+            room.config.name,
+            room.config.description,
+            room.config.public and not room.locked,
+            sum(entry.affiliation in ("owner", "admin", "member") for entry in record.affiliations.values()),
+            record.last_activity,
+            record.number,
+            record.creator,
+            record.created,
+        )
+
+    def quarantined(self, room: Room) -> bool:
+        """Whether the room is new, not made by an operator, and not approved: then it is hidden and small."""
+        seconds = self.options.quarantine_seconds
+        record = room.record
+        if not seconds or record.extras.get("approved") or not record.creator:
+            return False
+        return record.created + seconds > self.services.clock.time() and record.creator not in self._operators
+
+    def approve(self, room: Room) -> None:
+        """End a room's quarantine."""
+        room.record.extras["approved"] = True
+        room.save()
+
+    def touched(self, room: Room) -> None:
+        """Somebody spoke: the time is written with the next sweep."""
+        if room.record.number:
+            self._touched[room.record.number] = room.record.last_activity
+
+    def emptied(self, room: Room) -> None:
+        """Nobody is inside: a temporary room is gone, a stored one waits for the sweep."""
+        if room.gone:
+            return
+        if room.config.persistent and not room.locked:
+            room.empty_since = self.services.clock.now()
+        else:
+            room.gone = True
+            self.destroyed(room)
+
+    def destroyed(self, room: Room) -> None:
+        """The room is gone for good."""
+        for hook in list(self.muc.room_ended.values()):
+            hook(room)
+        self._drop(room)
+
+    def _drop(self, room: Room) -> None:
+        room.gone = True
+        local = room.record.local
+        if self.rooms.get(local) is room:
+            del self.rooms[local]
+            self.directory.pop(local, None)
+        room.saver.remove(room.record)
+
+    def groups_changed(self) -> None:
+        """Groups have other members: every room looks again at who is inside."""
+        from xmpp_engine.muc.affiliations import review
+
+        for room in list(self.rooms.values()):
+            if room.config.groups:
+                with room.turn:
+                    for occupant in list(room.occupants.values()):
+                        review(room, occupant)
+
+    # Time
+
+    async def started(self) -> None:
+        """Read the directory; again and again until the store answers."""
+        self.services.tasks.spawn(f"rooms of {self.domain}", self._read_directory())
+
+    async def _read_directory(self) -> None:
+        while not self.complete:
+            try:
+                rows = await self.services.stores.rooms.rooms(self.domain)
+            except Exception as error:
+                log.error("the rooms of %s cannot be listed now: %s", self.domain, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            for row in rows:
+                public = self.defaults.public if row.public is None else row.public
+                self.directory.setdefault(
+                    row.local,
+                    Listing(row.local, row.name, row.description, public, row.members, row.last_activity, row.number),
+                )
+            self.complete = True
+
+    async def sweep(self) -> None:
+        """Write last activities, drop rooms with nobody inside, and forget what is over."""
+        now = self.services.clock.now()
+        for room in list(self.rooms.values()):
+            if not room.occupants and room.saver.idle and not room.turn.depth:
+                if not room.config.persistent:
+                    self.emptied(room)
+                elif room.empty_since + self.options.unload_seconds <= now:
+                    self.listed(room)
+                    del self.rooms[room.record.local]
+        for local in [local for local, saver in self.savers.items() if saver.idle and local not in self.rooms]:
+            del self.savers[local]
+        for local in [local for local, until in self._unknown.items() if until <= now]:
+            del self._unknown[local]
+        await self.write_activity()
+
+    async def write_activity(self) -> None:
+        """Store when rooms were last spoken in."""
+        times, self._touched = self._touched, {}
+        if times:
+            try:
+                await self.services.stores.rooms.touch(times)
+            except Exception as error:
+                self._touched = {**times, **self._touched}
+                refused.error("last activities of %s are not stored: %s", self.domain, error)
+
+    async def stopping(self) -> None:
+        """Write what waits, as long as the store answers soon."""
+        waiting = [asyncio.ensure_future(saver.saved()) for saver in self.savers.values() if not saver.idle]
+        if waiting:
+            await asyncio.wait(waiting, timeout=5.0)
+        await self.write_activity()
+
+    def close(self) -> None:
+        """The service is switched off: everybody leaves (332), what is stored stays stored."""
+        for room in list(self.rooms.values()):
+            with room.turn:
+                for occupant in list(room.occupants.values()):
+                    room.expel(occupant, (332,))
+        self.rooms.clear()
+
+    def _remember_unknown(self, local: str) -> None:
+        if len(self._unknown) >= _UNKNOWN:
+            self._unknown.clear()
+        self._unknown[local] = self.services.clock.now() + _UNKNOWN_SECONDS
+
+
+#: A function that adds an element to an occupant's presence, or nothing.
+PresenceExtra = Callable[[Room, "Occupant"], Element | None]
+#: A function that takes a message to the room's bare JID which is no groupchat (invitations, requests): True if it did.
+MessageHandler = Callable[[Stanza, Room, "Occupant | None"], bool]
+#: A function that learns that a room is gone.
+RoomEnded = Callable[[Room], Any]
+
+__all__ = ["Listing", "MessageHandler", "PresenceExtra", "RoomEnded", "RoomService"]
