@@ -299,6 +299,9 @@ class Engine:
         for session in sessions:
             session.kick(StreamError("not-authorized", "the account is not active any more"))
         self.accounts.forget(bare)
+        register = resident.host.modules.get("register")
+        if account is None and isinstance(register, Register):
+            register.farewell(resident)
         return len(sessions)
 
     # What administrators ask
