@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xmpp_engine.addressing.jid import Jid, JidError
+from xmpp_engine.muc import config as room_config
 from xmpp_engine.plugin.module import Module, NoOptions, Xep
 from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
@@ -69,6 +70,7 @@ __all__ = [
     "ns",
     "origin_of",
     "parse_document",
+    "room_config",
     "rsm",
     "stored_pushes",
     "stored_rooms",

@@ -20,6 +20,7 @@ from mlink_web.accounts import scram
 from mlink_web.accounts.models import Account, AccountChange, Credential, SignInToken
 from mlink_web.conf import notify
 from mlink_web.conf.models import Domain
+from mlink_web.devices.store import forget_password
 from mlink_web.stores.models import StreamMark
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.storage.protocols import AccountExists
@@ -195,6 +196,7 @@ def replace_keys(bare: str, keys: list[ScramKeys], using: str = DEFAULT_DB_ALIAS
         if account is None:
             raise UnknownAccount(f"There is no account {bare}.")
         Credential.replace(account, keys)
+        forget_password(using, account.pk)
         changed([bare], using)
 
 

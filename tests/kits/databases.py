@@ -26,6 +26,7 @@ _TABLES = (
     "stores_blockitem",
     "stores_privatexml",
     "stores_vcard",
+    "pushes_pushregistration",
     "invitations_invitation",
     "reports_report",
     "rooms_roomaffiliation",

@@ -57,11 +57,12 @@ class ListenerConfig:
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
     """Certificate of a host: paths of PEM files, and the time they were last changed, so that a renewed one is a
-    difference."""
+    difference. `client_ca`, "" for none, holds the authorities whose client certificates may sign in (EXTERNAL)."""
 
     certificate: str
     key: str
     stamp: float = 0.0
+    client_ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)

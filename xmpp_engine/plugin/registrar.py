@@ -33,6 +33,7 @@ class Registrar:
         self._iq: dict[tuple[Target, str, str, str], IqHandler] = {}
         self._element: dict[tuple[str, str], Any] = {}
         self._bind_inline: dict[str, Any] = {}
+        self._bound_extras: list[Any] = []
         self._features: defaultdict[Target, list[str]] = defaultdict(list)
         self._identities: defaultdict[Target, list[tuple[str, str, str]]] = defaultdict(list)
         self._stream_features: list[Any] = []
@@ -105,6 +106,15 @@ class Registrar:
         """hook(session, reason) when a session has ended for good; it is no longer in the registry."""
         self._hook("session_closed", None, hook)
 
+    def session_asleep(self, hook: Callable[[Any], None]) -> None:
+        """hook(session) when a session has lost its connection and waits to be resumed (XEP-0198)."""
+        self._hook("session_asleep", None, hook)
+
+    def session_awake(self, hook: Callable[[Any], None]) -> None:
+        """hook(session) when a session goes on over a new connection (what waited has been written), or when its client
+        says that somebody looks at it (XEP-0352)."""
+        self._hook("session_awake", None, hook)
+
     def presence_changed(self, hook: Callable[[Any, Any, Any], None]) -> None:
         """hook(session, old, new) after a session's own presence changed; each is a Stanza, or None for unavailable."""
         self._hook("presence_changed", None, hook)
@@ -144,8 +154,14 @@ class Registrar:
         self._early_features.append(feature)
 
     def bind_inline(self, space: str, handler: Callable[[Any, Any], Any]) -> None:
-        """handler(element, session) for an inline request of Bind 2 (XEP-0386)."""
+        """handler(element, session) -> Element | None for an inline request of Bind 2 (XEP-0386) in this namespace; what
+        it returns stands in `<bound/>`. It must not write to the session's stream."""
         self._bind_inline[space] = handler
+
+    def bound_extra(self, source: Callable[[Any], Any]) -> None:
+        """async source(session) -> Element | None, shown in every `<bound/>` (XEP-0386). What is delivered to the
+        session meanwhile waits."""
+        self._bound_extras.append(source)
 
     def disco_items(self, source: Callable[[], Any]) -> None:
         """source() -> iterable of (jid, name) shown in the domain's disco items."""
@@ -178,6 +194,7 @@ class Registrar:
         table.iq = dict(self._iq)
         table.element = dict(self._element)
         table.bind_inline = dict(self._bind_inline)
+        table.bound_extras = tuple(self._bound_extras)
         table.features = {target: tuple(sorted(set(names))) for target, names in self._features.items()}
         table.identities = {target: tuple(names) for target, names in self._identities.items()}
         table.stream_features = tuple(self._stream_features)

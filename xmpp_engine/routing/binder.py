@@ -16,10 +16,11 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.prep import resourcepart
 from xmpp_engine.observe.log import sessions
 from xmpp_engine.routing.host import Host, Services
+from xmpp_engine.routing.inline import InlineBind, InlineResumption, take_over
 from xmpp_engine.routing.session import Session
+from xmpp_engine.storage.devices import DeviceStore
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import Credentials
-from xmpp_engine.stream.feature_sm import REQUEST
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
@@ -59,8 +60,30 @@ class SessionBinder:
         """Run something slow outside the loop's thread."""
         return await asyncio.to_thread(function, *arguments)
 
+    @property
+    def devices(self) -> DeviceStore:
+        """The clients of accounts and their tokens."""
+        return self._services.stores.devices
+
     async def bind(self, stream: Any, account: Jid, resource: str | None, facts: Any) -> Jid:
         """Make the session; returns its full JID. Raises StanzaError as RFC 6120, 7.6.2 and 7.7.2 name them."""
+        session = await self._session(stream, account, resource, facts)
+        take_over(session, stream)
+        self._begun(session)
+        return session.jid
+
+    async def bind_inline(self, stream: Any, account: Jid, resource: str, request: Element, facts: Any) -> InlineBind:
+        """See `stream.role.Binder`."""
+        session = await self._session(stream, account, resource, facts, alone=True)
+        bound = InlineBind(session, stream)
+        self._begun(session)
+        await bound.enable(request)
+        return bound
+
+    async def _session(
+        self, stream: Any, account: Jid, resource: str | None, facts: Any, *, alone: bool = False
+    ) -> Session:
+        """A session that is in the registry and does not read yet; `alone` ends earlier ones of the same device."""
         host = self._services.router.hosts.get(account.domain)
         if host is None:
             raise StanzaError("not-allowed", "this domain is not served any more")
@@ -76,6 +99,10 @@ class SessionBinder:
             raise StanzaError("not-allowed", "the account is not active")
         if stream.closed:
             raise StanzaError("recipient-unavailable")
+        if alone and facts.device:
+            for other in list(resident.sessions.values()):
+                if getattr(other.facts, "device", "") == facts.device:
+                    other.kick(StreamError("conflict", "the same client has signed in again"))
         config = host.config
         current = resident.sessions.get(wanted) if wanted else None
         if current is not None and config.resource_conflict != "replace":
@@ -86,52 +113,53 @@ class SessionBinder:
             raise StanzaError("resource-constraint", "too many resources of this account are connected")
         if current is not None:
             current.kick(StreamError("conflict", "the resource was bound by another connection"))
+        if not wanted:
+            facts.drawn = True
         jid = resident.jid.with_resource(wanted or _generated())
         session = Session(self._services, resident, jid, stream, facts)
         self._services.registry.add(session)
-        stream.on_element = session.receive
-        stream.on_lost = session.lost
-        stream.on_idle = session.idle
-        for hook in host.table.session_bound:
+        return session
+
+    def _begun(self, session: Session) -> None:
+        stream = session.stream
+        for hook in session.table.session_bound:
             hook(session)
         self._services.counters.logins += 1
-        sessions.info("%s bound from %s over %s", jid, stream.transport.peer, stream.transport.name)
+        sessions.info("%s bound from %s over %s", session.jid, stream.transport.peer, stream.transport.name)
+        bare = session.account.bare
         self._services.tasks.spawn(
-            f"login {account.bare}",
-            self._services.stores.accounts.record_login(account.bare, self._services.clock.time()),
+            f"login {bare}", self._services.stores.accounts.record_login(bare, self._services.clock.time())
         )
-        return jid
 
     async def resume(self, stream: Any, account: Jid, element: Element, facts: Any) -> bool:
         """`<resume/>`: True when the stream goes on as an old session; else `<failed/>` was sent and bind may
         follow."""
+        answer, resumed = await self.resume_inline(stream, account, element, facts)
+        stream.write(encode(answer, ""))
+        if resumed is not None:
+            resumed.begin()
+        return resumed is not None
+
+    async def resume_inline(
+        self, stream: Any, account: Jid, element: Element, facts: Any
+    ) -> tuple[Element, InlineResumption | None]:
+        """See `stream.role.Binder`. The session has the stream when this returns, so what it has missed must be sent
+        before anything else: by `begin`, without waiting in between."""
         sm_id = element.get("previd") or ""
         session = self._services.registry.resumable.get(sm_id)
         if session is None or session.ended or session.account.bare != account.bare:
-            await self._refuse_resumption(stream, account, sm_id)
-            return False
+            return await self._refusal(account, sm_id), None
         sm = session.sm
         assert sm is not None
         # The count we report must cover all that was taken from the old connection, or the client sends it twice.
         if not await self._settled(session) or stream.closed:
-            await self._refuse_resumption(stream, account, "")
-            return False
+            return await self._refusal(account, ""), None
         sm.acknowledged(element.get("h"))
         sm.forget_connection()
         session.attach(stream, facts)
-        stream.on_element = session.receive
-        stream.on_lost = session.lost
-        stream.on_idle = session.idle
+        take_over(session, stream)
         attrs = {"previd": sm_id, "h": str(sm.handled_count % 2**32)}
-        stream.write(encode(Element(ns.SM, "resumed", attrs), ""))
-        for stanza, _stamp in sm.queue:
-            to = stanza.to
-            stream.write(stanza.encode(to.encoded if to is not None else None, session.flavour))
-        if sm.queue:
-            sm.asked = True
-            stream.write(REQUEST)
-        sessions.info("%s resumed from %s, %d stanzas sent again", session.jid, stream.transport.peer, len(sm.queue))
-        return True
+        return Element(ns.SM, "resumed", attrs), InlineResumption(session)
 
     async def _settled(self, session: Session) -> bool:
         """Wait until nothing of the session is held or on its way to the disk; False when that takes too long."""
@@ -144,7 +172,7 @@ class SessionBinder:
         await self._services.ledger.sync()
         return not session.held and not session.ended
 
-    async def _refuse_resumption(self, stream: Any, account: Jid, sm_id: str) -> None:
+    async def _refusal(self, account: Jid, sm_id: str) -> Element:
         attrs: dict[str, str] = {}
         if sm_id:
             await self._services.ledger.sync()
@@ -152,8 +180,7 @@ class SessionBinder:
             resident = await self._services.stores.accounts.load(account.bare)
             if mark is not None and resident is not None and mark[0] == resident.account_id:
                 attrs["h"] = str(mark[1])
-        failed = Element(ns.SM, "failed", attrs, Element(ns.STANZA_ERRORS, "item-not-found"))
-        stream.write(encode(failed, ""))
+        return Element(ns.SM, "failed", attrs, Element(ns.STANZA_ERRORS, "item-not-found"))
 
 
 def _generated() -> str:

@@ -329,11 +329,23 @@ class Session:
             seconds = self.resume_seconds
             self.resume_timer = self._services.clock.call_later(seconds, self._expired)
             sessions.info("%s lost its connection (%s), can be resumed for %.0f s", self.jid, reason, seconds)
+            self._tell(self.table.session_asleep)
             return
         if self._holding:
             self.leaving = reason
             return
         self._end(reason, clean)
+
+    def awake(self) -> None:
+        """The client is back, over a new connection that has what waited, or because somebody looks at it again."""
+        self._tell(self.table.session_awake)
+
+    def _tell(self, hooks: tuple[Hook, ...]) -> None:
+        for hook in hooks:
+            try:
+                hook(self)
+            except Exception:
+                refused.exception("a module failed on the session %s", self.jid)
 
     def attach(self, stream: Any, facts: Any) -> None:
         """Go on over a new connection (XEP-0198, 5); the caller has dealt with the queue."""
@@ -403,6 +415,7 @@ class Session:
             "secure": bool(stream is not None and stream.transport.secure),
             "tls": " ".join(filter(None, (facts.get("version", ""), facts.get("cipher", "")))),
             "mechanism": getattr(self.facts, "mechanism", ""),
+            "device": getattr(self.facts, "device", ""),
             "since": self.since,
             "available": self.presence is not None,
             "show": (self.presence.element.child_text(_CLIENT, "show") or "") if self.presence is not None else "",
@@ -411,6 +424,7 @@ class Session:
             "resumable": self.sm is not None and self.sm.resumable,
             "queued_bytes": stream.transport.idle_bytes() if stream is not None else 0,
             "held": self.held,
+            "inactive": self.inactive,
             "bytes_in": stream.bytes_in if stream is not None else 0,
             "bytes_out": stream.bytes_out if stream is not None else 0,
         }

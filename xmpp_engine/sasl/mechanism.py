@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.sasl.keys import HASHES
+from xmpp_engine.storage.devices import PASSWORD, TokenRow
 from xmpp_engine.storage.types import Credentials
 
 #: SASL conditions of RFC 6120, 6.5.
@@ -51,14 +52,18 @@ class Challenge:
 
 
 class Success:
-    """Somebody is authenticated. `data` goes with the success, None where the mechanism has none."""
+    """Somebody is authenticated. `data` goes with the success, None where the mechanism has none; `method` says by what
+    (`storage.devices.METHODS`)."""
 
-    __slots__ = ("account", "credentials", "data")
+    __slots__ = ("account", "credentials", "data", "method")
 
-    def __init__(self, account: Jid, credentials: Credentials, data: bytes | None = None) -> None:
+    def __init__(
+        self, account: Jid, credentials: Credentials, data: bytes | None = None, method: int = PASSWORD
+    ) -> None:
         self.account = account
         self.credentials = credentials
         self.data = data
+        self.method = method
 
 
 class Failure:
@@ -96,6 +101,23 @@ class Context(Protocol):
     #: Key of the pretended salts, and the rounds that go with them.
     secret: bytes
     iterations: int
+    #: The accounts of the domain that the client's certificate speaks for.
+    certificate: tuple[str, ...]
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def downgrade_hash(self, hash: str) -> str:
+        """XEP-0474: what was offered, hashed, in base64; "" where that is not to be shown."""
+
+    async def fast_tokens(self, account_id: int, device: str) -> list[TokenRow]:
+        """The tokens of a device, the newest first (XEP-0484); raises StoreUnavailable, as the next two do."""
+
+    async def use_fast_token(self, row: TokenRow, count: int | None) -> bool:
+        """Take a token as the current one, with its counter; False when it is gone or the counter was used."""
+
+    async def drop_fast_token(self, row: TokenRow) -> bool:
+        """End a token; False when it is gone already."""
 
     def binding(self, kind: str) -> bytes | None:
         """The data of an announced channel binding."""

@@ -9,6 +9,7 @@ import hmac
 
 from xmpp_engine.sasl.keys import HASHES, derive, pretended
 from xmpp_engine.sasl.mechanism import Failure, Mechanism, Outcome, Success, Wait, refused_state
+from xmpp_engine.storage.devices import GRANT
 from xmpp_engine.storage.types import Credentials, ScramKeys
 
 
@@ -69,6 +70,7 @@ class Plain(Mechanism):
         success = Success(self.account, credentials)
         if not token:
             return success
+        success.method = GRANT
         return Wait(self.context.spend_token(self.account, found.stored_key), lambda spent: _spent(spent, success))
 
 

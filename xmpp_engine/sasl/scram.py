@@ -1,13 +1,14 @@
 """SCRAM-SHA-1 and SCRAM-SHA-256, with and without -PLUS (RFC 5802, RFC 7677, RFC 9266 and 5929 for the bindings).
 
         client  gs2-header "n=" name ",r=" nonce            gs2-header: flag "," ["a=" authzid] ","
-        server  "r=" nonce+ours ",s=" salt ",i=" rounds      flag: "n" | "y" | "p=" binding
+        server  "r=" nonce+ours ",s=" salt ",i=" rounds ",h=" hash        flag: "n" | "y" | "p=" binding
         client  "c=" gs2+binding ",r=" nonce ",p=" proof
         server  "v=" signature
 
 Only keys are stored, so the server checks the proof by H(ClientKey) = StoredKey and shows by its signature that it
 knows ServerKey. One challenge serves the password and the one-time tokens of the web's sign-in alike, because they
-share salt and rounds; a token is spent before success is told.
+share salt and rounds; a token is spent before success is told. `h` is the downgrade protection of XEP-0474: a hash of
+the mechanisms and channel bindings as we offered them, which the proof covers; who does not know it passes over it.
 
 Whoever has no account gets the same exchange to its end, with a salt made from a secret: the answers do not tell who
 exists.
@@ -27,6 +28,7 @@ from typing import Final
 
 from xmpp_engine.sasl.keys import HASHES, pretended
 from xmpp_engine.sasl.mechanism import Challenge, Context, Failure, Mechanism, Outcome, Success, Wait, refused_state
+from xmpp_engine.storage.devices import GRANT
 from xmpp_engine.storage.types import Credentials, ScramKeys
 
 #: ASCII without control characters, blank and comma (RFC 5802, 7: printable).
@@ -138,6 +140,9 @@ class Scram(Mechanism):
         self._keys = keys
         salt = b64encode(keys.salt).decode()
         self._server_first = f"r={self._nonce},s={salt},i={keys.iterations}"
+        shown = self.context.downgrade_hash(self._hash)
+        if shown:
+            self._server_first += f",h={shown}"
         self._step = self._final
         return Challenge(self._server_first.encode())
 
@@ -177,6 +182,7 @@ class Scram(Mechanism):
         success = Success(self.account, credentials, signature)
         if keys is self._keys:
             return success
+        success.method = GRANT
         return Wait(self.context.spend_token(self.account, keys.stored_key), lambda spent: _spent(spent, success))
 
     def _tokens(self, credentials: Credentials, keys: ScramKeys) -> list[ScramKeys]:

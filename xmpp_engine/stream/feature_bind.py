@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from xmpp_engine.stream.feature_sasl import limits_element
+from xmpp_engine.stream.feature_sasl2 import limits_element
 from xmpp_engine.stream.negotiate import Feature, Negotiation
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -24,13 +24,15 @@ _IQ: Final = (ns.CLIENT, "iq")
 class Bind(Feature):
     """The last feature: after it the stream belongs to a session."""
 
-    __slots__ = ("_attempts", "_negotiation", "_role")
+    __slots__ = ("_attempts", "_negotiation", "_role", "bound")
     names = frozenset({_IQ, (ns.SM, "resume"), (ns.SM, "enable")})
 
     def __init__(self, role: C2SRole, negotiation: Negotiation) -> None:
         self._role = role
         self._negotiation = negotiation
         self._attempts = 0
+        #: Whether a resource was bound inline (XEP-0386): then the features say what else there is.
+        self.bound = False
 
     def wanted(self) -> bool:
         """See Feature."""
@@ -38,7 +40,7 @@ class Bind(Feature):
 
     def key(self) -> Hashable:
         """See Feature."""
-        return self._role.stream.limits
+        return self._role.stream.limits, self.bound
 
     def offer(self) -> Iterable[Element]:
         """See Feature; the session of RFC 3921 is a courtesy to old clients, what modules add comes behind."""
@@ -52,6 +54,8 @@ class Bind(Feature):
         host = stream.host
         assert host is not None
         added = [element for make in host.table.stream_features if (element := make(host)) is not None]
+        if self.bound:
+            own = own[2:]
         taken = {(element.ns, element.name) for element in added}
         return [element for element in own if (element.ns, element.name) not in taken] + added
 

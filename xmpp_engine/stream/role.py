@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.config.schema import HostConfig
 from xmpp_engine.observe.counters import Counters
+from xmpp_engine.storage.devices import DeviceStore
 from xmpp_engine.storage.types import Credentials
 from xmpp_engine.stream.stream import Stream
 from xmpp_engine.xml.element import Element
@@ -29,6 +30,10 @@ class Features(Protocol):
     @property
     def early_features(self) -> tuple[Callable[[Any], Any], ...]:
         """The same for the features beside the SASL mechanisms."""
+
+    @property
+    def bind_inline(self) -> dict[str, Callable[..., Any]]:
+        """Namespaces of what can be asked for with a bind (XEP-0386)."""
 
 
 class HostLike(Protocol):
@@ -58,10 +63,47 @@ class LoginFacts:
     transport: str
     secure: bool
     lang: str
+    #: The reference of the client's device and by what it proved who it is (storage/devices.py); what it says of
+    #: itself, until that is noted.
+    device: str = ""
+    method: int = 0
+    agent: tuple[str, str] | None = None
+    #: Whether the resource is of our making: it says nothing of the client.
+    drawn: bool = False
+
+
+class Bound(Protocol):
+    """A resource bound inline (XEP-0386) that sends nothing before `begin`."""
+
+    @property
+    def jid(self) -> Jid:
+        """Its full JID."""
+
+    @property
+    def answer(self) -> Element:
+        """The `<bound/>`."""
+
+    def begin(self) -> None:
+        """The success is written: the session takes the stream over, and what it had to send goes out."""
+
+
+class Resumed(Protocol):
+    """A session resumed inline (XEP-0198, 9.2)."""
+
+    @property
+    def jid(self) -> Jid:
+        """Its full JID."""
+
+    def begin(self) -> None:
+        """The success is written: what the client has missed goes out."""
 
 
 class Binder(Protocol):
     """What negotiation asks of the layers above."""
+
+    @property
+    def devices(self) -> DeviceStore:
+        """The clients of accounts and their tokens."""
 
     def host(self, domain: str) -> HostLike | None:
         """The host of a prepared domain, None where it is not served here."""
@@ -87,6 +129,14 @@ class Binder(Protocol):
 
     async def resume(self, stream: Any, account: Jid, element: Element, facts: Any) -> bool:
         """XEP-0198 `<resume/>`: True when the stream was taken over; else `<failed/>` was sent."""
+
+    async def bind_inline(self, stream: Any, account: Jid, resource: str, request: Element, facts: Any) -> Bound:
+        """Bind as XEP-0386 has it; an earlier session of the same device ends. Raises StanzaError."""
+
+    async def resume_inline(
+        self, stream: Any, account: Jid, element: Element, facts: Any
+    ) -> tuple[Element, Resumed | None]:
+        """`<resumed/>` with the session, or `<failed/>` and None; writes nothing."""
 
     def spawn(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> object:
         """Run a supervised task."""

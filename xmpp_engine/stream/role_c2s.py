@@ -14,10 +14,11 @@ from xmpp_engine.config.schema import StreamLimits, TlsMode
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.runtime.clock import Clock, Timer
 from xmpp_engine.sasl.keys import ITERATIONS
+from xmpp_engine.sasl.mechanism import Success
 from xmpp_engine.sasl.throttle import Throttle
-from xmpp_engine.storage.types import Credentials
 from xmpp_engine.stream.feature_bind import Bind
 from xmpp_engine.stream.feature_sasl import Sasl
+from xmpp_engine.stream.feature_sasl2 import Request
 from xmpp_engine.stream.feature_tls import StartTls
 from xmpp_engine.stream.framing import BODIES, CLIENT_STREAM, FRAMES, Framing
 from xmpp_engine.stream.negotiate import FeatureCache, Negotiation, check_header
@@ -165,10 +166,11 @@ class C2SRole:
 
     # What the features call
 
-    def authenticated(self, account: Jid, credentials: Credentials, mechanism: str) -> None:
-        """The client is who it says."""
+    def authenticated(self, success: Success, mechanism: str, request: Request | None = None) -> None:
+        """The client is who it says; `request` is what it asked for by SASL2."""
         transport = self.stream.transport
-        self.account = account
+        self.account = success.account
+        credentials = success.credentials
         self._facts = LoginFacts(
             mechanism,
             credentials.account_id,
@@ -177,6 +179,9 @@ class C2SRole:
             transport.name,
             transport.secure,
             self.stream.lang,
+            request.device if request is not None else "",
+            success.method,
+            request.agent if request is not None else None,
         )
         self.stream.authenticated()
         transport.authenticated()
@@ -186,6 +191,15 @@ class C2SRole:
         assert self._facts is not None
         self._facts.lang = self.stream.lang
         return self._facts
+
+    def offer_after(self, *, bound: bool) -> None:
+        """SASL2: the features of the authenticated stream, without those of binding where that is done."""
+        negotiation = self._negotiation
+        if negotiation is not None:
+            for feature in negotiation.features:
+                if isinstance(feature, Bind):
+                    feature.bound = bound
+            negotiation.offer()
 
     def before_login(self, iq: Element) -> bool:
         """Whether somebody answered an iq of a stream that is not authenticated."""

@@ -84,6 +84,9 @@ class Transport(Protocol):
     def channel_binding(self, kind: str) -> bytes | None:
         """Data for `tls-exporter` or `tls-server-end-point` (RFC 9266, RFC 5929), None where not available."""
 
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate (DER) where TLS has verified it, None where there is none."""
+
     def idle_bytes(self) -> int:
         """Bytes queued and not yet taken by the peer: who has much to send (offline messages) looks here first."""
 
@@ -108,6 +111,10 @@ class WithoutTls:
 
     def channel_binding(self, kind: str) -> bytes | None:
         """See `Transport.channel_binding`."""
+        return None
+
+    def peer_certificate(self) -> bytes | None:
+        """See `Transport.peer_certificate`."""
         return None
 
 

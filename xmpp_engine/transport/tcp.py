@@ -34,7 +34,7 @@ from xmpp_engine.config.schema import StreamLimits
 from xmpp_engine.transport.base import Receiver
 from xmpp_engine.transport.flush import DirtySet
 from xmpp_engine.transport.records import TlsError, TlsLayer
-from xmpp_engine.transport.tls import Contexts
+from xmpp_engine.transport.tls import Contexts, verified_certificate
 
 log = logging.getLogger("mlink.transport")
 
@@ -446,6 +446,11 @@ class TcpTransport(asyncio.Protocol):
         if tls is None or not tls.established or self._contexts is None:
             return None
         return self._contexts.binding(tls, kind)
+
+    def peer_certificate(self) -> bytes | None:
+        """See `Transport.peer_certificate`."""
+        tls = self._tls
+        return verified_certificate(tls.ssl) if tls is not None and tls.established else None
 
     # Ends
 

@@ -93,6 +93,10 @@ class Contexts:
         context.num_tickets = 0
         forget_sessions(context)
         context.load_cert_chain(config.certificate, config.key)
+        if config.client_ca:
+            # A certificate is asked for and not needed; one that does not verify ends the handshake.
+            context.load_verify_locations(config.client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
         context.sni_callback = self._choose
         context.domain = domain
         context.stamp = config
@@ -130,6 +134,14 @@ def channel_binding(connection: ssl.SSLObject, kind: str, has_exporter: bool) ->
         if isinstance(context, HostContext):
             return context.end_point
     return None
+
+
+def verified_certificate(connection: ssl.SSLObject) -> bytes | None:
+    """The client's certificate (DER), None where it showed none or its chain was not asked for and verified."""
+    context = connection.context
+    if context.verify_mode == ssl.CERT_NONE or not isinstance(context, HostContext) or not context.stamp.client_ca:
+        return None
+    return connection.getpeercert(binary_form=True)
 
 
 def server_end_point(path: str) -> bytes | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.sasl.mechanism import Outcome, Wait
+from xmpp_engine.storage.devices import MemoryDevices, TokenRow
+from xmpp_engine.storage.memory import Memory
 from xmpp_engine.storage.types import Credentials
 
 
@@ -24,6 +26,10 @@ class FakeContext:
         self.spent: list[bytes] = []
         self.token_is_good = True
         self.derived = 0
+        self.certificate: tuple[str, ...] = ()
+        self.offered_hash = ""
+        self.time = 1_000_000.0
+        self.devices = MemoryDevices(Memory(None, lambda: self.time))
 
     def binding(self, kind: str) -> bytes | None:
         return self.data.get(kind)
@@ -35,6 +41,21 @@ class FakeContext:
     async def spend_token(self, account: Jid, stored_key: bytes) -> bool:
         self.spent.append(stored_key)
         return self.token_is_good
+
+    def now(self) -> float:
+        return self.time
+
+    def downgrade_hash(self, hash: str) -> str:
+        return self.offered_hash
+
+    async def fast_tokens(self, account_id: int, device: str) -> list[TokenRow]:
+        return await self.devices.tokens(account_id, device)
+
+    async def use_fast_token(self, row: TokenRow, count: int | None) -> bool:
+        return await self.devices.use_token(row, count)
+
+    async def drop_fast_token(self, row: TokenRow) -> bool:
+        return await self.devices.drop_token(row)
 
     async def run_blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self.derived += 1

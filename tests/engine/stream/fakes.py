@@ -15,6 +15,8 @@ from xmpp_engine.observe.counters import Counters
 from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.sasl.keys import HASHES, derive
 from xmpp_engine.sasl.throttle import Throttle
+from xmpp_engine.storage.devices import MemoryDevices
+from xmpp_engine.storage.memory import Memory
 from xmpp_engine.storage.types import Credentials, ScramKeys
 from xmpp_engine.stream.role_c2s import C2S
 from xmpp_engine.stream.stream import Stream
@@ -50,6 +52,7 @@ class FakeTransport:
         self.secure = secure
         self.framed = framed
         self.bindings = bindings or {}
+        self.certificate: bytes | None = None
         self.written: list[bytes] = []
         self.calls: list[str] = []
         self.paused = False
@@ -81,6 +84,9 @@ class FakeTransport:
     def channel_binding(self, kind: str) -> bytes | None:
         return self.bindings.get(kind)
 
+    def peer_certificate(self) -> bytes | None:
+        return self.certificate
+
     def authenticated(self) -> None:
         self.calls.append("authenticated")
 
@@ -94,11 +100,13 @@ class FakeHost:
     def __init__(self, config: HostConfig) -> None:
         self.domain = config.domain
         self.config = config
-        self.table = SimpleNamespace(stream_features=(), early_features=())
+        self.table = SimpleNamespace(stream_features=(), early_features=(), bind_inline={})
 
 
 class FakeBinder:
     """Accounts in a dictionary; coroutines run at once, or wait in `waiting` while `slow` is set."""
+
+    devices = MemoryDevices(Memory(None, lambda: 0.0))
 
     def __init__(self, host: FakeHost | None = None) -> None:
         self.hosts = {host.domain: host} if host is not None else {}
@@ -114,6 +122,7 @@ class FakeBinder:
         self.slow = False
         self.waiting: list[Coroutine[Any, Any, Any]] = []
         self.failed: list[BaseException] = []
+        self.devices = MemoryDevices(Memory(None, lambda: 0.0))
 
     def host(self, domain: str) -> FakeHost | None:
         return self.hosts.get(domain)
@@ -147,6 +156,19 @@ class FakeBinder:
         else:
             stream.write(b"<failed xmlns='urn:xmpp:sm:3'/>")
         return self.resumes
+
+    async def bind_inline(self, stream: Any, account: Jid, resource: str, request: Element, facts: Any) -> Any:
+        if self.bind_raises is not None:
+            raise self.bind_raises
+        self.bound.append((account, resource, facts))
+        answer = Element(ns.BIND2, "bound")
+        return SimpleNamespace(jid=account.with_resource(resource), answer=answer, begin=lambda: self.take(stream))
+
+    async def resume_inline(self, stream: Any, account: Jid, element: Element, facts: Any) -> Any:
+        if not self.resumes:
+            return Element(ns.SM, "failed"), None
+        self.take(stream)
+        return Element(ns.SM, "resumed"), SimpleNamespace(jid=account.with_resource("old"), begin=lambda: None)
 
     def take(self, stream: Any) -> None:
         stream.on_element = self.received.append

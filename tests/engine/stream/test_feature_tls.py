@@ -50,7 +50,7 @@ def test_the_handshake_begins_after_the_answer() -> None:
 def test_a_new_stream_follows() -> None:
     client = encrypted(Server(tls="required"))
     first = client.stream.id
-    assert names(client.open()) == ["mechanisms", "limits"]
+    assert names(client.open()) == ["authentication", "mechanisms", "limits"]
     assert client.stream.id != first
 
 
@@ -64,7 +64,7 @@ def test_what_was_sent_in_clear_behind_the_request_is_dropped() -> None:
     client.transport.secure = True
     client.stream.tls_established()
     assert client.stream.role.account is None  # type: ignore[attr-defined]
-    assert names(client.open()) == ["mechanisms", "limits"]
+    assert names(client.open()) == ["authentication", "mechanisms", "limits"]
 
 
 def test_authentication_before_it_needs_encryption() -> None:

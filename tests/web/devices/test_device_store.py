@@ -1,0 +1,39 @@
+"""The store of devices over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mlink_web.accounts import services
+from mlink_web.conf.models import Domain
+from mlink_web.devices.models import Device, Token
+from mlink_web.stores.build import DatabaseStores
+from tests.kits.device_kit import DeviceKit, token, visit
+from tests.kits.store_kit import ROMEO, account, keys
+
+
+@pytest.fixture
+async def stores(database: str) -> AsyncIterator[DatabaseStores]:
+    """All stores over an empty database with one domain."""
+    Domain.objects.using(database).create(name="kit.example")
+    made = DatabaseStores(database)
+    yield made
+    await made.close()
+
+
+class TestDatabase(DeviceKit):
+    """See the kit."""
+
+
+async def test_every_way_to_a_new_password_ends_the_tokens(stores: DatabaseStores, database: str) -> None:
+    own = (await account(stores)).account_id
+    await stores.devices.seen([visit(own)])
+    await stores.devices.add_token(token(own))
+    await stores.accounts.change_keys(ROMEO, keys(b"n"))
+    assert not Token.objects.using(database).exists()
+    assert Device.objects.using(database).get().methods == 0
+    await stores.devices.add_token(token(own))
+    services.replace_keys(ROMEO, keys(b"o"), database)
+    assert not Token.objects.using(database).exists()
