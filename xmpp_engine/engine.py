@@ -292,6 +292,9 @@ class Engine:
         account = await self.accounts.refresh(bare)
         if account is not None and account.data.state == "active":
             return 0
+        if account is None:
+            for administration in self.room_services().values():
+                administration.forget_person(bare)
         resident = self.accounts.get(bare)
         if resident is None:
             return 0

@@ -65,11 +65,9 @@ def as_room(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_occupant(row: Mapping[str, Any]) -> dict[str, Any]:
     """An occupant as the page and its script show them: all texts."""
-    since = when(row["since"])
     return {
         "nick": row["nick"],
         "jids": ", ".join(row["jids"]),
         "role": row["role"],
         "affiliation": row["affiliation"],
-        "since": since.strftime("%Y-%m-%d %H:%M") if since else "–",
     }

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from xmpp_engine.admin import rooms
 from xmpp_engine.admin.command import Argument, Registry
-from xmpp_engine.admin.room_service import RoomAdministration
+from xmpp_engine.plugin.room_administration import RoomAdministration
 from xmpp_engine.storage.rooms import PersonRoom
 
 registry: Final = Registry()

@@ -2,7 +2,7 @@
 
 A room is named by its address, `hall@conference.example.org`. Options of a room go by the names of the form that its
 owners get, whole (`muc#roomconfig_roomname`) or without the part before the underscore (`roomname`). What is asked of
-a multi-user chat service stands in `room_service.py`.
+a multi-user chat service stands in `plugin/room_administration.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.admin.command import Argument, CommandError, Registry
 from xmpp_engine.admin.room_options import named, parse, resolve, typed
-from xmpp_engine.admin.room_service import Hosting, OccupantFacts, RoomAdministration, RoomDetails, RoomFacts
+from xmpp_engine.plugin.room_administration import Hosting, OccupantFacts, RoomAdministration, RoomDetails, RoomFacts
 from xmpp_engine.stanza.forms import Field
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.rooms import RoomAffiliation
@@ -274,7 +274,6 @@ async def room_occupants(engine: Hosting, room: str) -> list[dict[str, Any]]:
             "jids": list(one.jids),
             "role": one.role,
             "affiliation": one.affiliation,
-            "since": stamp(one.since),
         }
         for one in sorted(found, key=lambda one: one.nick.casefold())
     ]

@@ -11,12 +11,13 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import join, presence
+from xmpp_engine.muc.administration import Administration
 from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.muc.limits import Buckets
@@ -86,6 +87,7 @@ class RoomService:
         self._waiting = 0
         self._unknown: dict[str, float] = {}
         self._touched: dict[int, float] = {}
+        self.administration = Administration(self)
         self.configure(options)
 
     def configure(self, options: ServiceOptions) -> None:
@@ -440,7 +442,9 @@ class RoomService:
 PresenceExtra = Callable[[Room, "Occupant"], Element | None]
 #: A function that takes a message to the room's bare JID which is no groupchat (invitations, requests): True if it did.
 MessageHandler = Callable[[Stanza, Room, "Occupant | None"], bool]
+#: A function that gives what somebody who enters gets before any presence, asked for in his `<x/>`.
+Welcome = Callable[[Room, "Occupant", Element], Iterable[Stanza]]
 #: A function that learns that a room is gone.
 RoomEnded = Callable[[Room], Any]
 
-__all__ = ["Listing", "MessageHandler", "PresenceExtra", "RoomEnded", "RoomService"]
+__all__ = ["Listing", "MessageHandler", "PresenceExtra", "RoomEnded", "RoomService", "Welcome"]

@@ -9,7 +9,6 @@ const COLUMNS = [
   ["jids", "Addresses"],
   ["role", "Role"],
   ["affiliation", "Affiliation"],
-  ["since", "Since"],
 ];
 
 function element(name, properties = {}, ...children) {

@@ -10,8 +10,8 @@ import pytest
 
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import CommandError, render
-from xmpp_engine.admin.room_service import OccupantFacts, RoomDetails, RoomFacts
 from xmpp_engine.admin.rooms import registry
+from xmpp_engine.plugin.room_administration import OccupantFacts, RoomDetails, RoomFacts
 from xmpp_engine.stanza.forms import Field
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.rooms import PersonRoom, RoomAffiliation
@@ -74,8 +74,8 @@ class Service:
     async def occupants(self, local: str) -> list[OccupantFacts]:
         self._room(local)
         return [
-            OccupantFacts("zoe", ("zoe@x.example/a", "zoe@x.example/b"), "visitor", "none", NOW),
-            OccupantFacts("Anna", ("anna@x.example/a",), "moderator", "owner", 0.0),
+            OccupantFacts("zoe", ("zoe@x.example/a", "zoe@x.example/b"), "visitor", "none"),
+            OccupantFacts("Anna", ("anna@x.example/a",), "moderator", "owner"),
         ]
 
     async def affiliations(self, local: str) -> list[RoomAffiliation]:

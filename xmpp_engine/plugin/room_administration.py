@@ -1,5 +1,5 @@
-"""What administrators' commands ask of a multi-user chat service. The service does it as an owner of every room would,
-except that nobody has to be one.
+"""The seam between administrators' commands and a multi-user chat service: what is asked of it. The service does it as
+an owner of every room would, except that nobody has to be one.
 """
 
 from __future__ import annotations
@@ -46,13 +46,12 @@ class RoomDetails:
 
 @dataclass(frozen=True, slots=True)
 class OccupantFacts:
-    """Somebody in a room: `jids` are the full JIDs of the clients behind one nickname, `since` when the first came."""
+    """Somebody in a room: `jids` are the full JIDs of the clients behind one nickname."""
 
     nick: str
     jids: tuple[str, ...]
     role: str
     affiliation: str
-    since: float
 
 
 class RoomAdministration(Protocol):
@@ -97,13 +96,16 @@ class RoomAdministration(Protocol):
         """Change the subject."""
 
     async def clear_history(self, local: str) -> int:
-        """Forget the room's messages; returns how many are known to be gone."""
+        """Forget the room's messages, those in the archive too; returns how many."""
 
     async def approve(self, local: str) -> bool:
         """Let a room out of quarantine; False where it was not in it."""
 
     async def idle(self, before: float) -> list[RoomFacts]:
         """Persistent rooms in which nobody is and nothing has happened since `before` (seconds since the epoch)."""
+
+    def forget_person(self, bare: str) -> None:
+        """The account of this bare JID is gone, and with it its rows in the store: resident rooms follow."""
 
 
 class Hosting(Protocol):

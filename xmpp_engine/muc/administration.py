@@ -1,0 +1,220 @@
+"""What administrators do with the rooms of a service (`plugin/room_administration.py`): the server itself acts, which
+may do everything that an owner may.
+
+Each change is stored before it is answered. A room that is not resident is loaded for it, and leaves memory with the
+next sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import admin, affiliations, config_form, owner
+from xmpp_engine.muc.config import RoomConfig
+from xmpp_engine.muc.config_form import FieldError, FormLimits
+from xmpp_engine.plugin.room_administration import OccupantFacts, RoomDetails, RoomFacts
+from xmpp_engine.stanza.forms import Field
+from xmpp_engine.storage.rooms import Affiliation, Role, RoomAffiliation
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.room import Room
+    from xmpp_engine.muc.service import Listing, RoomService
+
+
+class Administration:
+    """One service's rooms; see `RoomAdministration`."""
+
+    def __init__(self, service: RoomService) -> None:
+        self._service = service
+
+    async def rooms(self) -> list[RoomFacts]:
+        """See the protocol."""
+        return [self._listed(listing) for listing in list(self._service.directory.values())]
+
+    async def details(self, local: str) -> RoomDetails:
+        """See the protocol."""
+        room = await self._room(local)
+        record, config = room.record, room.config
+        return RoomDetails(
+            facts=self._facts(room),
+            number=record.number,
+            description=config.description,
+            subject=record.subject,
+            subject_nick=record.subject_nick,
+            subject_time=record.subject_time,
+            created=record.created,
+            creator=record.creator,
+            members_only=config.members_only,
+            moderated=config.moderated,
+            protected=bool(config.secret),
+        )
+
+    async def form(self, local: str) -> Sequence[Field]:
+        """See the protocol."""
+        return owner.fields(await self._room(local))
+
+    async def new_form(self) -> Sequence[Field]:
+        """See the protocol."""
+        return config_form.fields(replace(self._service.defaults, persistent=True), limits=self._limits())
+
+    async def configure(self, local: str, values: Mapping[str, Sequence[str]]) -> None:
+        """See the protocol."""
+        room = await self._room(local)
+        try:
+            config_form.apply(room.config, values, owner.limits(room))
+        except FieldError as error:
+            raise ValueError(_labelled(error)) from None
+        owner.configure(room, None, values)
+        await room.saved()
+
+    async def create(self, local: str, owner: str, values: Mapping[str, Sequence[str]]) -> None:
+        """See the protocol."""
+        service = self._service
+        defaults = replace(service.defaults, persistent=True)
+        try:
+            wanted = config_form.apply(defaults, values, self._limits())
+        except FieldError as error:
+            raise ValueError(_labelled(error)) from None
+        if not wanted.config.persistent:
+            raise ValueError("A room that nobody is in must be persistent.")
+        if len(service.directory) >= service.options.max_rooms:
+            raise StanzaError("resource-constraint", "The service has as many rooms as it may.")
+        room = await service.create(local, owner, wanted.config)
+        items = [admin.Item("owner", None, Jid.parse(bare), "", "") for bare in wanted.owners or () if bare != owner]
+        items += [admin.Item("admin", None, Jid.parse(bare), "", "") for bare in wanted.admins or () if bare != owner]
+        if items:
+            admin.apply(room, None, items)
+            await room.saved()
+
+    async def destroy(self, local: str, reason: str, alternate: str) -> None:
+        """See the protocol."""
+        room = await self._room(local)
+        room.destroy(reason, alternate)
+        await room.saved()
+
+    async def occupants(self, local: str) -> list[OccupantFacts]:
+        """See the protocol. Asked once a second by pages: nothing is loaded for it."""
+        room = self._service.rooms.get(local)
+        if room is None:
+            if local not in self._service.directory:
+                raise StanzaError("item-not-found")
+            return []
+        return [
+            OccupantFacts(occupant.nick, tuple(occupant.clients), occupant.role, occupant.affiliation)
+            for occupant in room.occupants.values()
+        ]
+
+    async def affiliations(self, local: str) -> list[RoomAffiliation]:
+        """See the protocol."""
+        room = await self._room(local)
+        entries = room.record.affiliations.values()
+        return [replace(entry) for entry in entries if entry.affiliation != "none" or entry.nick]
+
+    async def affiliate(self, local: str, jid: str, affiliation: str, reason: str) -> None:
+        """See the protocol."""
+        room = await self._room(local)
+        admin.apply(room, None, [admin.Item(cast(Affiliation, affiliation), None, Jid.parse(jid), "", reason)])
+        await room.saved()
+
+    async def set_role(self, local: str, nick: str, role: str, reason: str) -> bool:
+        """See the protocol."""
+        room = await self._room(local)
+        occupant = room.occupants.get(nick)
+        if occupant is None:
+            return False
+        room.set_role(occupant, cast(Role, role), reason)
+        return True
+
+    async def set_subject(self, local: str, subject: str) -> None:
+        """See the protocol."""
+        room = await self._room(local)
+        most = self._service.options.subject_bytes
+        if len(subject.encode()) > most:
+            raise ValueError(f"A subject has at most {most} bytes.")
+        with room.turn:
+            room.set_subject(subject, "")
+            shown = Element(ns.CLIENT, "subject")
+            if subject:
+                shown.children.append(subject)
+            room.announce(shown)
+        await room.saved()
+
+    async def clear_history(self, local: str) -> int:
+        """See the protocol."""
+        room = await self._room(local)
+        kept = len(room.history)
+        room.history.clear()
+        archive = self._service.services.extras.get("archive")
+        if archive is None or not room.number:
+            return kept
+        # What is on its way to the archive is written first, or it would come back.
+        await self._service.services.ledger.sync()
+        return max(kept, int(await archive.room_clear(room.number, self._service.services.clock.time() + 0.001)))
+
+    async def approve(self, local: str) -> bool:
+        """See the protocol."""
+        room = await self._room(local)
+        if not self._service.quarantined(room):
+            return False
+        self._service.approve(room)
+        await room.saved()
+        return True
+
+    async def idle(self, before: float) -> list[RoomFacts]:
+        """See the protocol."""
+        found = [self._listed(listing) for listing in list(self._service.directory.values())]
+        return [facts for facts in found if facts.persistent and not facts.occupants and facts.last_activity < before]
+
+    def forget_person(self, bare: str) -> None:
+        """See the protocol. A room may be left without an owner: then the server's administrators are what it has."""
+        for room in list(self._service.rooms.values()):
+            entry = room.record.affiliations.get(bare)
+            if entry is None or entry.affiliation == "outcast" or (entry.affiliation == "none" and not entry.nick):
+                continue
+            with room.turn:
+                affiliations._put(room, RoomAffiliation(bare, "none"))
+                for occupant in [one for one in room.occupants.values() if one.user.bare == bare]:
+                    affiliations.review(room, occupant)
+
+    async def _room(self, local: str) -> Room:
+        room = await self._service.fetch(local)
+        if room is None:
+            raise StanzaError("item-not-found")
+        return room
+
+    def _limits(self) -> FormLimits:
+        options = self._service.options
+        return FormLimits(occupants=options.max_occupants, history=options.history_limit)
+
+    def _listed(self, listing: Listing) -> RoomFacts:
+        room = self._service.rooms.get(listing.local)
+        if room is not None:
+            return self._facts(room)
+        return RoomFacts(listing.local, listing.name, 0, listing.members, True, listing.public, listing.last_activity)
+
+    def _facts(self, room: Room) -> RoomFacts:
+        record = room.record
+        return RoomFacts(
+            record.local,
+            room.config.name,
+            len(room.occupants),
+            sum(entry.affiliation not in ("none", "outcast") for entry in record.affiliations.values()),
+            room.config.persistent,
+            room.config.public,
+            record.last_activity,
+            self._service.quarantined(room),
+        )
+
+
+def _labelled(error: FieldError) -> str:
+    """Why a value does not fit, with the label of its field in front."""
+    label = next(
+        (field.label for field in config_form.fields(config_form.RoomConfig()) if field.var == error.field), ""
+    )
+    return f"{label or error.field}: {error}"
