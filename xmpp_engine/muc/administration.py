@@ -214,7 +214,5 @@ class Administration:
 
 def _labelled(error: FieldError) -> str:
     """Why a value does not fit, with the label of its field in front."""
-    label = next(
-        (field.label for field in config_form.fields(config_form.RoomConfig()) if field.var == error.field), ""
-    )
-    return f"{label or error.field}: {error}"
+    labels = {field.var: field.label for field in config_form.fields(RoomConfig())}
+    return f"{labels.get(error.field, error.field)}: {error}"
