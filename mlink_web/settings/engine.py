@@ -19,6 +19,7 @@ XMPP_MODULES = (
     "xmpp_engine.modules.offline.Offline",
     "xmpp_engine.modules.private.Private",
     "xmpp_engine.modules.vcard.VCard",
+    "xmpp_engine.muc.module.Muc",
     "xmpp_engine.modules.register.Register",
     "xmpp_engine.modules.invitations.Invitations",
     "xmpp_engine.modules.upload.Upload",

@@ -67,8 +67,8 @@ class Router:
         session = self._full.get(to.full)
         if session is not None:
             session.deliver(reply)
-        elif to.domain not in self.hosts:
-            self.route(reply)
+        elif to.domain not in self.hosts or not to.local:
+            self.route(reply)  # the host itself may have asked
 
     def _to_host(self, stanza: Stanza, host: Host) -> None:
         """Something for the domain itself."""

@@ -1,0 +1,410 @@
+"""XEP-0357: a word to the push services of an account whose device does not see a message.
+
+A registration belongs to the session that made it, as long as that session lives. Who gets a push:
+
+    the registration's session                     asked by
+    awake                                          nobody: the device has the message
+    inactive (XEP-0352), asleep (XEP-0198)         what is delivered to that session (`delivered`)
+    lost while messages were on their way          what it has not acknowledged (`fell_asleep`)
+    gone                                           what reaches the account (`arrived`, `stored`)
+
+What is worth a push says `stanza/urgency.py`. Of each registration one publish request is under way at most, and one
+is sent in some seconds; what comes meanwhile is counted into the next. A call does not wait. Nothing here keeps a
+message back: registrations that are not in memory are read by a task.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.phases import Phase
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.routing.session import Session
+from xmpp_engine.stanza import forms
+from xmpp_engine.stanza.build import iq as build_iq
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.stanza.urgency import is_call, original, wakes
+from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.storage.pushes import MAX_NODE, MAX_OPTIONS, PushRow
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import STANZA_CONDITIONS, StanzaError
+from xmpp_engine.xml.parser import parse_document
+from xmpp_engine.xml.writer import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xmpp_engine.runtime.clock import Timer
+
+_CLAIMS: Final = "push"
+_COUNTED: Final = "pushed"
+#: Accounts whose registrations stay in memory.
+_KNOWN: Final = 20_000
+#: Messages that may wait while the registrations of one account are read.
+_WAITING: Final = 100
+_ANSWER_SECONDS: Final = 30.0
+#: Characters of a message's text in a push, where the host sends it at all.
+_BODY: Final = 400
+#: Errors that will not go away by waiting.
+_FINAL: Final = frozenset(
+    {"item-not-found", "gone", "forbidden", "not-authorized", "not-allowed", "bad-request", "feature-not-implemented"}
+)
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PushOptions:
+    """`limit`: registrations of one account. `seconds` between two pushes to one registration. `sender` and `body`:
+    whether a push tells who wrote, and what. `rooms`: whether room messages wake. `final_errors` and `errors`: how many
+    answers in a row remove a registration, of errors that stay and of others. `resume_seconds`: how long the session of
+    a device with push can be resumed."""
+
+    limit: int = 10
+    seconds: float = 5.0
+    sender: bool = False
+    body: bool = False
+    rooms: bool = True
+    final_errors: int = 3
+    errors: int = 20
+    resume_seconds: float = 86_400.0
+
+
+class Registration:
+    """A registration in memory: what it has not been told yet, and how its service answers."""
+
+    __slots__ = ("body", "busy", "count", "due", "failed", "failed_for_good", "row", "sender", "sent", "timer")
+
+    def __init__(self, row: PushRow) -> None:
+        self.row = row
+        self.count = 0
+        self.sender = ""
+        self.body = ""
+        #: A request is under way; something is to be told after it.
+        self.busy = False
+        self.due = False
+        self.sent = float("-inf")
+        self.timer: Timer | None = None
+        self.failed = 0
+        self.failed_for_good = 0
+
+    @property
+    def key(self) -> Key:
+        """What names it in its account."""
+        return (self.row.jid, self.row.node)
+
+    def rest(self) -> None:
+        """The device sees for itself: nothing is to be told."""
+        self.count, self.due = 0, False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Push(Module):
+    """Push registrations, and the pushes."""
+
+    name = "push"
+    xeps = (Xep("0357", "0.4.1"),)
+    requires = ("stream_management", "client_state")
+    Config = PushOptions
+    features = {Target.HOST: (ns.PUSH,), Target.ACCOUNT: (ns.PUSH,)}
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: Numbers of the accounts that have registrations; None until they are read.
+        self._accounts: set[int] | None = None
+        self._known: OrderedDict[int, dict[Key, Registration]] = OrderedDict()
+        self._reading: dict[int, list[Stanza]] = {}
+
+    def setup(self, reg: Registrar) -> None:
+        reg.iq_set(Target.ACCOUNT, ns.PUSH, "enable", self.enable, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.PUSH, "disable", self.disable, own_only=True)
+        reg.message_in(Phase.OBSERVE, self.arrived)
+        reg.offline(self.stored)
+        reg.presend(self.delivered)
+        reg.session_asleep(self.fell_asleep)
+        reg.session_awake(self.woke)
+
+    async def started(self) -> None:
+        """Read which accounts have registrations, so that messages to all others cost one look into a set."""
+        try:
+            self._accounts = await self.services.stores.pushes.accounts()
+        except StoreUnavailable as error:
+            refused.error("push registrations cannot be read, each account will be asked: %s", error)
+
+    # Registrations
+
+    async def enable(self, iq: Stanza, context: IqContext) -> None:
+        """`<enable/>`: store the registration; it belongs to the asking session (section 5)."""
+        request, account = iq.element.first(), context.account
+        assert request is not None
+        assert account is not None
+        jid = _service(request)
+        if jid.full == self.host.domain or jid.bare == account.bare:
+            raise StanzaError("not-allowed", "this is no push service")
+        node = request.get("node") or ""
+        options = _options(request)
+        if len(node) > MAX_NODE or len(options.encode()) > MAX_OPTIONS:
+            raise StanzaError("not-acceptable", "the registration is too long")
+        known = await self._registrations(account.id)
+        row = PushRow(account.id, jid.full, node, options, self.services.clock.time())
+        for gone in await self.services.stores.pushes.put(row, self.config.limit):
+            self._forget(known.pop((gone.jid, gone.node), None))
+        self._forget(known.pop((jid.full, node), None))
+        known[(jid.full, node)] = Registration(row)
+        if self._accounts is not None:
+            self._accounts.add(account.id)
+        session = context.session
+        if session is not None and not session.ended:
+            for other in account.sessions.values():
+                _claims(other).discard((jid.full, node))
+            _claim(session, (jid.full, node), self.config.limit)
+            self.needs("stream_management").lengthen(session, self.config.resume_seconds)
+
+    async def disable(self, iq: Stanza, context: IqContext) -> None:
+        """`<disable/>`: one node, or all of a service (section 6)."""
+        request, account = iq.element.first(), context.account
+        assert request is not None
+        assert account is not None
+        jid, node = _service(request), request.get("node")
+        known = await self._registrations(account.id)
+        await self.services.stores.pushes.remove(account.id, jid.full, node)
+        self._drop(account.id, [key for key in known if key[0] == jid.full and node in (None, key[1])])
+
+    async def _registrations(self, account_id: int) -> dict[Key, Registration]:
+        known = self._known.get(account_id)
+        if known is None:
+            rows = await self.services.stores.pushes.load(account_id)
+            known = self._known.setdefault(account_id, {(row.jid, row.node): Registration(row) for row in rows})
+            if len(self._known) > _KNOWN:
+                for gone in self._known.popitem(last=False)[1].values():
+                    self._forget(gone)
+        self._known.move_to_end(account_id)
+        return known
+
+    def _drop(self, account_id: int, keys: Iterable[Key]) -> None:
+        known = self._known.get(account_id, {})
+        for key in keys:
+            self._forget(known.pop(key, None))
+        if not known and self._accounts is not None:
+            self._accounts.discard(account_id)
+
+    def _forget(self, registration: Registration | None) -> None:
+        if registration is not None:
+            registration.rest()
+
+    # What happens to messages
+
+    def arrived(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
+        """A message reached the account: devices whose session is gone learn of it."""
+        if self._accounts is not None and account.id not in self._accounts:
+            return
+        if stanza.type == "groupchat" or stanza.sender.bare == account.bare or not wakes(stanza):
+            return
+        known = self._known.get(account.id)
+        if known is not None:
+            self._tell_absent(known, account, stanza)
+            return
+        waiting = self._reading.get(account.id)
+        if waiting is not None:
+            if len(waiting) < _WAITING:
+                waiting.append(stanza)
+            return
+        self._reading[account.id] = [stanza]
+        self.services.tasks.spawn(f"push registrations of {account.bare}", self._read(account))
+
+    def stored(self, stanza: Stanza, account: Account) -> None:
+        """No session took it: so is also what a lost session left over. Whoever was told already is not told again."""
+        self.arrived(stanza, account, [])
+
+    async def _read(self, account: Account) -> None:
+        try:
+            known = await self._registrations(account.id)
+        finally:
+            waiting = self._reading.pop(account.id)
+        for stanza in waiting:
+            self._tell_absent(known, account, stanza)
+
+    def _tell_absent(self, known: dict[Key, Registration], account: Account, stanza: Stanza) -> None:
+        if not known:
+            return
+        claimed: set[Key] = set()
+        for session in account.sessions.values():
+            claimed |= _claims(session)
+        for key, registration in known.items():
+            if key not in claimed:
+                self._tell(registration, stanza)
+
+    def delivered(self, stanza: Stanza, session: Session) -> None:
+        """Something goes to a session: if nobody is there to see it, its device learns of it."""
+        if session.stream is not None and not session.inactive:
+            return
+        claims = _claims(session)
+        if claims and wakes(stanza) and (self.config.rooms or stanza.type != "groupchat"):
+            self._tell_session(session, claims, (stanza,))
+
+    def fell_asleep(self, session: Session) -> None:
+        """The connection is lost: what was on its way may not have arrived."""
+        claims = _claims(session)
+        if claims and session.sm is not None:
+            rooms = self.config.rooms
+            missed = [s for s, _ in session.sm.queue if wakes(s) and (rooms or s.type != "groupchat")]
+            self._tell_session(session, claims, missed)
+
+    def woke(self, session: Session) -> None:
+        """The device sees for itself what there is."""
+        known = self._known.get(session.account.id)
+        for key in _claims(session):
+            registration = known.get(key) if known is not None else None
+            if registration is not None:
+                registration.rest()
+
+    def _tell_session(self, session: Session, claims: set[Key], stanzas: Iterable[Stanza]) -> None:
+        known = self._known.get(session.account.id)
+        if known is None:
+            self.services.tasks.spawn(
+                f"push registrations of {session.account.bare}", self._read_for(session, list(stanzas))
+            )
+            return
+        for stanza in stanzas:
+            for key in claims:
+                registration = known.get(key)
+                if registration is not None:
+                    self._tell(registration, stanza)
+
+    async def _read_for(self, session: Session, stanzas: list[Stanza]) -> None:
+        """The registrations of a session had to make room for others'."""
+        await self._registrations(session.account.id)
+        self._tell_session(session, _claims(session), stanzas)
+
+    # Pushes
+
+    def _tell(self, registration: Registration, stanza: Stanza) -> None:
+        """Count a message for a registration, and push now or a little later."""
+        counted = stanza.notes.get(_COUNTED) if stanza.notes is not None else None
+        if counted is None:
+            counted = set()
+            stanza.note(_COUNTED, counted)
+        if registration in counted:
+            return
+        counted.add(registration)
+        registration.count += 1
+        element = original(stanza.element)
+        registration.sender = element.get("from") or stanza.sender.full
+        if self.config.body:
+            registration.body = (element.child_text(ns.CLIENT, "body") or "")[:_BODY]
+        self._soon(registration, at_once=is_call(element))
+
+    def _soon(self, registration: Registration, *, at_once: bool = False) -> None:
+        if registration.busy:
+            registration.due = True
+            return
+        wait = registration.sent + self.config.seconds - self.services.clock.now()
+        if at_once or wait <= 0:
+            self._publish(registration)
+        elif registration.timer is None:
+            registration.timer = self.services.clock.call_later(wait, self._publish, registration)
+
+    def _publish(self, registration: Registration) -> None:
+        if registration.timer is not None:
+            registration.timer.cancel()
+            registration.timer = None
+        registration.busy, registration.due = True, False
+        registration.sent = self.services.clock.now()
+        self.services.counters.count("pushes_total")
+        request = build_iq(self.host.jid, Jid.parse(registration.row.jid), "set", self._payload(registration))
+        self.services.iq.request(request, partial(self._answered, registration), _ANSWER_SECONDS)
+
+    def _payload(self, registration: Registration) -> Element:
+        """The publish request (section 7). By default it tells how many messages there are, and nothing of them."""
+        values: dict[str, forms.Value] = {"message-count": str(registration.count)}
+        if self.config.sender and registration.sender:
+            values["last-message-sender"] = registration.sender
+        if self.config.body and registration.body:
+            values["last-message-body"] = registration.body
+        pubsub = Element(ns.PUBSUB, "pubsub")
+        publish = pubsub.add(ns.PUBSUB, "publish", {"node": registration.row.node} if registration.row.node else None)
+        notification = publish.add(ns.PUBSUB, "item").add(ns.PUSH, "notification")
+        notification.append(forms.submit(ns.PUSH_SUMMARY, values))
+        if registration.row.options:
+            pubsub.add(ns.PUBSUB, "publish-options").append(parse_document(registration.row.options.encode()))
+        return pubsub
+
+    def _answered(self, registration: Registration, answer: Stanza | None) -> None:
+        """The service's answer, None where none came: errors in a row end the registration (section 7.1)."""
+        registration.busy = False
+        row = registration.row
+        if self._known.get(row.account_id, {}).get(registration.key) is not registration:
+            return
+        if answer is not None and answer.type == "result":
+            registration.failed = registration.failed_for_good = 0
+        else:
+            error = answer.element.find(ns.CLIENT, "error") if answer is not None else None
+            names = [child.name for child in error.elements()] if error is not None else []
+            condition = next((name for name in names if name in STANZA_CONDITIONS), "")
+            registration.failed += 1
+            registration.failed_for_good = registration.failed_for_good + 1 if condition in _FINAL else 0
+            self.services.counters.count("push_errors_total", condition or "no-answer")
+            if registration.failed_for_good >= self.config.final_errors or registration.failed >= self.config.errors:
+                refused.info(
+                    "the push service %s failed again and again (%s): account %d is registered there no more",
+                    row.jid,
+                    condition or "no answer",
+                    row.account_id,
+                )
+                self._drop(row.account_id, [registration.key])
+                self.services.tasks.spawn(
+                    "remove a push registration",
+                    self.services.stores.pushes.remove(row.account_id, row.jid, row.node),
+                )
+                return
+        if registration.due:
+            self._soon(registration)
+
+
+def _claims(session: Session) -> set[Key]:
+    """The registrations that are of this session's device."""
+    found: set[Key] = session.notes.get(_CLAIMS, set()) if session.notes is not None else set()
+    return found
+
+
+def _claim(session: Session, key: Key, limit: int) -> None:
+    if session.notes is None:
+        session.notes = {}
+    claims: set[Key] = session.notes.setdefault(_CLAIMS, set())
+    if len(claims) >= limit:
+        claims.pop()
+    claims.add(key)
+
+
+def _service(request: Element) -> Jid:
+    text = request.get("jid")
+    if not text:
+        raise StanzaError("bad-request", "a push service has an address")
+    try:
+        return Jid.parse(text)
+    except ValueError as error:
+        raise StanzaError("jid-malformed", str(error)) from None
+
+
+def _options(request: Element) -> str:
+    """The publish options of a request as text, "" for none; raises StanzaError for a form that is for something
+    else."""
+    form = request.find(ns.DATA_FORMS, "x")
+    if form is None:
+        return ""
+    if form.get("type", "submit") != "submit":
+        raise StanzaError("bad-request", "the publish options are a submitted form")
+    values = forms.read(form, ns.PUBLISH_OPTIONS)
+    return write(forms.submit(ns.PUBLISH_OPTIONS, values))
