@@ -54,12 +54,12 @@ def _counters(record: RoomRecord, now: float) -> list[int]:
     facts = record.extras.get(_EXTRA)
     if facts is None:
         facts = record.extras[_EXTRA] = {"since": hour, "hour": hour, "counts": [0] * (_HOURS + 1)}
+    counts: list[int] = facts["counts"]
     gone = hour - facts["hour"]
     if gone > 0:
-        counts = facts["counts"]
-        facts["counts"] = ([0] * min(gone, _HOURS + 1) + counts)[: _HOURS + 1]
+        counts[:] = ([0] * min(gone, _HOURS + 1) + counts)[: _HOURS + 1]
         facts["hour"] = hour
-    return facts["counts"]
+    return counts
 
 
 class RoomActivity(Module):
@@ -70,7 +70,13 @@ class RoomActivity(Module):
     requires = ("muc",)
 
     def setup(self, reg: Registrar) -> None:
+        self.needs("muc").info_fields[self.name] = self.fields
         reg.room_message(Phase.OBSERVE, self.observe)
+
+    def fields(self, room: Any) -> tuple[Field, ...]:
+        """See Muc.info_fields."""
+        found = info_field(room.record, room.config, self.services.clock.time())
+        return () if found is None or room.service.quarantined(room) else (found,)
 
     def observe(self, stanza: Stanza, room: Any, occupant: Any) -> None:
         """Count messages with a text that are no corrections."""

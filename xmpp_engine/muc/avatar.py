@@ -83,6 +83,11 @@ def picture_hashes(card: Element) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _fields(room: Room) -> tuple[Field, ...]:
+    found = info_field(room.record)
+    return () if found is None else (found,)
+
+
 class RoomAvatar(Module):
     """The vCards of rooms."""
 
@@ -93,6 +98,7 @@ class RoomAvatar(Module):
     features = {Target.ROOM: (ns.VCARD,)}
 
     def setup(self, reg: Registrar) -> None:
+        self.needs("muc").info_fields[self.name] = _fields
         reg.iq_get(Target.ROOM, ns.VCARD, "vCard", self.read)
         reg.iq_set(Target.ROOM, ns.VCARD, "vCard", self.write)
 

@@ -102,7 +102,9 @@ class RoomHats(Module):
         }
 
     def setup(self, reg: Registrar) -> None:
-        self.needs("muc").presence_extra(self.name, _shown)
+        muc = self.needs("muc")
+        muc.presence_extras[self.name] = _shown
+        muc.info_fields[self.name] = _fields
         reg.iq_set(Target.ROOM, ns.COMMANDS, "command", self.command)
 
     def items(self, room: Room, asker: Jid) -> list[tuple[str, str]]:
@@ -255,6 +257,11 @@ def _facts(record: RoomRecord) -> dict[str, Any]:
 
 def _shown(room: Room, occupant: Occupant) -> Element | None:
     return element(room.record, occupant.user.bare)
+
+
+def _fields(room: Room) -> tuple[Field, ...]:
+    found = info_field(room.record)
+    return () if found is None else (found,)
 
 
 def _no_form(_room: Room) -> tuple[Field, ...]:

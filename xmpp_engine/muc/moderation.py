@@ -1,0 +1,147 @@
+"""Retraction of messages in rooms: by moderators (XEP-0425) and by their authors (XEP-0424).
+
+A moderator asks the room, the room tells everybody. The room's own memory and the archive forget the text at once, so
+that who comes later does not see it. An author's retraction is an ordinary message; the room looks only that it is his
+own message, and takes its text out of the history as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.phases import Phase
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.plugin.table import Target
+from xmpp_engine.plugin.verdict import Reject, Verdict
+from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.stanza.build import new_id, timestamp
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.rooms import MAX_REASON_BYTES
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.history import Kept
+    from xmpp_engine.muc.occupant import Occupant
+    from xmpp_engine.muc.room import Room
+
+_ID: Final = 256
+#: What a tombstone keeps of a message beside its addresses.
+_KEPT: Final = frozenset({(ns.STANZA_ID, "stanza-id"), (ns.OCCUPANT_ID, "occupant-id"), (ns.STANZA_ID, "origin-id")})
+
+
+class RoomModeration(Module):
+    """Retracting messages."""
+
+    name = "muc-moderation"
+    xeps = (Xep("0425", "0.3.0"),)
+    requires = ("muc",)
+
+    def setup(self, reg: Registrar) -> None:
+        self.needs("muc").room_features[self.name] = _features
+        reg.iq_set(Target.ROOM, ns.MODERATE, "moderate", self.moderate)
+        reg.room_message(Phase.VALIDATE, self.check)
+        reg.room_message(Phase.OBSERVE, self.observe)
+
+    async def moderate(self, iq: Stanza, context: IqContext) -> None:
+        """Retract somebody's message. Raises StanzaError (`forbidden`, `item-not-found` and the like)."""
+        room: Room = context.room
+        request = iq.element.first()
+        assert request is not None
+        id, reason = request.get("id") or "", request.child_text(ns.MODERATE, "reason") or ""
+        occupant = room.occupant_of(iq.sender)
+        if occupant is None or occupant.role != "moderator":
+            raise StanzaError("forbidden", "only moderators retract messages of others")
+        if not room.config.moderation:
+            raise StanzaError("not-allowed", "messages are not retracted in this room")
+        if not id or len(id) > _ID or request.find(ns.RETRACT, "retract") is None:
+            raise StanzaError("bad-request", "the id of a message and what to do with it are expected")
+        if len(reason.encode()) > MAX_REASON_BYTES:
+            raise StanzaError("not-acceptable", f"a reason has at most {MAX_REASON_BYTES} bytes")
+        await self.retract(room, id, occupant, reason)
+
+    async def retract(self, room: Room, id: str, occupant: Occupant | None, reason: str = "") -> None:
+        """Retract the message with this stanza-id in the name of a moderator, or of the room itself. Raises StanzaError
+        `item-not-found` where neither history nor archive has it, StoreUnavailable."""
+        now = self.services.clock.time()
+        by = occupant.jid.full if occupant is not None else room.jid.full
+        archive = self.services.extras.get("archive")
+        known = False
+        if archive is not None and room.number:
+            known = await archive.retract_room(room.number, id, by, reason, now)
+        if room.gone:
+            raise StanzaError("item-not-found", "the room is gone")
+        kept = _by_stanza_id(room, id)
+        if kept is not None:
+            _bury(room, kept, _mark("retracted", id, by, occupant, reason, now))
+        elif not known:
+            raise StanzaError("item-not-found", "the room knows no such message")
+        element = Element(ns.CLIENT, "message", {"type": "groupchat", "id": new_id()})
+        element.append(_mark("retract", id, by, occupant, reason))
+        room.broadcast(Stanza(element, None, room.jid, "groupchat"), None)
+
+    def check(self, stanza: Stanza, _room: Room, occupant: Occupant | None) -> Verdict:
+        """Only the room says that a moderator did it."""
+        if occupant is None:
+            return None
+        retract = stanza.element.find(ns.RETRACT, "retract")
+        if retract is not None and retract.find(ns.MODERATE, "moderated") is not None:
+            return Reject("not-acceptable", "ask the room to retract messages of others")
+        return None
+
+    def observe(self, stanza: Stanza, room: Room, occupant: Occupant | None) -> None:
+        """An author retracts his own message: the history forgets its text."""
+        if occupant is None:
+            return
+        retract = stanza.element.find(ns.RETRACT, "retract")
+        if retract is None:
+            return
+        id = retract.get("id") or ""
+        kept = _by_stanza_id(room, id)
+        if kept is not None and _author(kept) == occupant.id:
+            tombstone = Element(ns.RETRACT, "retracted", {"id": stanza.id or id})
+            tombstone.attrs["stamp"] = timestamp(self.services.clock.time())
+            _bury(room, kept, tombstone)
+
+
+def _features(room: Room) -> tuple[str, ...]:
+    return (ns.MODERATE, ns.RETRACT) if room.config.moderation else (ns.RETRACT,)
+
+
+def _mark(name: str, id: str, by: str, occupant: Occupant | None, reason: str, now: float = 0.0) -> Element:
+    """The `<retract/>` that is sent, or the `<retracted/>` of a tombstone."""
+    element = Element(ns.RETRACT, name, {"id": id})
+    if now:
+        element.attrs["stamp"] = timestamp(now)
+    moderated = element.add(ns.MODERATE, "moderated", {"by": by})
+    if occupant is not None:
+        moderated.add(ns.OCCUPANT_ID, "occupant-id", {"id": occupant.id})
+    if reason:
+        element.add(ns.RETRACT, "reason", text=reason)
+    return element
+
+
+def _by_stanza_id(room: Room, id: str) -> Kept | None:
+    """The message of the history to which the room gave this id."""
+    for kept in room.history:
+        for child in kept.stanza.element.find_all(ns.STANZA_ID, "stanza-id"):
+            if child.get("id") == id and child.get("by") == room.jid.full:
+                return kept  # type: ignore[no-any-return]
+    return None
+
+
+def _author(kept: Kept) -> str | None:
+    found = kept.stanza.element.find(ns.OCCUPANT_ID, "occupant-id")
+    return None if found is None else found.get("id")
+
+
+def _bury(room: Room, kept: Kept, mark: Element) -> None:
+    """Put a tombstone in the place of a message of the history. The stanza itself may still be on its way to
+    somebody's client, so it is not touched."""
+    old = kept.stanza
+    children: list[Any] = [child for child in old.element.elements() if (child.ns, child.name) in _KEPT]
+    element = Element(ns.CLIENT, "message", dict(old.element.attrs), *children, mark)
+    kept.stanza = Stanza(element, None, old.sender, old.type)
+    kept.edited()
