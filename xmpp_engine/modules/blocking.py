@@ -8,8 +8,9 @@ sends there is refused with `not-acceptable` and the application's own condition
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.plugin.module import Module, Xep
@@ -48,6 +49,13 @@ def blocks(blocked: set[str], jid: Jid) -> bool:
     return bool(jid.resource) and f"{jid.domain}/{jid.resource}" in blocked
 
 
+class Reports(Protocol):
+    """What this module asks of the one that keeps reports (XEP-0377)."""
+
+    async def take(self, account: Account, items: list[tuple[Jid, Element]]) -> None:
+        """Keep the reports in these items; raises StanzaError or StoreUnavailable."""
+
+
 class Blocking(Module):
     """The block list of each account."""
 
@@ -56,7 +64,13 @@ class Blocking(Module):
     Config = BlockingOptions
     features = {Target.HOST: (ns.BLOCKING,), Target.ACCOUNT: (ns.BLOCKING,)}
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: The module of reports, where there is one; it sets this itself.
+        self.reports: Reports | None = None
+
     def setup(self, reg: Registrar) -> None:
+        self.reports = None
         reg.message_out(Phase.POLICY, self.check_out)
         reg.presence_out(Phase.POLICY, self.check_out)
         reg.iq_out(Phase.POLICY, self.check_out)
@@ -116,28 +130,46 @@ class Blocking(Module):
         """Add entries: contacts who saw the user see him leave, then his resources learn of the change."""
         account = context.account
         assert account is not None
-        jids = _addresses(iq)
-        if not jids:
+        items = _items(iq)
+        if not items:
             raise StanzaError("bad-request", "nothing to block")
+        jids = [jid for jid, _item in items]
         fresh = [jid for jid in jids if jid.full not in account.data.blocked]
         if len(account.data.blocked) + len(fresh) > self.config.limit:
             raise StanzaError("resource-constraint", f"a block list holds at most {self.config.limit} entries")
+        if self.reports is not None:
+            await self.reports.take(account, items)
         await self.services.stores.blocks.add(account.id, [jid.full for jid in fresh])
         self._show_presence(account, fresh, present=False)
         account.data.blocked.update(jid.full for jid in fresh)
         self._push(account, _listed("block", [jid.full for jid in jids]))
 
     async def unblock(self, iq: Stanza, context: IqContext) -> None:
-        """Take entries out, all of them for an empty request; contacts see the user again."""
+        """Take entries out, all of them for an empty request; contacts see the user again, and he them."""
         account = context.account
         assert account is not None
-        jids = _addresses(iq)
+        jids = [jid for jid, _item in _items(iq)]
         gone = jids or [Jid.parse(text) for text in sorted(account.data.blocked)]
         await self.services.stores.blocks.remove(account.id, [jid.full for jid in jids] if jids else None)
         freed = [jid for jid in gone if jid.full in account.data.blocked]
         account.data.blocked.difference_update(jid.full for jid in gone)
         self._show_presence(account, freed, present=True)
         self._push(account, _listed("unblock", [jid.full for jid in jids]))
+        # The result goes out first: handlers answer by returning.
+        asyncio.get_running_loop().call_soon(self._look_again, account, freed)
+
+    def _look_again(self, account: Account, freed: list[Jid]) -> None:
+        """What the freed contacts sent meanwhile was dropped: ask them for their presence, on behalf of each resource,
+        so that none has to sign in anew to see them."""
+        entries = {jid.full for jid in freed}
+        watched = [Jid.parse(item.jid) for item in account.roster.values() if item.subscription in ("to", "both")]
+        for contact in watched:
+            if not blocks(entries, contact) or blocks(account.data.blocked, contact):
+                continue
+            for session in account.available():
+                probe = presence(session.jid, contact, "probe")
+                probe.origin = session  # who is not there then answers that he is not
+                self.services.router.route(probe)
 
     def _show_presence(self, account: Account, jids: Iterable[Jid], *, present: bool) -> None:
         """Contacts that an entry covers see every available resource leave, or come back."""
@@ -158,11 +190,12 @@ class Blocking(Module):
                 session.deliver(build_iq(account.jid, session.jid, "set", payload))
 
 
-def _addresses(iq: Stanza) -> list[Jid]:
+def _items(iq: Stanza) -> list[tuple[Jid, Element]]:
+    """Each address of a request with its element; raises StanzaError for one that is malformed."""
     payload = iq.element.first()
     assert payload is not None
     try:
-        return [Jid.parse(item.get("jid") or "") for item in payload.find_all(ns.BLOCKING, "item")]
+        return [(Jid.parse(item.get("jid") or ""), item) for item in payload.find_all(ns.BLOCKING, "item")]
     except ValueError as error:
         raise StanzaError("jid-malformed", str(error)) from None
 

@@ -57,6 +57,7 @@ async def test_a_blocked_contact_meets_nobody(story: Any) -> None:
     alice.send(UNBLOCK.format(""))
     await alice.receives_in_any_order("<iq type='result' id='u'/>", f"<iq type='set' to='{alice.full}'/>")
     await bob.receives(f"<presence from='{alice.full}'/>")
+    await alice.receives(f"<presence from='{bob.full}'><status>back</status></presence>")
     bob.send(f"<message to='{alice.bare}' type='chat'><body>again</body></message>")
     await alice.receives("<message><body>again</body></message>")
 
@@ -89,3 +90,34 @@ async def _sends(client: Any, xml: str) -> Any:
     client.send(xml)
     answer = await client.receives("<message type='error'/>")
     return answer.find("jabber:client", "error")
+
+
+async def test_who_left_while_blocked_is_seen_gone_afterwards(story: Any) -> None:
+    alice, alice2, bob = await story("alice:2", "bob")
+    await story.world.contacts(alice, bob)
+    for client in (alice, alice2, bob):
+        await client.comes_online()
+    await alice.receives_all()
+    await alice2.receives_all()
+    alice.send(BLOCK.format(bob.bare))
+    await bob.leaves()
+    alice.send("<presence><show>away</show></presence>")
+    await alice.receives_all()
+    await alice2.receives_all()
+    alice.send(UNBLOCK.format(f"<item jid='{bob.bare}'/>"))
+    await alice.receives("<iq type='result' id='u'/>", f"<presence type='unavailable' from='{bob.bare}'/>")
+    await alice2.receives(f"<presence type='unavailable' from='{bob.bare}'/>")
+
+
+async def test_an_entry_that_still_covers_the_contact_keeps_it_away(story: Any) -> None:
+    alice, bob = await story("alice", "bob")
+    await story.world.contacts(alice, bob)
+    await alice.comes_online()
+    await bob.comes_online()
+    alice.send(BLOCK.format(bob.bare) + BLOCK.format("story.example"))
+    await alice.receives_all()
+    await bob.receives_all()
+    alice.send(UNBLOCK.format(f"<item jid='{bob.bare}'/>"))
+    await alice.receives("<iq type='result' id='u'/>")
+    await alice.receives_nothing()
+    await bob.receives_nothing()
