@@ -22,6 +22,7 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.config.diff import difference
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
 from xmpp_engine.config.validate import check
+from xmpp_engine.modules.devices import Devices
 from xmpp_engine.modules.register import Register
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.plugin.loader import compile_table, load, options_of
@@ -306,6 +307,15 @@ class Engine:
         if account is None and isinstance(register, Register):
             register.farewell(resident)
         return len(sessions)
+
+    def end_device(self, bare: str, device: str) -> int:
+        """A device of an account was revoked outside: its sessions end, and a sign-in that is under way. Returns how
+        many sessions ended."""
+        account = self.accounts.get(bare)
+        if account is None:
+            return 0
+        devices = account.host.modules.get("devices")
+        return devices.end(account, device) if isinstance(devices, Devices) else 0
 
     # What administrators ask
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlink_web.admin_commands import domains, uploads, users
+from mlink_web.admin_commands import devices, domains, uploads, users
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Registry
 
 registry: Final = Registry()
 registry.include(domains.registry)
 registry.include(users.registry)
+registry.include(devices.registry)
 registry.include(uploads.registry)
 registry.include(live.registry)

@@ -29,6 +29,9 @@ class Operated(Protocol):
     def hooks(self) -> dict[str, str]:
         """The order of hooks of each host."""
 
+    def end_device(self, bare: str, device: str) -> int:
+        """End the sessions of a revoked device; returns how many ended."""
+
     async def account_changed(self, bare: str) -> int:
         """Read an account anew; returns how many sessions ended."""
 
@@ -84,3 +87,15 @@ async def hooks(engine: Operated, domain: str) -> dict[str, str]:
 async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
     """Refresh a resident account; its sessions end unless it is active."""
     return {"jid": jid, "ended": await engine.account_changed(jid)}
+
+
+@registry.command(
+    "device end",
+    "End the sessions of a device that was revoked in the database.",
+    Argument("jid", "bare address"),
+    Argument("device", "reference of the device"),
+    where="node",
+)
+async def device_end(engine: Operated, jid: str, device: str) -> dict[str, Any]:
+    """What `device revoke` asks of the node."""
+    return {"jid": jid, "ended": engine.end_device(jid, device)}

@@ -154,8 +154,9 @@ class Registrar:
         self._early_features.append(feature)
 
     def bind_inline(self, space: str, handler: Callable[[Any, Any], Any]) -> None:
-        """handler(element, session) -> Element | None for an inline request of Bind 2 (XEP-0386) in this namespace; what
-        it returns stands in `<bound/>`. It must not write to the session's stream."""
+        """handler(element, session) -> Element | None for an inline request of Bind 2 (XEP-0386) in this namespace.
+
+        What it returns stands in `<bound/>`. It must not write to the session's stream."""
         self._bind_inline[space] = handler
 
     def bound_extra(self, source: Callable[[Any], Any]) -> None:
