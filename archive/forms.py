@@ -34,6 +34,7 @@ class SearchForm(forms.Form):
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     peer = forms.CharField(required=False, max_length=3071, widget=forms.HiddenInput)
+    room = forms.CharField(required=False, max_length=3071, widget=forms.HiddenInput)
 
     def clean_words(self) -> str:
         """Words of which something can be searched for."""
@@ -44,7 +45,14 @@ class SearchForm(forms.Form):
 
     def clean_peer(self) -> str:
         """The bare address in canonical form."""
-        text: str = self.cleaned_data["peer"].strip()
+        return self._address("peer")
+
+    def clean_room(self) -> str:
+        """The same for a room's."""
+        return self._address("room")
+
+    def _address(self, name: str) -> str:
+        text: str = self.cleaned_data[name].strip()
         if not text:
             return ""
         try:

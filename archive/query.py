@@ -25,6 +25,9 @@ from xmpp_engine.api import escape_attr
 _FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.kind, m.xml, m.room"
 #: More rows than any archive has.
 _ALL: Final = ids.MAX_ID
+#: Rooms of one person, and messages that act on those of one page, that are looked at.
+_ROOMS: Final = 1_000
+_EVENTS: Final = 2_000
 Statement = tuple[str, list[Any]]
 
 
@@ -96,6 +99,58 @@ def contacts(connection: BaseDatabaseWrapper, account: int) -> list[Contact]:
     found = [Contact(peer, last) for peer, last in newest.items()]
     found.sort(key=lambda contact: contact.last, reverse=True)
     return found
+
+
+def spoken_in(connection: BaseDatabaseWrapper, sender: str) -> list[int]:
+    """The numbers of the rooms in which this bare address has said something, going from room to room in the index."""
+    first = "SELECT min(room) FROM archive_message WHERE room IS NOT NULL AND sender = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE rooms (room) AS (SELECT * FROM ({first}) f"  # noqa: S608
+            f" UNION ALL SELECT ({first} AND archive_message.room > rooms.room) FROM rooms"
+            " WHERE rooms.room IS NOT NULL) SELECT room FROM rooms WHERE room IS NOT NULL LIMIT %s",
+            [sender, sender, _ROOMS],
+        )
+        return [number for (number,) in cursor.fetchall()]
+
+
+def newest_in(connection: BaseDatabaseWrapper, rooms: list[int]) -> dict[int, int]:
+    """The id of the newest message of each of these rooms that has one."""
+    if not rooms:
+        return {}
+    listed = ", ".join(["(%s)"] * len(rooms[:_ROOMS]))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT v.column1, (SELECT m.id FROM archive_message m WHERE m.room = v.column1 ORDER BY m.id DESC LIMIT 1)"  # noqa: S608
+            f" FROM (VALUES {listed}) v",
+            rooms[:_ROOMS],
+        )
+        return {number: newest for number, newest in cursor.fetchall() if newest is not None}
+
+
+def events_on(connection: BaseDatabaseWrapper, owner: int, targets: list[int]) -> list[tuple[int, int, Row]]:
+    """What acts on these messages: (kind, target, its row), oldest first."""
+    if not targets:
+        return []
+    marks = ", ".join(["%s"] * len(targets))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT e.kind, e.target, {_FIELDS} FROM archive_event e JOIN archive_message m ON m.id = e.id"  # noqa: S608
+            f" WHERE e.target > 0 AND e.target IN ({marks}) ORDER BY e.id DESC LIMIT %s",
+            [*targets, _EVENTS],
+        )
+        found = [(kind, target, _rows(owner, [record])) for kind, target, *record in cursor.fetchall()]
+    return [(kind, target, rows[0]) for kind, target, rows in reversed(found) if rows]
+
+
+def targets_of(connection: BaseDatabaseWrapper, rows: list[int]) -> dict[int, tuple[int, int]]:
+    """What these messages do, by their ids: (kind, target), the target 0 where there is none."""
+    if not rows:
+        return {}
+    marks = ", ".join(["%s"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, kind, target FROM archive_event WHERE id IN ({marks})", rows)  # noqa: S608
+        return {id: (kind, target or 0) for id, kind, target in cursor.fetchall()}
 
 
 def sent_since(connection: BaseDatabaseWrapper, since: float, limit: int) -> dict[Sent, int]:

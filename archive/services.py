@@ -1,55 +1,57 @@
-"""What the archive page shows: contacts, a stretch of a conversation, hits of a search. Each function is given the
-account whose archive it reads and looks at no other."""
+"""What the archive page shows: conversations, a stretch of one, hits of a search. It reads the archive of one account and
+of the rooms that the account may read (`room_list.py`), and no other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta, tzinfo
+from functools import cached_property
 from itertools import groupby
 
 from django.db import connection
 
-from archive import ids, indexing, query
-from archive.document import body_of, element_of
-from archive.filters import Filter, Row
-from archive.text import Term, fold, highlight
+from archive import events, ids, indexing, query
+from archive.document import spoken
+from archive.filters import Filter, Row, owner_of
+from archive.room_list import Readable, readable
+from archive.showing import Said, View, read, show, snippet
+from archive.text import Term, fold
 from mlink_web.accounts.models import Account
 from mlink_web.stores.models import RosterItem
-from xmpp_engine.api import Element, StreamError, ns
+from xmpp_engine.api import Element, ns
 
 PAGE = 50
-_SNIPPET = 120
 _CONTACTS = 200
-#: Payloads that say something about another message and nothing to a reader.
-_SIGNALS = frozenset({ns.RECEIPTS, ns.CHAT_MARKERS})
+#: Rooms that a search in all conversations looks into, the newest.
+_SEARCHED_ROOMS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A contact in the list. `snippet` is the beginning of the last message, `sent` whether the account sent it."""
+    """A conversation in the list: with `peer`, or in the room of that address where `room` is set. `snippet` is the
+    beginning of the last message, `said_by` who sent it: "You", in rooms a nickname, else ""."""
 
     peer: str
+    room: str
     name: str
     when: datetime
-    sent: bool
+    said_by: str
     snippet: str
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A message as it is shown: `pieces` are its text, each with whether it is a hit; `note` stands for one without
-    text."""
+class Talk:
+    """A conversation: `view` says whose archive it stands in; `peer` is with whom, "" in rooms."""
 
-    id: str
-    sent: bool
+    view: View
     peer: str
     name: str
-    when: datetime
-    subject: str
-    pieces: list[tuple[str, bool]]
-    note: str
-    target: bool
+
+    @property
+    def room(self) -> str:
+        """The address of the room, "" for a conversation of two."""
+        return self.view.room
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +83,41 @@ class Stretch:
 
 
 class Archive:
-    """The archive of one account, as its owner reads it in a time zone."""
+    """The archive of one account, as its owner reads it in a time zone, and those of his rooms."""
 
     def __init__(self, account: Account, zone: tzinfo) -> None:
         self._account = account
         self._zone = zone
         self._known: dict[str, str] | None = None
+        self._own = View(account.pk, str(account), zone, self.name_of)
+
+    @cached_property
+    def _rooms(self) -> list[Readable]:
+        return readable(connection, self._account)
 
     def contacts(self, text: str = "") -> tuple[list[Entry], bool]:
-        """Whom the account has messages with, newest first, those whose name or address holds `text`; and whether
-        there are more than are shown."""
+        """Whom the account has messages with and the rooms that it may read, newest first, those whose name or address
+        holds `text`; and whether there are more than are shown."""
         self._catch_up()
         wanted = fold(text).strip()
-        found = [
-            contact
+        found: list[tuple[int, Readable | str]] = [
+            (contact.last, contact.peer)
             for contact in query.contacts(connection, self._account.pk)
             if wanted in fold(contact.peer) or wanted in fold(self.name_of(contact.peer))
         ]
+        found += [
+            (room.last, room) for room in self._rooms if wanted in fold(room.address) or wanted in fold(room.name)
+        ]
+        found.sort(key=lambda entry: entry[0], reverse=True)
         shown = found[:_CONTACTS]
-        rows = {row.id: row for row in self._rows([contact.last for contact in shown])}
-        entries = [self._entry(contact.peer, rows[contact.last]) for contact in shown if contact.last in rows]
+        rows = {
+            row.id: row for row in self._rows(self._account.pk, [id for id, with_ in shown if isinstance(with_, str)])
+        }
+        entries = []
+        for id, with_ in shown:
+            row = rows.get(id) if isinstance(with_, str) else next(iter(self._rows(owner_of(with_.number), [id])), None)
+            if row is not None:
+                entries.append(self._entry(self._talk(with_), row))
         return entries, len(found) > len(shown)
 
     def name_of(self, peer: str) -> str:
@@ -110,102 +127,104 @@ class Archive:
             self._known = dict(named.values_list("jid", "name"))
         return self._known.get(peer, peer)
 
-    def conversation(self, peer: str, start: date | None, end: date | None, before: int, after: int) -> Stretch:
-        """A page of the messages with a contact: the newest unless `before` or `after` names another place."""
-        self._catch_up()
-        return self._stretch(self._filter(peer, start, end), before, after, [])
+    def talk(self, peer: str, room: str) -> Talk | None:
+        """The conversation with somebody, or in a room where that is given; None for a room that the account may not
+        read."""
+        if not room:
+            return self._talk(peer)
+        return next((self._talk(found) for found in self._rooms if found.address == room), None)
 
-    def around(self, peer: str, id: int, terms: list[Term]) -> Stretch | None:
-        """A message among those before and after it; None when it is not in this archive, or not with this contact."""
+    def conversation(self, talk: Talk, start: date | None, end: date | None, before: int, after: int) -> Stretch:
+        """A page of a conversation: the newest messages unless `before` or `after` names another place."""
         self._catch_up()
-        account = self._account.pk
-        found = query.by_ids(connection, account, [id])
-        if not found or found[0].peer != peer:
+        wanted = self._filter(talk, start, end)
+        if after:
+            rows, newer = query.page(connection, replace(wanted, after=after), PAGE)
+            return _stretch(talk.view, rows, True, newer)
+        rows, older = query.page(connection, replace(wanted, before=before or ids.MAX_ID), PAGE, backwards=True)
+        return _stretch(talk.view, rows, older, bool(before))
+
+    def around(self, talk: Talk, id: int, terms: list[Term]) -> Stretch | None:
+        """A message among those before and after it, the corrected one for a correction; None when it is not in this
+        conversation."""
+        self._catch_up()
+        owner = talk.view.owner
+        kind, target = query.targets_of(connection, [id]).get(id, (0, 0))
+        if target and kind == events.CORRECTION:
+            id = target
+        found = query.by_ids(connection, owner, [id])
+        if not found or (talk.peer and found[0].peer != talk.peer):
             return None
-        earlier, older = query.page(connection, Filter(account, peer=peer, before=id), PAGE // 2, backwards=True)
-        later, newer = query.page(connection, Filter(account, peer=peer, after=id), PAGE // 2)
-        return self._show([*earlier, *found, *later], older, newer, terms, id)
+        wanted = self._filter(talk, None, None)
+        earlier, older = query.page(connection, replace(wanted, before=id), PAGE // 2, backwards=True)
+        later, newer = query.page(connection, replace(wanted, after=id), PAGE // 2)
+        return _stretch(talk.view, [*earlier, *found, *later], older, newer, terms, id)
 
     def search(
-        self, terms: list[Term], peer: str, start: date | None, end: date | None, before: int, after: int
+        self, terms: list[Term], talk: Talk | None, start: date | None, end: date | None, before: int, after: int
     ) -> Stretch:
-        """A page of hits."""
+        """A page of hits in a conversation, or in all."""
         self._catch_up(words=True)
-        return self._stretch(self._filter(peer, start, end, terms), before, after, terms)
+        talks = [talk] if talk is not None else [self._talk(""), *map(self._talk, self._rooms[:_SEARCHED_ROOMS])]
+        found: list[tuple[Row, View]] = []
+        more = False
+        for each in talks:
+            wanted = self._filter(each, start, end, terms)
+            wanted = replace(wanted, after=after) if after else replace(wanted, before=before or ids.MAX_ID)
+            rows, beyond = query.page(connection, wanted, PAGE, backwards=not after)
+            found += [(row, each.view) for row in rows]
+            more = more or beyond
+        found.sort(key=lambda hit: hit[0].id)
+        page = found[:PAGE] if after else found[-PAGE:]
+        more = more or len(found) > len(page)
+        said = []
+        for view, hits in groupby(page, key=lambda hit: hit[1]):
+            said += show(connection, view, [row for row, _view in hits], terms, hits=True)
+        older, newer = (True, more) if after else (more, bool(before))
+        return Stretch(said, _id(page[0][0]) if page and older else "", _id(page[-1][0]) if page and newer else "")
 
     def _catch_up(self, *, words: bool = False) -> None:
         if not indexing.current(connection, words=words):
             indexing.catch_up(connection, words=words)
 
-    def _filter(self, peer: str, start: date | None, end: date | None, terms: Iterable[Term] = ()) -> Filter:
+    def _talk(self, with_: Readable | str) -> Talk:
+        if isinstance(with_, str):
+            return Talk(self._own, with_, self.name_of(with_))
+        view = replace(self._own, owner=owner_of(with_.number), room=with_.address, sees=with_.sees)
+        return Talk(view, "", with_.name)
+
+    def _filter(self, talk: Talk, start: date | None, end: date | None, terms: Iterable[Term] = ()) -> Filter:
         """Days count in the reader's time zone, both ends included."""
         return Filter(
-            self._account.pk,
+            talk.view.owner,
             None if start is None else self._midnight(start),
             None if end is None else self._midnight(end + timedelta(days=1)) - 0.001,
-            peer,
+            talk.peer,
             terms=tuple(terms),
         )
 
     def _midnight(self, day: date) -> float:
         return datetime.combine(day, time(), self._zone).timestamp()
 
-    def _stretch(self, wanted: Filter, before: int, after: int, terms: list[Term]) -> Stretch:
-        if after:
-            rows, newer = query.page(connection, _within(wanted, after=after), PAGE)
-            return self._show(rows, True, newer, terms)
-        rows, older = query.page(connection, _within(wanted, before=before) if before else wanted, PAGE, backwards=True)
-        return self._show(rows, older, bool(before), terms)
+    def _entry(self, talk: Talk, row: Row) -> Entry:
+        element = read(row) or Element(ns.CLIENT, "message")
+        text = spoken(element) or element.child_text(ns.CLIENT, "subject") or ""
+        if element.find(ns.RETRACT, "retracted") is not None:
+            text = "(retracted)"
+        said_by = "You" if talk.view.is_own(row) else talk.view.name(row, element) if talk.room else ""
+        moment = talk.view.moment(row.id)
+        return Entry(talk.peer, talk.room, talk.name, moment, said_by if text else "", snippet(text))
 
-    def _show(self, rows: list[Row], older: bool, newer: bool, terms: list[Term], target: int = 0) -> Stretch:
-        said = [shown for row in rows if (shown := self._said(row, terms, target)) is not None]
-        return Stretch(
-            said,
-            ids.text_of(rows[0].id) if rows and older else "",
-            ids.text_of(rows[-1].id) if rows and newer else "",
-        )
-
-    def _said(self, row: Row, terms: list[Term], target: int) -> Said | None:
-        """A row as it is shown; None for what only signals."""
-        try:
-            element = element_of(row.xml)
-        except StreamError:
-            return self._line(row, "", [], "This message cannot be read any more.", target)
-        body = body_of(element)
-        subject = element.child_text(ns.CLIENT, "subject") or ""
-        if not body and not subject and any(child.ns in _SIGNALS for child in element.elements()):
-            return None
-        note = "" if body or subject else "A message without text."
-        return self._line(row, subject, highlight(body, terms), note, target)
-
-    def _line(self, row: Row, subject: str, pieces: list[tuple[str, bool]], note: str, target: int) -> Said:
-        return Said(
-            ids.text_of(row.id),
-            row.sent,
-            row.peer,
-            self.name_of(row.peer),
-            self._moment(row.stamp),
-            subject,
-            pieces,
-            note,
-            row.id == target,
-        )
-
-    def _entry(self, peer: str, row: Row) -> Entry:
-        try:
-            element = element_of(row.xml)
-        except StreamError:
-            element = Element(ns.CLIENT, "message")
-        text = " ".join((body_of(element) or element.child_text(ns.CLIENT, "subject") or "").split())
-        snippet = text if len(text) <= _SNIPPET else f"{text[:_SNIPPET]}…"
-        return Entry(peer, self.name_of(peer), self._moment(row.stamp), row.sent, snippet)
-
-    def _rows(self, wanted: list[int]) -> list[Row]:
-        return query.by_ids(connection, self._account.pk, wanted) if wanted else []
-
-    def _moment(self, stamp: float) -> datetime:
-        return datetime.fromtimestamp(stamp, UTC).astimezone(self._zone)
+    def _rows(self, owner: int, wanted: list[int]) -> list[Row]:
+        return query.by_ids(connection, owner, wanted) if wanted else []
 
 
-def _within(wanted: Filter, *, before: int = ids.MAX_ID, after: int = 0) -> Filter:
-    return Filter(wanted.account, wanted.start, wanted.end, wanted.peer, wanted.full, after, before, wanted.terms)
+def _stretch(
+    view: View, rows: list[Row], older: bool, newer: bool, terms: Sequence[Term] = (), target: int = 0
+) -> Stretch:
+    said = show(connection, view, rows, list(terms), target)
+    return Stretch(said, _id(rows[0]) if rows and older else "", _id(rows[-1]) if rows and newer else "")
+
+
+def _id(row: Row) -> str:
+    return ids.text_of(row.id)

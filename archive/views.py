@@ -3,8 +3,9 @@ reads.
 
 What is shown stands in the address, so that every state can be linked to, reloaded and gone back to:
 
-    peer=      with whom            words=, start=, end=   the search
-    contact=   search in the list   before=, after=, at=   the place in the conversation, or among the hits
+    peer=      with whom, or        words=, start=, end=   the search
+    room=      in which room        before=, after=, at=   the place in the conversation, or among the hits
+    contact=   search in the list
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from archive.forms import PlaceForm, SearchForm
-from archive.services import Archive, Stretch
+from archive.services import Archive, Stretch, Talk
 from archive.text import parse
 
 #: Conversations open at their newest message, which stands at the bottom.
@@ -38,7 +39,7 @@ ZONE_COOKIE = "zone"
 def browse(request: HttpRequest) -> HttpResponse:
     """The page in all its states."""
     form = SearchForm(request.GET or None)
-    asked = {name: request.GET.get(name, "").strip() for name in ("words", "start", "end", "peer", "contact")}
+    asked = {name: request.GET.get(name, "").strip() for name in ("words", "start", "end", "peer", "room", "contact")}
     zone = reader_zone(request)
     archive = Archive(request.user, zone)  # type: ignore[arg-type]  # login_required
     contact = asked["contact"][:200]
@@ -50,21 +51,28 @@ def browse(request: HttpRequest) -> HttpResponse:
         "more_entries": more,
         "zone": getattr(zone, "key", "UTC"),
         "peer": "",
+        "room": "",
     }
     status = 200
     if not request.GET or form.is_valid():
         data = form.cleaned_data if request.GET else dict.fromkeys(asked, "")
-        context["peer"] = peer = data["peer"]
-        if peer:
-            context["name"] = archive.name_of(peer)
         status = show(request, archive, data, asked, context)
     else:
-        context["peer"] = asked["peer"] if "peer" not in form.errors else ""
-        context["name"] = archive.name_of(context["peer"])
+        wrong = form.errors.keys() & {"peer", "room"}
+        talk = None if wrong else archive.talk(form.cleaned_data["peer"], form.cleaned_data["room"])
+        name_talk(context, talk)
         status = 400
-    context["entry_links"] = [(entry, link(peer=entry.peer, contact=contact) + END) for entry in entries]
+    context["entry_links"] = [
+        (entry, link(peer=entry.peer, room=entry.room, contact=contact) + END) for entry in entries
+    ]
     with timezone.override(zone):
         return render(request, "archive/browse.html", context, status=status)
+
+
+def name_talk(context: dict[str, Any], talk: Talk | None) -> None:
+    """Put into the context which conversation is shown."""
+    if talk is not None and (talk.peer or talk.room):
+        context.update(peer=talk.peer, room=talk.room, name=talk.name)
 
 
 def show(
@@ -72,24 +80,33 @@ def show(
 ) -> int:
     """Put the hits, the surroundings of a message or the conversation into the context; returns the HTTP status."""
     before, after, at = PlaceForm(request.GET).place()
-    peer, words = data["peer"], data["words"]
+    peer, room, words = data["peer"], data["room"], data["words"]
     start, end = data["start"] or None, data["end"] or None
     terms = parse(words)
-    if at and peer:
-        stretch = archive.around(peer, at, terms)
+    talk = archive.talk(peer, room) if peer or room else None
+    name_talk(context, talk)
+    context["here"] = link(peer=peer, room=room, contact=asked["contact"])
+    if room and talk is None:
+        context["missing"] = True
+        return 404
+    if at and talk is not None:
+        stretch = archive.around(talk, at, terms)
         if stretch is None:
             context["missing"] = True
             return 404
         context["back"] = link(**asked) if words else ""
         # The range was for the search: reading on goes beyond it.
-        context.update(stretch=stretch, **places(stretch, peer=peer, contact=asked["contact"]))
+        context.update(stretch=stretch, **places(stretch, peer=peer, room=room, contact=asked["contact"]))
     elif words:
-        hits = archive.search(terms, peer, start, end, before, after)
-        shown = [(hit, link(**{**asked, "peer": hit.peer}, at=hit.id) + f"#m{hit.id}") for hit in hits.newest_first]
+        hits = archive.search(terms, talk, start, end, before, after)
+        shown = [
+            (hit, link(**{**asked, "peer": "" if hit.room else hit.peer, "room": hit.room}, at=hit.id) + f"#m{hit.id}")
+            for hit in hits.newest_first
+        ]
         context.update(hits=shown, stretch=hits, **places(hits, **asked))
-        context["everybody"] = link(**{**asked, "peer": ""}) if peer else ""
-    elif peer:
-        stretch = archive.conversation(peer, start, end, before, after)
+        context["everybody"] = link(**{**asked, "peer": "", "room": ""}) if talk is not None else ""
+    elif talk is not None:
+        stretch = archive.conversation(talk, start, end, before, after)
         context.update(stretch=stretch, ranged=bool(start or end), **places(stretch, **asked))
     return 200
 

@@ -1,0 +1,258 @@
+"""Rows of the archive as a person reads them: corrections in the place of what they correct, tombstones as a line,
+reactions under their message, replies with what they answer. `services.py` chooses the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from archive import events, ids, query
+from archive.document import body_of, element_of, spoken
+from archive.filters import Row
+from archive.text import Term, highlight
+from xmpp_engine.api import Element, StreamError, ns
+
+#: Payloads that say something about another message and nothing to a reader.
+_SIGNALS: Final = frozenset({ns.RECEIPTS, ns.CHAT_MARKERS, ns.REACTIONS})
+_SNIPPET: Final = 120
+#: Different reactions to one message that are shown, characters of each, and names in the list of who reacted.
+_REACTIONS: Final = 12
+_REACTION: Final = 16
+_NAMES: Final = 20
+_EMPTY: Final = Element(ns.CLIENT, "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A text that was corrected, and when it was sent."""
+
+    when: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A reaction to a message with the names of who gave it."""
+
+    text: str
+    count: int
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a reply answers; `near` is whether it stands on the same page."""
+
+    id: str
+    name: str
+    text: str
+    near: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message as it is shown: `pieces` are its text, each with whether it is a hit; `note` stands for one without
+    text, `gone` for one that was retracted. `room` is the address of the room it was said in, "" outside; `address` the
+    real one of who spoke, where the reader may see it. `edited` is when it was corrected last."""
+
+    id: str
+    sent: bool
+    peer: str
+    room: str
+    name: str
+    address: str
+    when: datetime
+    subject: str
+    pieces: list[tuple[str, bool]]
+    note: str
+    gone: str
+    target: bool
+    edited: datetime | None = None
+    earlier: list[Earlier] = field(default_factory=list)
+    reactions: list[Reaction] = field(default_factory=list)
+    quote: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Whose archive is shown to whom: `owner` as in `filters.owner_of`, `reader` his bare address, `names` what he
+    calls an address, `room` that of the room or "", `sees` whether he sees real addresses in it."""
+
+    owner: int
+    reader: str
+    zone: tzinfo
+    names: Callable[[str], str]
+    room: str = ""
+    sees: bool = False
+
+    def is_own(self, row: Row) -> bool:
+        """Whether the reader sent it."""
+        return row.sender == self.reader if self.room else row.sent
+
+    def name(self, row: Row, element: Element) -> str:
+        """Who sent it, or in a conversation of two, with whom it is."""
+        if not self.room:
+            return self.names(row.peer)
+        return (element.get("from") or "").partition("/")[2] or "The room"
+
+    def moment(self, id: int) -> datetime:
+        """When it was archived, in the reader's time zone."""
+        return datetime.fromtimestamp(ids.time_of(id), UTC).astimezone(self.zone)
+
+
+def read(row: Row) -> Element | None:
+    """The stanza, None for one that is damaged."""
+    try:
+        return element_of(row.xml)
+    except StreamError:
+        return None
+
+
+def snippet(text: str) -> str:
+    """The beginning of a text, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= _SNIPPET else f"{text[:_SNIPPET]}…"
+
+
+def show(
+    connection: BaseDatabaseWrapper,
+    view: View,
+    rows: list[Row],
+    terms: list[Term],
+    target: int = 0,
+    *,
+    hits: bool = False,
+) -> list[Said]:
+    """The rows as they are shown, those left out that only act on others. As `hits`, a correction stands for itself,
+    with the id of the message that it corrects."""
+    acts = query.targets_of(connection, [row.id for row in rows])
+    on: dict[int, list[tuple[int, Row]]] = {}
+    for kind, id, row in query.events_on(connection, view.owner, [row.id for row in rows]):
+        on.setdefault(id, []).append((kind, row))
+    answered = {acts[row.id][1] for row in rows if row.id in acts and acts[row.id][0] == events.REPLY}
+    quoted = {row.id: row for row in query.by_ids(connection, view.owner, sorted(answered - {0}))} if answered else {}
+    page = {row.id for row in rows}
+    shown = []
+    for row in rows:
+        kind, acted = acts.get(row.id, (0, 0))
+        if acted and kind != events.REPLY and not (hits and kind == events.CORRECTION):
+            continue
+        said = _said(view, row, on.get(row.id, []), terms, target, acted if kind == events.CORRECTION else 0)
+        if said is None:
+            continue
+        if kind == events.REPLY and acted in quoted and not said.gone:
+            said = _with_quote(view, said, quoted[acted], acted in page)
+        shown.append(said)
+    return shown
+
+
+def _said(
+    view: View, row: Row, acting: list[tuple[int, Row]], terms: list[Term], target: int, stands_for: int
+) -> Said | None:
+    """One message with what acts on it; None for what only signals."""
+    element = read(row)
+    if element is None:
+        return _line(view, row, _EMPTY, note="This message cannot be read any more.", target=target)
+    if element.find(ns.RETRACT, "retracted") is not None:
+        return _line(view, row, element, gone=_gone(view, row, element), target=target)
+    texts = [(row.id, spoken(element) or body_of(element))]
+    for kind, other in acting:
+        changed = read(other) if kind == events.CORRECTION else None
+        if changed is not None and changed.find(ns.RETRACT, "retracted") is None:
+            texts.append((other.id, spoken(changed) or body_of(changed)))
+    newest = texts[-1][1]
+    subject = element.child_text(ns.CLIENT, "subject") or ""
+    if not newest and not subject and any(child.ns in _SIGNALS for child in element.elements()):
+        return None
+    return _line(
+        view,
+        row,
+        element,
+        id=stands_for or row.id,
+        subject=subject,
+        pieces=highlight(newest, terms),
+        note="" if newest or subject else "A message without text.",
+        target=target,
+        edited=view.moment(texts[-1][0]) if len(texts) > 1 or stands_for else None,
+        earlier=[Earlier(view.moment(id), text) for id, text in texts[:-1]],
+        reactions=_reactions(view, acting),
+    )
+
+
+def _line(
+    view: View,
+    row: Row,
+    element: Element,
+    *,
+    id: int = 0,
+    subject: str = "",
+    pieces: list[tuple[str, bool]] | None = None,
+    note: str = "",
+    gone: str = "",
+    target: int = 0,
+    edited: datetime | None = None,
+    earlier: list[Earlier] | None = None,
+    reactions: list[Reaction] | None = None,
+) -> Said:
+    id = id or row.id
+    return Said(
+        ids.text_of(id),
+        view.is_own(row),
+        row.peer,
+        view.room,
+        view.name(row, element),
+        row.sender if view.room and view.sees and row.sender != view.room else "",
+        view.moment(row.id),
+        subject,
+        pieces or [],
+        note,
+        gone,
+        id == target,
+        edited,
+        earlier or [],
+        reactions or [],
+    )
+
+
+def _with_quote(view: View, said: Said, answered: Row, near: bool) -> Said:
+    element = read(answered) or _EMPTY
+    gone = element.find(ns.RETRACT, "retracted") is not None
+    text = "A retracted message." if gone else snippet(spoken(element)) or "A message without text."
+    name = "You" if view.is_own(answered) else view.name(answered, element)
+    return replace(said, quote=Quote(ids.text_of(answered.id), name, text, near))
+
+
+def _gone(view: View, row: Row, element: Element) -> str:
+    """The line that stands for a retracted message."""
+    mark = element.find(ns.RETRACT, "retracted")
+    assert mark is not None
+    if mark.find(ns.MODERATE, "moderated") is not None:
+        reason = " ".join((mark.child_text(ns.RETRACT, "reason") or "").split())
+        return f"A moderator removed this message: {reason[:200]}" if reason else "A moderator removed this message."
+    return "You retracted this message." if view.is_own(row) else "This message was retracted."
+
+
+def _reactions(view: View, acting: list[tuple[int, Row]]) -> list[Reaction]:
+    """What each person reacted with last, the most frequent first."""
+    latest: dict[str, tuple[str, list[str]]] = {}
+    for kind, row in acting:
+        element = read(row) if kind == events.REACTION else None
+        given = element.find(ns.REACTIONS, "reactions") if element is not None else None
+        if element is not None and given is not None:
+            name = "You" if view.is_own(row) else view.name(row, element)
+            texts = [" ".join(each.text.split())[:_REACTION] for each in given.find_all(ns.REACTIONS, "reaction")]
+            latest[row.sender] = name, list(dict.fromkeys(text for text in texts if text))
+    by_text: dict[str, list[str]] = {}
+    for name, texts in latest.values():
+        for text in texts:
+            by_text.setdefault(text, []).append(name)
+    found = [
+        Reaction(text, len(names), ", ".join(names[:_NAMES]) + (" and others" if len(names) > _NAMES else ""))
+        for text, names in by_text.items()
+    ]
+    found.sort(key=lambda reaction: -reaction.count)
+    return found[:_REACTIONS]
