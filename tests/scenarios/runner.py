@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from tests.durability.reader import BIND, CLIENT, SASL, SM, STREAM, STREAM_ERRORS, name
@@ -19,6 +20,10 @@ from tests.scenarios.wires import Wire
 
 STEP_SECONDS = 5.0
 _BARRIER = "urn:example:barrier"
+_MUC = "http://jabber.org/protocol/muc"
+_USER = f"{_MUC}#user"
+_OWNER = f"{_MUC}#owner"
+_CONFIG = f"{_MUC}#roomconfig"
 
 
 class Failure(AssertionError):
@@ -120,6 +125,12 @@ class Actor:
             kept.append(element)
         self._early = kept
 
+    def forget(self) -> None:
+        """Whatever has come so far is of no interest."""
+        if any(element is None for element in self.waiting):
+            raise Failure("the stream has ended")
+        self._early.clear()
+
     @property
     def waiting(self) -> list[Element | None]:
         """What has come and was not mentioned yet."""
@@ -190,6 +201,36 @@ class Run:
         own = await actor.expect(name(CLIENT, "presence"))
         if own.get("from") != f"{actor.bare}/{actor.resource}":
             raise Failure(f"the echo of the presence was due, {show(own)} came")
+
+    async def _makes(self, actor: Actor, step: Step) -> None:
+        place, _, values = step.argument.partition(" with ")
+        await self._enters(actor, replace(step, argument=place), opened=False)
+        fields = "".join(
+            f"<field var='muc#roomconfig_{field}'><value>{value}</value></field>"
+            for field, _, value in (part.strip().partition("=") for part in values.split(",") if part.strip())
+        )
+        await actor.wire.send(
+            f"<iq type='set' id='make' to='{place.partition(' as ')[0]}'><query xmlns='{_OWNER}'>"
+            "<x xmlns='jabber:x:data' type='submit'>"
+            f"<field var='FORM_TYPE'><value>{_CONFIG}</value></field>{fields}</x></query></iq>"
+        )
+        await self._forgets(actor, step)
+
+    async def _enters(self, actor: Actor, step: Step, opened: bool = True) -> None:
+        room, _, nick = step.argument.partition(" as ")
+        await actor.wire.send(f"<presence to='{room}/{nick}'><x xmlns='{_MUC}'/></presence>")
+        while True:
+            element = await actor.next()
+            if element is None or element.get("type") == "error":
+                raise Failure(f"could not enter: {'the stream ended' if element is None else show(element)}")
+            if element.find(name(CLIENT, "subject")) is not None or not (
+                opened or element.find(f"{{{_USER}}}x/{{{_USER}}}status[@code='110']") is None
+            ):
+                return
+
+    async def _forgets(self, actor: Actor, _step: Step) -> None:
+        await self._settle()
+        actor.forget()
 
     async def _signs_in(self, actor: Actor, _step: Step) -> None:
         await actor.sign_in()

@@ -17,6 +17,10 @@
 The steps:
 
     X connects                       sign in and bind the resource
+    X makes the room R as N [with A=B, C=D]  enter a new room and set fields of its configuration, by their names
+                                     after muc#roomconfig_; what comes back is taken
+    X enters R as N                  enter a room; what comes up to the subject is taken
+    X forgets what came              whatever it was
     X comes online [with priority N] connect, send initial presence, and take its echo
     X signs in                       authenticate only; what comes next is the script's matter
     X opens a stream [to DOMAIN]     only the stream header; the answer is to be received
@@ -49,6 +53,9 @@ from pathlib import Path
 TRANSPORTS = ("memory", "tcp", "tls", "websocket", "bosh")
 
 _STEPS: dict[str, str] = {
+    "makes": r"(?P<who>\w+) makes the room (?P<argument>\S+ as \S+(?: with .+)?)",
+    "enters": r"(?P<who>\w+) enters (?P<argument>\S+ as \S+)",
+    "forgets": r"(?P<who>\w+) forgets what came",
     "connects": r"(?P<who>\w+) connects",
     "online": r"(?P<who>\w+) comes online(?: with priority (?P<argument>-?\d+))?",
     "signs in": r"(?P<who>\w+) signs in",

@@ -13,12 +13,13 @@ from typing import Any
 
 import uvicorn
 
+from archive.memory import MemoryReader
 from mlink_web.asgi_node import NodeApplication
+from mlink_web.settings.engine import XMPP_MODULES
 from tests.bench.processes import write_certificate
 from tests.durability.client import unverified_tls
 from tests.scenarios.bosh_wire import BoshWire
 from tests.scenarios.wires import MemoryWire, TcpWire, WebSocketWire, Wire, cut_small
-from tests.story import MODULES
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig, StreamLimits, TlsConfig
 from xmpp_engine.engine import Engine
 from xmpp_engine.plugin.loader import import_modules
@@ -57,7 +58,8 @@ class Server:
         )
         host = HostConfig(DOMAIN, tls=_certificate(), modules=options)
         config = EngineConfig(hosts={DOMAIN: host}, listeners=listeners, drain_seconds=1.0)
-        self.engine = Engine(config, self.stores, import_modules(MODULES))
+        extras = {"archive": MemoryReader(self.stores.memory.archive.values())}
+        self.engine = Engine(config, self.stores, import_modules(XMPP_MODULES), extras=extras)
         self._http: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._http_port = 0
