@@ -27,6 +27,7 @@ XMPP_MODULES = (
     "xmpp_engine.muc.invite.RoomInvitations",
     "xmpp_engine.muc.registration.RoomRegistration",
     "xmpp_engine.muc.avatar.RoomAvatar",
+    "xmpp_engine.muc.hats.RoomHats",
     "xmpp_engine.muc.moderation.RoomModeration",
     "xmpp_engine.muc.activity.RoomActivity",
     "xmpp_engine.muc.search.RoomSearch",

@@ -82,7 +82,7 @@ def set_affiliation(
     for occupant in changed:
         review(room, occupant, reason, actor)
     if not changed:
-        _notice(room, jid, affiliation, views.change_by(room, actor, reason))
+        _notice(room, jid, affiliation, views.change_by(room, actor, reason, affiliation=True))
 
 
 def register_nick(room: Room, bare: str, nick: str) -> None:
@@ -106,9 +106,9 @@ def review(
     was = occupant.affiliation
     occupant.affiliation = affiliation
     if affiliation == "outcast":
-        leave.expel(room, occupant, (301,), reason, actor)
+        leave.expel(room, occupant, (301,), reason, actor, affiliation=not same)
     elif affiliation == "none" and room.config.members_only:
-        leave.expel(room, occupant, (left,), reason, actor)
+        leave.expel(room, occupant, (left,), reason, actor, affiliation=not same)
     elif not same or anew:
         role = default_role(room.config, affiliation)
         occupant.affiliation = was
@@ -129,7 +129,7 @@ def change(
     room: Room, occupant: Occupant, role: Role, affiliation: Affiliation, reason: str, actor: Jid | None
 ) -> None:
     """Another role or affiliation of somebody inside, and everybody sees it."""
-    why = views.change_by(room, actor, reason)
+    why = views.change_by(room, actor, reason, affiliation=affiliation != occupant.affiliation)
     shown, saw = room.shows(occupant), room.sees_jids(occupant)
     room.unseat(occupant)
     occupant.role, occupant.affiliation = role, affiliation
@@ -298,5 +298,6 @@ def _notice(room: Room, jid: Jid, affiliation: Affiliation, why: views.Change | 
             item.add(ns.MUC_USER, "actor", {"nick": why.nick})
         if why.reason:
             item.add(ns.MUC_USER, "reason", text=why.reason)
-    element = Element(ns.CLIENT, "message", {"type": "groupchat"}, Element(ns.MUC_USER, "x", None, item))
+    x = Element(ns.MUC_USER, "x", None, item, *(why.marks if why is not None else ()))
+    element = Element(ns.CLIENT, "message", {"type": "groupchat"}, x)
     room.fan(tuple(room.seeing.values()), Stanza(element, None, room.jid, "groupchat"))

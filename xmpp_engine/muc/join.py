@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from xmpp_engine.muc import affiliations, presence, views
+from xmpp_engine.muc import affiliations, presence, versions, views
 from xmpp_engine.muc.occupant import Client, Occupant
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
@@ -58,6 +58,7 @@ def enter(room: Room, stanza: Stanza, *, created: bool = False) -> None:
             affiliation,
             affiliations.default_role(room.config, affiliation),
             client,
+            room.service.services.clock.time(),
         )
         room.occupants[nick] = occupant
         room.users[client.jid.full] = occupant
@@ -71,15 +72,17 @@ def welcome(
     room: Room, occupant: Occupant, client: Client, entering: Element, codes: Iterable[int], id: str | None
 ) -> None:
     """Everything that a client learns when it enters."""
-    with_jid = room.sees_jids(occupant)
-    own = (client,)
-    roster(room, occupant, own, with_jid)
+    for first in room.service.muc.welcomes.values():
+        for stanza in first(room, occupant, entering):
+            room.send(client, stanza)
+    roster(room, occupant, (client,), room.sees_jids(occupant))
     marks = [110, *codes]
     if room.config.whois == "anyone":
         marks.append(100)
     if room.logged:
         marks.append(170)
-    room.send(client, views.present(room, occupant, True, sorted(marks), None, id))
+    known = views.Change(marks=(versions.mav(room.record),))
+    room.send(client, views.present(room, occupant, True, sorted(marks), known, id))
     history = room.history.wanted(
         entering.find(ns.MUC, "history"), room.jid, room.config.history, room.service.services.clock.time()
     )

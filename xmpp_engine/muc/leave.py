@@ -57,12 +57,21 @@ def take_out(room: Room, occupant: Occupant) -> None:
         room.users.pop(full, None)
 
 
-def expel(room: Room, occupant: Occupant, codes: Iterable[int], reason: str, actor: Jid | None) -> None:
-    """Remove an occupant with all its clients; everybody sees the status codes."""
+def expel(
+    room: Room,
+    occupant: Occupant,
+    codes: Iterable[int],
+    reason: str,
+    actor: Jid | None,
+    *,
+    affiliation: bool = False,
+) -> None:
+    """Remove an occupant with all its clients; everybody sees the status codes. `affiliation` is whether he goes
+    because his has changed."""
     if room.occupants.get(occupant.nick) is not occupant:
         return
     codes = tuple(codes)
-    change = views.change_by(room, actor, reason)
+    change = views.change_by(room, actor, reason, affiliation=affiliation)
     take_out(room, occupant)
     _tell(room, occupant, codes, change)
     room.send(occupant, views.absent(room, occupant, occupant.shown, (110, *codes), change))

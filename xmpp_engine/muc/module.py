@@ -10,6 +10,8 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.room_features["mam"] = self.features          disco features that depend on the room
     muc.info_fields["avatar"] = self.fields           fields of muc#roominfo
     muc.info_parts["x"] = self.parts                  further elements of the room's disco#info
+    muc.welcomes["versions"] = self.catch_up          stanzas for who enters, before any presence
+    muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
     muc.room_ended["x"] = self.ended                  a room is gone for good
 """
 
@@ -21,7 +23,7 @@ from typing import Any, Final
 from xmpp_engine.muc import disco
 from xmpp_engine.muc.options import MucOptions, service_options
 from xmpp_engine.muc.room import Room
-from xmpp_engine.muc.service import MessageHandler, PresenceExtra, RoomEnded, RoomService
+from xmpp_engine.muc.service import MessageHandler, PresenceExtra, RoomEnded, RoomService, Welcome
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -53,6 +55,8 @@ class Muc(Module):
         self.room_features: dict[str, Callable[[Room], Iterable[str]]] = {}
         self.info_fields: dict[str, Callable[[Room], Iterable[Field]]] = {}
         self.info_parts: dict[str, Callable[[Room], Iterable[Element]]] = {}
+        self.welcomes: dict[str, Welcome] = {}
+        self.affiliation_marks: dict[str, Callable[[Room], Element | None]] = {}
         self.room_ended: dict[str, RoomEnded] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}

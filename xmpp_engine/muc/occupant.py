@@ -55,9 +55,12 @@ class Occupant:
     """A nickname in a room. `user` is the bare JID behind it, `jid` the occupant JID (`room/nick`), `id` the stable
     occupant id (XEP-0421). `affiliation` and `role` are kept current by the room: only the room changes them."""
 
-    __slots__ = ("affiliation", "clients", "id", "jid", "nick", "role", "shown", "user", "views")
+    __slots__ = ("affiliation", "clients", "id", "jid", "nick", "role", "shown", "since", "user", "views")
 
-    def __init__(self, jid: Jid, user: Jid, id: str, affiliation: Affiliation, role: Role, client: Client) -> None:
+    def __init__(
+        self, jid: Jid, user: Jid, id: str, affiliation: Affiliation, role: Role, client: Client, since: float
+    ) -> None:
+        """`since` is when it came, in seconds since the epoch."""
         self.nick = jid.resource
         self.jid = jid
         self.user = user
@@ -66,6 +69,7 @@ class Occupant:
         self.role: Role = role
         self.clients: dict[str, Client] = {client.jid.full: client}
         self.shown = client
+        self.since = since
         #: Its presence as others see it, without and with the real JID; None until somebody needs it.
         self.views: list[Stanza | None] = [None, None]
 

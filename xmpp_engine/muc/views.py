@@ -22,24 +22,30 @@ if TYPE_CHECKING:
 
 class Change:
     """Why something happens to an occupant: who did it and what he said. `nick` is the actor's nickname where he is in
-    the room, "" otherwise."""
+    the room, "" otherwise. `marks` are further children of the `<x/>`."""
 
-    __slots__ = ("nick", "reason")
+    __slots__ = ("marks", "nick", "reason")
 
-    def __init__(self, nick: str = "", reason: str = "") -> None:
+    def __init__(self, nick: str = "", reason: str = "", marks: tuple[Element, ...] = ()) -> None:
         self.nick = nick
         self.reason = reason
+        self.marks = marks
 
 
-def change_by(room: Room, actor: Jid | None, reason: str) -> Change | None:
-    """The change that `actor` makes, None where there is nothing to say of it."""
+def change_by(room: Room, actor: Jid | None, reason: str, *, affiliation: bool = False) -> Change | None:
+    """The change that `actor` makes, None where there is nothing to say of it. `affiliation` is whether an affiliation
+    changes."""
     nick = ""
     if actor is not None:
         occupant = room.users.get(actor.full)
         if occupant is None:
             occupant = next((found for found in room.occupants.values() if found.user.bare == actor.bare), None)
         nick = occupant.nick if occupant is not None else ""
-    return Change(nick, reason) if nick or reason else None
+    marks: tuple[Element, ...] = ()
+    if affiliation:
+        found = [mark(room) for mark in room.service.muc.affiliation_marks.values()]
+        marks = tuple(mark for mark in found if mark is not None)
+    return Change(nick, reason, marks) if nick or reason or marks else None
 
 
 def view(room: Room, occupant: Occupant, with_jid: bool) -> Stanza:
@@ -69,7 +75,7 @@ def present(
         child = extra(room, occupant)
         if child is not None:
             element.children.append(child)
-    _user(element, item(occupant, occupant.role, shown if with_jid else None, change), codes)
+    _user(element, item(occupant, occupant.role, shown if with_jid else None, change), codes, change)
     return Stanza(element, None, occupant.jid, "")
 
 
@@ -93,7 +99,7 @@ def absent(
     told = item(occupant, occupant.role if nick else "none", client, change)
     if nick:
         told.attrs["nick"] = nick
-    _user(element, told, codes)
+    _user(element, told, codes, change)
     return Stanza(element, None, occupant.jid, "unavailable")
 
 
@@ -116,5 +122,8 @@ def status(codes: Iterable[int]) -> list[Element]:
     return [Element(ns.MUC_USER, "status", {"code": str(code)}) for code in codes]
 
 
-def _user(parent: Element, told: Element, codes: Iterable[int]) -> None:
-    parent.children.append(Element(ns.MUC_USER, "x", None, told, *status(codes)))
+def _user(parent: Element, told: Element, codes: Iterable[int], change: Change | None) -> None:
+    x = Element(ns.MUC_USER, "x", None, told, *status(codes))
+    if change is not None:
+        x.children.extend(change.marks)
+    parent.children.append(x)
