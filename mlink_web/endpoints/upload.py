@@ -91,6 +91,20 @@ class Gone(Exception):
     """The client has left; nobody is there to be answered."""
 
 
+class Body:
+    """The `receive` of a request; `ended` once nothing of its body is to come."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Any:
+        """The next message."""
+        message = await self._receive()
+        self.ended = self.ended or message["type"] != "http.request" or not message.get("more_body")
+        return message
+
+
 class UploadEndpoint:
     """An ASGI callable for http connections below /upload/."""
 
@@ -107,6 +121,7 @@ class UploadEndpoint:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one HTTP request."""
+        receive = Body(receive)
         config = self._engine.config.http
         peer = peer_of(scope, config)
         origin = allowed_origin(scope, peer, config)
@@ -133,7 +148,7 @@ class UploadEndpoint:
         except Gone:
             pass
 
-    async def _refuse(self, scope: Scope, receive: Any, send: Any, refusal: Refusal, cors: _Headers) -> None:
+    async def _refuse(self, scope: Scope, receive: Body, send: Any, refusal: Refusal, cors: _Headers) -> None:
         headers: _Headers = [(b"content-type", b"text/plain; charset=utf-8"), _POLICY, *cors]
         if refusal.retry:
             headers.append((b"retry-after", str(refusal.retry).encode()))
@@ -141,7 +156,7 @@ class UploadEndpoint:
             headers.append((b"allow", b"OPTIONS, HEAD, GET, PUT"))
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             headers.append(_CLOSE)
-            if not header(scope, b"expect"):
+            if refusal.status != 408 and not header(scope, b"expect"):
                 await _drain(receive)
         await respond(send, refusal.status, f"{refusal}\n".encode(), headers)
 
@@ -438,14 +453,11 @@ async def _watched(receive: Any) -> AsyncIterator[asyncio.Event]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _drain(receive: Any) -> None:
+async def _drain(receive: Body) -> None:
     """Read a little of what a refused sender still sends: a connection that is cut while data comes in loses the
     answer."""
     size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while size < DRAIN_BYTES:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
+            while size < DRAIN_BYTES and not receive.ended:
+                size += len((await receive()).get("body", b""))

@@ -1,0 +1,471 @@
+"""/upload/ over a real HTTP server: what is taken, what is served and how, and what is left behind (nothing)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
+
+from mlink_web.endpoints import upload
+from mlink_web.endpoints.upload import UploadEndpoint
+from mlink_web.uploads.files import Files
+from tests.web.http_node import EndpointEngine, HttpConnection, HttpNode, Response
+from xmpp_engine.config.schema import HttpConfig
+from xmpp_engine.storage.memory import MemoryStores
+from xmpp_engine.storage.uploads import UploadLimits, UploadRow
+
+pytestmark = pytest.mark.net
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+LIMITS = UploadLimits(10**9, 10**9, 1000, 1000, ("message",))
+
+
+class Bench:
+    """An endpoint on a folder, its rows in memory."""
+
+    def __init__(self, folder: Path, storage: Storage | None = None, http: HttpConfig | None = None) -> None:
+        self.folder = folder / "files"
+        self.drafts = folder / "drafts"
+        self.stores = MemoryStores()
+        self.engine: Any = EndpointEngine(http)
+        self.engine.services = SimpleNamespace(stores=self.stores)
+        self.files = Files(storage or FileSystemStorage(location=self.folder), self.drafts)
+        self.endpoint = UploadEndpoint(self.engine, self.files)
+        self.port = 0
+        self.account = 0
+
+    async def slot(self, body: bytes = PNG, kind: str = "image/png", name: str = "a.png", **values: Any) -> Slot:
+        """A slot for these bytes."""
+        if not self.account:
+            await self.stores.accounts.create("romeo@kit.example", [])
+            data = await self.stores.accounts.load("romeo@kit.example")
+            assert data is not None
+            self.account = data.account_id
+        secret, now = secrets.token_urlsafe(24), self.engine.clock.time()
+        row = UploadRow(
+            token=secrets.token_urlsafe(24),
+            secret=hashlib.sha256(secret.encode()).hexdigest(),
+            account_id=self.account,
+            owner="romeo@kit.example",
+            name=name,
+            size=len(body),
+            content_type=kind,
+            purpose="message",
+            created=now,
+            put_until=now + 300,
+            expires=now + 3600,
+        )
+        row = replace(row, **values)
+        await self.stores.uploads.reserve(row, LIMITS)
+        return Slot(self, row, secret)
+
+    def left(self) -> list[Path]:
+        """All files on disk."""
+        return [path for path in self.folder.parent.rglob("*") if path.is_file()]
+
+
+class Slot:
+    """A slot and what is done with it."""
+
+    def __init__(self, bench: Bench, row: UploadRow, secret: str) -> None:
+        self.bench, self.row, self.secret = bench, row, secret
+
+    @property
+    def path(self) -> str:
+        from urllib.parse import quote
+
+        return f"/upload/{self.row.token}/{quote(self.row.name, safe='')}"
+
+    async def put(self, body: bytes = PNG, **headers: str) -> Response:
+        fields = {"authorization": f"Bearer {self.secret}", "content-type": self.row.content_type} | headers
+        connection = await HttpConnection.open(self.bench.port)
+        try:
+            async with asyncio.timeout(10):
+                return await connection.request("PUT", self.path, body, **fields)
+        finally:
+            connection.close()
+
+    async def get(self, method: str = "GET", **headers: str) -> Response:
+        connection = await HttpConnection.open(self.bench.port)
+        try:
+            async with asyncio.timeout(10):
+                return await connection.request(method, self.path, **headers)
+        finally:
+            connection.close()
+
+    async def state(self) -> str:
+        row = await self.bench.stores.uploads.get(self.row.token)
+        return "none" if row is None else row.state
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path)
+    async with HttpNode(made.endpoint) as node:
+        made.port = node.port
+        yield made
+
+
+async def test_a_picture_goes_up_and_comes_down(bench: Bench) -> None:
+    slot = await bench.slot(name="très cool.png")
+    assert (await slot.put()).status == 201
+    answer = await slot.get()
+    assert (answer.status, answer.body) == (200, PNG)
+    headers = answer.headers
+    assert headers["content-type"] == "image/png"
+    assert headers["content-disposition"] == "inline; filename=\"tr_s cool.png\"; filename*=UTF-8''tr%C3%A8s%20cool.png"
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "cross-origin"
+    assert headers["cache-control"].startswith("private, max-age=3")
+    assert "immutable" in headers["cache-control"]
+    assert headers["access-control-allow-origin"] == "*"
+    assert headers["accept-ranges"] == "bytes"
+    assert headers["content-length"] == str(len(PNG))
+    head = await slot.get("HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert {**head.headers, "date": ""} == {**headers, "date": ""}
+    (file,) = bench.left()
+    assert file.stat().st_mode & 0o077 in (0, 0o044)
+
+
+async def test_conditions_and_ranges(bench: Bench) -> None:
+    slot = await bench.slot()
+    await slot.put()
+    whole = await slot.get()
+    etag, modified = whole.headers["etag"], whole.headers["last-modified"]
+    for headers in ({"if_none_match": etag}, {"if_none_match": f'"x", W/{etag}'}, {"if_modified_since": modified}):
+        same = await slot.get(**headers)
+        assert (same.status, same.body) == (304, b"")
+        assert same.headers["etag"] == etag
+    assert (await slot.get(if_none_match='"x"', if_modified_since=modified)).status == 200
+    size = len(PNG)
+    for wanted, first, last in (
+        ("0-0", 0, 0),
+        ("5-9", 5, 9),
+        (f"{size - 3}-", size - 3, size - 1),
+        ("-4", size - 4, size - 1),
+    ):
+        part = await slot.get(range=f"bytes={wanted}")
+        assert (part.status, part.body) == (206, PNG[first : last + 1])
+        assert part.headers["content-range"] == f"bytes {first}-{last}/{size}"
+    assert (await slot.get(range="bytes=0-99999", if_range=etag)).body == PNG
+    for ignored in ("bytes=0-1,3-4", "lines=0-1", "bytes=-", "bytes=a-b"):
+        assert (await slot.get(range=ignored)).status == 200
+    assert (await slot.get(range="bytes=0-1", if_range='"other"')).status == 200
+    for outside in (f"bytes={size}-", "bytes=-0", "bytes=9-5"):
+        answer = await slot.get(range=outside)
+        assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "served", "shown"),
+    [
+        ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", None, "attachment"),
+        ("text/html", b"<html><script>alert(1)</script></html>", None, "attachment"),
+        ("application/pdf", b"%PDF-1.7 ....", None, "attachment"),
+        ("text/plain", b"just some text, no more", None, "attachment"),
+        ("", PNG, None, "attachment"),
+        ("image/jpeg", PNG, "image/png", "inline"),
+        ("image/jpg", b"\xff\xd8\xff\xe0" + bytes(40), "image/jpeg", "inline"),
+        ("image/webp", b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp", "inline"),
+        ("video/mp4", b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42", "video/mp4", "inline"),
+        ("audio/ogg", b"OggS\x00\x02" + bytes(30), "audio/ogg", "inline"),
+        ("audio/mpeg", b"\xff\xfb\x90\x64" + bytes(40), "audio/mpeg", "inline"),
+        ("image/tiff", b"II*\x00" + bytes(30), None, "attachment"),
+        # What clients encrypt end to end still carries the type of the plain file.
+        ("image/jpeg", hashlib.sha512(b"noise").digest() * 3, None, "attachment"),
+    ],
+)
+async def test_types_are_shown_only_where_that_is_safe(
+    bench: Bench, kind: str, body: bytes, served: str | None, shown: str
+) -> None:
+    slot = await bench.slot(body, kind, "file.bin")
+    assert (await slot.put(body)).status == 201
+    answer = await slot.get()
+    assert answer.body == body
+    assert answer.headers["content-type"] == (served or "application/octet-stream")
+    assert answer.headers["content-disposition"].startswith(shown + ";")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("image/png", b"<!DOCTYPE html><script>alert(document.cookie)</script>"),
+        ("image/png", b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("image/gif", b"MZ\x90\x00" + bytes(100)),
+        ("video/mp4", b"\x7fELF" + bytes(100)),
+        ("audio/mpeg", PNG),
+        ("image/jpeg", b"%PDF-1.4 " + bytes(100)),
+        ("image/webp", b"PK\x03\x04" + bytes(100)),
+        ("image/png", "\ufeff<html>".encode("utf-16") + "<script>".encode("utf-16-le") * 4),
+    ],
+)
+async def test_files_that_lie_about_their_type(bench: Bench, kind: str, body: bytes) -> None:
+    slot = await bench.slot(body, kind)
+    assert (await slot.put(body)).status == 415
+    assert (await slot.get()).status == 404
+    assert await slot.state() == "none"
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize(("change", "status"), [(b"x", 413), (-1, 400)])
+async def test_a_wrong_length_is_refused_before_the_body(bench: Bench, change: Any, status: int) -> None:
+    slot = await bench.slot()
+    body = PNG + change if isinstance(change, bytes) else PNG[:change]
+    assert (await slot.put(body)).status == status
+    assert await slot.state() == "none"
+    assert bench.left() == []
+
+
+async def chunked(slot: Slot, body: bytes, *, end: bool = True) -> tuple[HttpConnection, bytes]:
+    """Send a body without its length; returns the connection and the request's head."""
+    connection = await HttpConnection.open(slot.bench.port)
+    head = (
+        f"PUT {slot.path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {slot.secret}\r\n"
+        f"content-type: {slot.row.content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+    ).encode()
+    connection.writer.write(head + b"%x\r\n%s\r\n" % (len(body), body) + (b"0\r\n\r\n" if end else b""))
+    return connection, head
+
+
+@pytest.mark.parametrize(("change", "status"), [(b"", 201), (b"x", 413), (b"x" * 5_000_000, 413), (-1, 400)])
+async def test_the_length_is_counted(bench: Bench, change: Any, status: int) -> None:
+    slot = await bench.slot()
+    connection, _head = await chunked(slot, PNG + change if isinstance(change, bytes) else PNG[:change])
+    async with asyncio.timeout(10):
+        assert (await connection.answer()).status == status
+    connection.close()
+    assert await slot.state() == ("stored" if status == 201 else "none")
+    assert len(bench.left()) == (status == 201)
+
+
+async def test_the_type_must_be_the_promised_one(bench: Bench) -> None:
+    slot = await bench.slot()
+    assert (await slot.put(**{"content-type": "text/html"})).status == 415
+    assert await slot.state() == "none"
+    slot = await bench.slot()
+    assert (await slot.put(**{"content-type": "IMAGE/PNG; x=y"})).status == 201
+
+
+async def test_only_who_got_the_slot_may_fill_it_and_once(bench: Bench) -> None:
+    slot, other = await bench.slot(), await bench.slot()
+    for wrong in ("", "Bearer", "Bearer x", f"Bearer {other.secret}", f"Basic {slot.secret}", slot.secret):
+        assert (await slot.put(authorization=wrong)).status == 403
+    assert await slot.state() == "slot"
+    assert (await slot.put()).status == 201
+    assert (await slot.put()).status == 409
+    assert (await slot.get()).body == PNG
+
+
+async def test_slots_and_files_end(bench: Bench) -> None:
+    now = bench.engine.clock.time()
+    late = await bench.slot(put_until=now - 1)
+    assert (await late.put()).status == 410
+    slot = await bench.slot(expires=now + 1.0)
+    assert (await slot.put()).status == 201
+    assert (await slot.get()).status == 200
+    await asyncio.sleep(1.1)
+    assert (await slot.get()).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/upload/", "/upload/x", "/upload/../etc/passwd", "/upload/" + "a" * 32, "/upload/" + "%2e%2e%2f" * 9 + "/a"],
+)
+async def test_addresses_of_nothing(bench: Bench, path: str) -> None:
+    connection = await HttpConnection.open(bench.port)
+    assert (await connection.request("GET", path)).status == 404
+    connection.close()
+    connection = await HttpConnection.open(bench.port)
+    assert (await connection.request("PUT", path, b"x", authorization="Bearer x")).status == 404
+    connection.close()
+    connection = await HttpConnection.open(bench.port)
+    answer = await connection.request("DELETE", path)
+    assert (answer.status, answer.headers["allow"]) == (405, "OPTIONS, HEAD, GET, PUT")
+    connection.close()
+
+
+async def test_a_file_has_one_name(bench: Bench) -> None:
+    slot = await bench.slot()
+    await slot.put()
+    other = Slot(bench, replace(slot.row, name="invoice.exe"), slot.secret)
+    assert (await other.get()).status == 404
+
+
+async def test_browsers_of_other_sites(bench: Bench, tmp_path: Path) -> None:
+    slot = await bench.slot()
+    answer = await slot.get("OPTIONS", origin="https://chat.example", access_control_request_method="PUT")
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    assert "authorization" in answer.headers["access-control-allow-headers"]
+    strict = Bench(tmp_path / "strict", http=HttpConfig(origins=("https://chat.example",)))
+    async with HttpNode(strict.endpoint) as node:
+        strict.port = node.port
+        slot = await strict.slot()
+        assert (await slot.put(origin="https://evil.example")).status == 403
+        allowed = await slot.put(origin="https://chat.example")
+        assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (201, "https://chat.example")
+        assert "access-control-allow-origin" not in (await slot.get(origin="https://evil.example")).headers
+
+
+async def test_a_lost_connection_leaves_the_slot_and_no_bytes(bench: Bench) -> None:
+    slot = await bench.slot(bytes(1_000_000), "application/octet-stream")
+    connection, _head = await chunked(slot, bytes(600_000), end=False)
+    await until_writing(slot)
+    connection.close()
+    async with asyncio.timeout(5):
+        while await slot.state() != "slot" or bench.left():  # noqa: ASYNC110  (what is waited for has no event)
+            await asyncio.sleep(0.01)
+    assert (await slot.put(bytes(1_000_000))).status == 201
+
+
+async def until_writing(slot: Slot) -> None:
+    async with asyncio.timeout(5):
+        while await slot.state() != "writing":  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0.005)
+
+
+async def test_an_upload_that_stands_still_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "SILENCE_SECONDS", 0.2)
+    slot = await bench.slot()
+    connection, _head = await chunked(slot, PNG[:100], end=False)
+    async with asyncio.timeout(8):
+        assert (await connection.answer()).status == 408
+    assert await slot.state() == "slot"
+    assert bench.left() == []
+
+
+async def test_an_upload_that_drips_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "GRACE_SECONDS", 0.3)
+    slot = await bench.slot()
+    connection, _head = await chunked(slot, b"\x89", end=False)
+    answer = asyncio.create_task(connection.answer())
+    async with asyncio.timeout(8):
+        while not answer.done():
+            connection.writer.write(b"1\r\nx\r\n")
+            await asyncio.sleep(0.05)
+    assert (await answer).status == 408
+    assert bench.left() == []
+
+
+async def test_one_account_uploads_a_few_files_at_a_time(bench: Bench) -> None:
+    slots = [await bench.slot() for _ in range(upload.UPLOADS_PER_ACCOUNT + 1)]
+    connections = [(await chunked(slot, PNG[:10], end=False))[0] for slot in slots[:-1]]
+    for slot in slots[:-1]:
+        await until_writing(slot)
+    answer = await slots[-1].put()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+    for connection in connections:
+        connection.close()
+    async with asyncio.timeout(5):
+        while (await slots[-1].put()).status != 201:  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0.05)
+    assert not bench.endpoint._uploads
+
+
+class FullStorage(FileSystemStorage):
+    """A disk that is full after some bytes."""
+
+    def _save(self, name: str, content: Any) -> str:
+        path = Path(self.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.read(100))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_full_disk(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FullStorage(location=tmp_path / "files"))
+    async with HttpNode(bench.endpoint) as node:
+        bench.port = node.port
+        slot = await bench.slot()
+        answer = await slot.put()
+        assert (answer.status, answer.headers["retry-after"]) == (507, "600")
+        assert await slot.state() == "slot"
+        assert bench.left() == []
+
+
+async def test_a_disk_that_is_full_while_the_file_arrives(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mlink_web.uploads.files.os.fsync", full)
+    slot = await bench.slot()
+    assert (await slot.put()).status == 507
+    assert await slot.state() == "slot"
+    assert bench.left() == []
+
+
+async def test_a_database_that_is_away(bench: Bench) -> None:
+    slot = await bench.slot()
+    bench.stores.memory.fail_with = "away"
+    assert (await slot.put()).status == 503
+    assert (await slot.get()).status == 503
+    bench.stores.memory.fail_with = None
+    assert (await slot.put()).status == 201
+
+
+async def test_a_file_that_has_vanished(bench: Bench) -> None:
+    slot = await bench.slot()
+    await slot.put()
+    for path in bench.left():
+        path.unlink()
+    assert (await slot.get()).status == 404
+
+
+async def test_large_files_are_never_in_memory_as_a_whole(bench: Bench) -> None:
+    import resource
+
+    body = secrets.token_bytes(1 << 20) * 60
+    slot = await bench.slot(body, "application/octet-stream")
+    assert (await slot.put(body)).status == 201
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    connection = await HttpConnection.open(bench.port)
+    connection.start("GET", slot.path)
+    await connection.reader.readuntil(b"\r\n\r\n")
+    seen, digest = 0, hashlib.sha256()
+    while seen < len(body):
+        piece = await connection.reader.read(1 << 18)
+        assert piece
+        seen += len(piece)
+        digest.update(piece)
+    connection.close()
+    assert digest.digest() == hashlib.sha256(body).digest()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
+
+
+async def test_a_reader_who_leaves_frees_its_place(bench: Bench) -> None:
+    body = bytes(20_000_000)
+    slot = await bench.slot(body, "application/octet-stream")
+    await slot.put(body)
+    connection = await HttpConnection.open(bench.port)
+    connection.start("GET", slot.path)
+    await connection.reader.readuntil(b"\r\n\r\n")
+    assert bench.endpoint._downloads
+    connection.close()
+    async with asyncio.timeout(5):
+        while bench.endpoint._downloads:  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_storage_that_is_not_a_folder(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, InMemoryStorage())
+    async with HttpNode(bench.endpoint) as node:
+        bench.port = node.port
+        slot = await bench.slot()
+        assert (await slot.put()).status == 201
+        assert (await slot.get()).body == PNG
+        assert (await slot.get(range="bytes=2-5")).body == PNG[2:6]
+        assert bench.left() == []
