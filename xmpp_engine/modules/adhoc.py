@@ -75,7 +75,7 @@ class AdHoc(Module):
         # A reload compiles anew with the same modules: everybody adds again.
         self._commands.clear()
         self.needs("disco").nodes(self.discovered)
-        for target in Target:
+        for target in (Target.HOST, Target.ACCOUNT):
             reg.iq_set(target, ns.COMMANDS, "command", self.command)
         reg.timer(_SWEEP_SECONDS, self.sweep)
 
@@ -119,7 +119,7 @@ class AdHoc(Module):
         action = request.get("action") or "execute"
         if action not in _ACTIONS:
             raise StanzaError("bad-request", app=Element(ns.COMMANDS, "malformed-action"))
-        target = Target.ROOM if context.room is not None else Target.HOST if context.account is None else Target.ACCOUNT
+        target = _target(iq, context)
         caller = Caller(iq.sender, context)
         account = context.account
         if account is not None and not context.own and not account.is_subscribed_to_us(iq.sender.bare):
@@ -283,6 +283,12 @@ class AdHoc(Module):
             if oldest.touched > before:
                 break
             self._expire(oldest)
+
+
+def _target(iq: Stanza, context: IqContext) -> Target:
+    if context.room is not None:
+        return Target.ROOM if iq.to is not None and iq.to.local else Target.SERVICE
+    return Target.HOST if context.account is None else Target.ACCOUNT
 
 
 def _answer(command: CommandNode, id: str, status: str) -> Element:
