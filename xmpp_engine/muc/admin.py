@@ -8,10 +8,11 @@ pure functions, `check_affiliation` and `check_role`, which commands and forms u
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import paging, versions
+from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -172,6 +173,9 @@ class RoomAdmin(Module):
     features = {Target.ROOM: (ns.AFFILIATION_VERSIONS,)}
 
     def setup(self, reg: Registrar) -> None:
+        muc = self.needs("muc")
+        muc.welcomes[self.name] = _catch_up
+        muc.affiliation_marks[self.name] = _mark
         reg.iq_get(Target.ROOM, ns.MUC_ADMIN, "query", self.answer)
         reg.iq_set(Target.ROOM, ns.MUC_ADMIN, "query", self.change)
 
@@ -239,11 +243,12 @@ class RoomAdmin(Module):
 
     # Changes
 
-    def change(self, iq: Stanza, context: IqContext) -> None:
-        """Change roles and affiliations, all that the request names or none."""
+    def change(self, iq: Stanza, context: IqContext) -> Coroutine[Any, Any, None]:
+        """Change roles and affiliations, all that the request names or none. Answered once it is stored."""
         query = iq.element.first()
         assert query is not None
         apply(context.room, iq.sender, parse_items(query, self.config.items))
+        return stored(context.room)
 
 
 def apply(room: Room, actor: Jid | None, items: list[Item]) -> None:
@@ -377,15 +382,23 @@ def visible_lists(room: Room, asker: Jid) -> frozenset[Affiliation]:
     return frozenset(affiliation for affiliation in wanted if may_list(room, asker, affiliation))
 
 
-def catch_up(room: Room, asker: Jid, request: Element) -> list[Stanza]:
-    """The messages that answer the `<mav/>` of somebody who enters, to be sent before any presence (XEP-0463). Somebody
-    who may fetch no list gets an error instead."""
-    visible = visible_lists(room, asker)
+def _mark(room: Room) -> Element:
+    """What the room says of versions where an affiliation changes."""
+    return versions.mav(room.record, since=room.record.affiliation_version - 1)
+
+
+def _catch_up(room: Room, occupant: Occupant, entering: Element) -> list[Stanza]:
+    """The messages that answer the `<mav/>` of somebody who enters. Somebody who may fetch no list gets an error
+    instead (XEP-0463)."""
+    request = entering.find(ns.AFFILIATION_VERSIONS, "mav")
+    if request is None:
+        return []
+    visible = visible_lists(room, occupant.shown.jid)
     if not visible:
         error = StanzaError("forbidden", "you may not fetch the lists of this room").element()
         error.attrs["by"] = room.jid.full
-        return [Stanza(Element(ns.CLIENT, "message", {"type": "error"}, error), asker, room.jid, "error")]
+        return [Stanza(Element(ns.CLIENT, "message", {"type": "error"}, error), None, room.jid, "error")]
     return [
-        Stanza(Element(ns.CLIENT, "message", {}, x), asker, room.jid, "normal")
+        Stanza(Element(ns.CLIENT, "message", {}, x), None, room.jid, "normal")
         for x in versions.answers(room.record, request, visible)
     ]

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import join, leave, views
+from xmpp_engine.muc import join, leave, versions, views
 from xmpp_engine.muc.config import RoomConfig
 from xmpp_engine.muc.groups import affiliation_by_groups
 from xmpp_engine.stanza.stanza import Stanza
@@ -268,6 +268,8 @@ def _put(room: Room, entry: RoomAffiliation) -> None:
     if entry.nick:
         room.reserved[entry.nick] = entry.jid
     entries[entry.jid] = entry
+    if entry.affiliation == "none" and not entry.nick and versions.forget_removed(record):
+        room.save()
     if room.config.persistent and not room.gone:
         room.saver.put(record, [entry])
     room.service.listed(room)

@@ -76,15 +76,17 @@ def answers(record: RoomRecord, request: Element, visible: Collection[Affiliatio
     return messages
 
 
-def forget_removed(record: RoomRecord) -> None:
-    """Bound what a resident room remembers of removed affiliations, the oldest go first. Call it after a removal."""
+def forget_removed(record: RoomRecord) -> bool:
+    """Bound what a resident room remembers of removed affiliations, the oldest go first. Called after a removal;
+    returns whether the record has changed."""
     removed = [entry for entry in record.affiliations.values() if entry.affiliation == "none" and not entry.nick]
     if len(removed) <= _REMEMBERED * 3 // 2:
-        return
+        return False
     removed.sort(key=lambda entry: entry.version)
     for entry in removed[:-_REMEMBERED]:
         del record.affiliations[entry.jid]
         _facts(record)["floor"] = str(entry.version)
+    return True
 
 
 def _chunks(entries: list[RoomAffiliation]) -> list[list[RoomAffiliation]]:
