@@ -118,9 +118,12 @@ def certificate_of(domain: Domain) -> TlsConfig | None:
     certificate, key = certificate_paths(domain)
     try:
         stamp = max(certificate.stat().st_mtime, key.stat().st_mtime)
+        authorities = str(settings.MLINK_C2S_CLIENT_CA)
+        if authorities:
+            stamp = max(stamp, Path(authorities).stat().st_mtime)
     except OSError:
         return None
-    return TlsConfig(str(certificate), str(key), stamp)
+    return TlsConfig(str(certificate), str(key), stamp, authorities)
 
 
 def _listeners(limits: Mapping[str, Any]) -> tuple[ListenerConfig, ...]:

@@ -19,6 +19,7 @@ MLINK_BIND = environment.text("MLINK_BIND", "127.0.0.1")
 MLINK_C2S_PORT = environment.port("MLINK_C2S_PORT", 5222)
 MLINK_C2S_TLS_PORT = environment.port("MLINK_C2S_TLS_PORT", 5223)
 MLINK_C2S_TLS = environment.choice("MLINK_C2S_TLS", "required", ("required", "optional"))
+MLINK_C2S_CLIENT_CA = environment.file("MLINK_C2S_CLIENT_CA")
 MLINK_HTTP_PORT = environment.port("MLINK_HTTP_PORT", 8080)
 #: What addresses of our HTTP endpoints begin with where a domain has no `public_url`; "" without HTTP.
 MLINK_HTTP_BASE = f"http://{{domain}}:{MLINK_HTTP_PORT}" if MLINK_HTTP_PORT else ""

@@ -62,6 +62,19 @@ def folder(name: str, default: Path) -> Path:
     return path
 
 
+def file(name: str) -> str:
+    """The path of a file that can be read, "" where the variable is unset."""
+    value = text(name, "")
+    if not value:
+        return ""
+    path = Path(value).expanduser().absolute()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name} names {path}, which cannot be read: {error.strerror}.") from None
+    return str(path)
+
+
 def secret(path: Path) -> str:
     """The secret kept in this file, made on first use; readable by its owner only."""
     for _ in range(50):
