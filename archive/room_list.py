@@ -34,9 +34,8 @@ class Readable:
 def readable(connection: BaseDatabaseWrapper, account: Account) -> list[Readable]:
     """The rooms, the newest conversation first."""
     bare = str(account)
-    mine = RoomAffiliation.objects.using(connection.alias).filter(
-        jid=bare, affiliation__in=("member", "admin", "owner")
-    )
+    entries = RoomAffiliation.objects.using(connection.alias).filter(jid=bare)
+    mine = entries.filter(affiliation__in=("member", "admin", "owner"))
     numbers = set(mine.values_list("room_id", flat=True)) | set(query.spoken_in(connection, bare))
     newest = query.newest_in(connection, sorted(numbers))
     wanted = sorted(newest, key=lambda number: newest[number], reverse=True)

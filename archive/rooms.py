@@ -10,11 +10,10 @@ stands only for readers who see it in the room too. Private messages are in thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
-from archive import access, events, ids, protocol
+from archive import access, ids, protocol
 from archive.filters import Answer, Filter, Question, Reader, Row, owner_of
 from archive.weigh import Weight, weigh_content
 from xmpp_engine.api import (
@@ -36,6 +35,7 @@ from xmpp_engine.api import (
 )
 
 _SID: Final = ns.STANZA_ID
+_ARCHIVED: Final = (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID, ns.RETRACT_TOMBSTONE)
 
 
 class Occupant(Protocol):
@@ -51,7 +51,6 @@ class Room(Protocol):
 
     jid: Jid
     config: Any
-    history: Any
 
     @property
     def number(self) -> int: ...
@@ -68,11 +67,8 @@ class RoomArchive(Module):
     """The archives of a domain's rooms."""
 
     name = "room_archive"
-    requires = ("archive",)
+    requires = ("archive", "muc")
     xeps = (Xep("0313", "1.1.3"), Xep("0359", "0.7.0"), Xep("0424", "0.4.2"))
-    features: ClassVar[Mapping[Target, tuple[str, ...]]] = {
-        Target.ROOM: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID, ns.RETRACT_TOMBSTONE),
-    }
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -86,6 +82,7 @@ class RoomArchive(Module):
         reg.iq_get(Target.ROOM, ns.MAM, "query", self.show_form)
         reg.iq_set(Target.ROOM, ns.MAM, "query", self.query)
         reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
+        self.needs("muc").room_features[self.name] = _features
 
     # What rooms send
 
@@ -103,8 +100,6 @@ class RoomArchive(Module):
                 id = self._next_id()
                 self._add(id, sender, stanza, room, weight)
         id = id or self._next_id()
-        if weight is not None and weight[2] is not None and weight[2][0] == events.RETRACTION:
-            self._forget(room, weight[2][1], occupant)
         stanza.extend(
             Element(_SID, "stanza-id", {"id": "%016x" % id, "by": jid.full}),  # noqa: UP031
             b"<stanza-id xmlns='urn:xmpp:sid:0' id='%016x' by='%b'/>" % (id, jid.encoded),
@@ -128,19 +123,6 @@ class RoomArchive(Module):
                 event,
             )
         )
-
-    def _forget(self, room: Room, stanza_id: str, occupant: Occupant | None) -> None:
-        """A retracted message is not shown to who enters (XEP-0424, 6), if it was his who retracts or the room does."""
-        for kept in room.history:
-            element = kept.stanza.element
-            if any(
-                child.get("id") == stanza_id and child.get("by") == room.jid.full
-                for child in element.find_all(_SID, "stanza-id")
-            ):
-                author = element.find(ns.OCCUPANT_ID, "occupant-id")
-                if occupant is None or (author is not None and author.get("id") == occupant.id):
-                    room.history.remove(stanza_id, room.jid)
-                return
 
     # Queries
 
@@ -192,6 +174,11 @@ class RoomArchive(Module):
         if not access.may_read(room.config, affiliation, role):
             raise StanzaError("forbidden", "you may not read the archive of this room")
         return access.sees_addresses(room.config, affiliation, role)
+
+
+def _features(room: Room) -> tuple[str, ...]:
+    """A room without an archive gives ids all the same. It says nothing of MAM: clients would not ask for history."""
+    return _ARCHIVED if room.number and room.logged else (ns.STANZA_ID,)
 
 
 def _narrowed(question: Question, room: Room, sees: bool) -> Question:

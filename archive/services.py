@@ -1,5 +1,5 @@
-"""What the archive page shows: conversations, a stretch of one, hits of a search. It reads the archive of one account and
-of the rooms that the account may read (`room_list.py`), and no other."""
+"""What the archive page shows: conversations, a stretch of one, hits of a search. It reads the archive of one account
+and of the rooms that the account may read (`room_list.py`), and no other."""
 
 from __future__ import annotations
 
