@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import admin, config_form
 from xmpp_engine.muc.config_form import FieldError, FormLimits, Submission
+from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -19,7 +20,7 @@ from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from xmpp_engine.muc.room import Room
 
@@ -53,8 +54,12 @@ class RoomOwner(Module):
             ),
         )
 
-    def change(self, iq: Stanza, context: IqContext) -> None:
-        """A filled-in or cancelled form, or the end of the room."""
+    def change(self, iq: Stanza, context: IqContext) -> Coroutine[Any, Any, None]:
+        """A filled-in or cancelled form, or the end of the room. Answered once it is stored."""
+        self._change(iq, context)
+        return stored(context.room)
+
+    def _change(self, iq: Stanza, context: IqContext) -> None:
         query = iq.element.first()
         assert query is not None
         room: Room = context.room

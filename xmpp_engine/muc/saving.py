@@ -14,13 +14,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.observe.log import refused
+from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
+    from xmpp_engine.muc.room import Room
     from xmpp_engine.routing.host import Services
     from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+#: Seconds that an answer waits for the store.
+_PATIENCE: Final = 10.0
 
 
 class Saver:
@@ -132,6 +136,18 @@ class Saver:
             await done
         finally:
             timer.cancel()
+
+
+async def stored(room: Room) -> None:
+    """What an iq that changed a room waits for before it is answered: an answered change survives the server. Raises
+    StanzaError where the store does not answer for long; the change is in force all the same, and stored later."""
+    if room.saver.idle:
+        return
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await room.saved()
+    except TimeoutError:
+        raise StanzaError("internal-server-error", "the change could not be stored yet", type="wait") from None
 
 
 def _wake_up(done: asyncio.Future[None]) -> None:

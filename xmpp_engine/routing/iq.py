@@ -3,13 +3,14 @@
 Handlers are found by (target, type, namespace, name) in the host's table. A plain function is called at once; a
 coroutine
 function runs as a supervised task, at most `_PER_SENDER` of them at a time for one sender, so that nobody fills the
-store's queue.
+store's queue. A plain function may do its work at once and return a coroutine for what the answer waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.observe.log import refused
@@ -83,14 +84,31 @@ class IqDispatch:
                 self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
                 return
             self._running[key] = running + 1
-            self._tasks.spawn(f"iq {handler.owner}", self._serve_later(stanza, handler, context))
+            self._tasks.spawn(
+                f"iq {handler.owner}", self._serve_later(stanza, handler, handler.function(stanza, context))
+            )
             return
         try:
             result = handler.function(stanza, context)
         except Exception as error:
             self._failed(stanza, handler, error)
             return
+        if type(result) is CoroutineType:
+            self._reply_later(stanza, handler, result)
+            return
         self._reply(stanza, result)
+
+    def _reply_later(self, stanza: Stanza, handler: IqHandler, answer: CoroutineType[Any, Any, Any]) -> None:
+        """What was asked is done in its place among all stanzas; the answer waits, as a rule until it is stored. Who
+        asks faster than that is answered at once, without that promise."""
+        key = stanza.sender.full
+        running = self._running.get(key, 0)
+        if running >= _PER_SENDER:
+            answer.close()
+            self._reply(stanza, None)
+            return
+        self._running[key] = running + 1
+        self._tasks.spawn(f"iq {handler.owner}", self._serve_later(stanza, handler, answer))
 
     def request(self, stanza: Stanza, answered: Callable[[Stanza | None], Any], seconds: float = 60.0) -> None:
         """Send a request of the server's own; `answered` gets the result or error, or None after `seconds`."""
@@ -103,9 +121,9 @@ class IqDispatch:
         self._pending[key] = (answered, self._clock.call_later(seconds, self._timed_out, key))
         self._router.route(stanza)
 
-    async def _serve_later(self, stanza: Stanza, handler: IqHandler, context: IqContext) -> None:
+    async def _serve_later(self, stanza: Stanza, handler: IqHandler, answer: Awaitable[Any]) -> None:
         try:
-            result = await handler.function(stanza, context)
+            result = await answer
         except asyncio.CancelledError:
             raise
         except Exception as error:
