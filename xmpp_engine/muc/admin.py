@@ -7,6 +7,7 @@ pure functions, `check_affiliation` and `check_role`, which commands and forms u
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
