@@ -11,6 +11,7 @@ from mlink_web.conf.models import Domain
 from xmpp_engine.admin.command import Argument, Registry
 
 registry: Final = Registry()
+SECRET_NAMES: Final = frozenset({"password", "secret"})
 NAME: Final = Argument("name", "domain name")
 
 
@@ -57,11 +58,21 @@ def domain_set(name: str, key: str, value: str) -> str:
     """Checked as the engine checks it before anything is stored."""
     domain = services.find_domain(name)
     services.change_domain(domain, **{key: services.value_of(key, value)})
-    return f"{domain.name}: {key} is {getattr(domain, key)!r} now."
+    return f"{domain.name}: {key} is {without_secrets(getattr(domain, key))!r} now."
 
 
 @registry.command("domain show", "Show all options of a domain.", NAME, permission="read")
 def domain_show(name: str) -> dict[str, Any]:
     """Every option by its name."""
     domain = services.find_domain(name)
-    return {"name": domain.name, **{key: getattr(domain, key) for key in services.CHANGEABLE}}
+    return {"name": domain.name, **{key: without_secrets(getattr(domain, key)) for key in services.CHANGEABLE}}
+
+
+def without_secrets(value: Any) -> Any:
+    """An option as it may be shown: what modules keep under `secret` or `password` is left out."""
+    if isinstance(value, dict):
+        return {
+            name: "(not shown)" if name in SECRET_NAMES and part else without_secrets(part)
+            for name, part in value.items()
+        }
+    return [without_secrets(part) for part in value] if isinstance(value, list) else value
