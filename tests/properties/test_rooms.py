@@ -22,6 +22,13 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 
+MODULES = (
+    "xmpp_engine.modules.disco.Disco",
+    "xmpp_engine.modules.blocking.Blocking",
+    "xmpp_engine.modules.roster.Roster",
+    "xmpp_engine.modules.presence.Presence",
+    "xmpp_engine.muc.module.Muc",
+)
 SERVICE = "conference.story.example"
 ROOM = f"hall@{SERVICE}"
 ACCOUNTS = ("ann", "ben", "cat", "dan")
@@ -112,7 +119,7 @@ class Rooms(RuleBasedStateMachine):
         self.run(self._begin())
 
     async def _begin(self) -> None:
-        self.world = World()
+        self.world = World(modules=MODULES)
         await self.world.engine.start()
         for seat in SEATS:
             await self._login(seat)
@@ -179,9 +186,16 @@ class Rooms(RuleBasedStateMachine):
         self.run(self.clients[seat].leaves(clean=clean))
         self.run(self._login(seat))
 
-    @rule(seat=st.sampled_from(SEATS), other=st.sampled_from(SEATS), nick=st.sampled_from(NICKS))
-    def ambush(self, seat: Seat, other: Seat, nick: str) -> None:
-        """The session of one ends while the room sends him what another one does."""
+    @rule(
+        seat=st.sampled_from(SEATS),
+        other=st.sampled_from(SEATS),
+        xml=st.sampled_from(
+            [ENTER.format("a"), ENTER.format("b"), f"<presence to='{ROOM}/c'><show>xa</show></presence>"]
+        ),
+        role=st.sampled_from([None, "moderator", "visitor"]),
+    )
+    def ambush(self, seat: Seat, other: Seat, xml: str, role: Any) -> None:
+        """The session of one ends while the room sends him what another one does, or what happens to another one."""
         client = self.clients[seat]
         write = client.wire.write
 
@@ -189,8 +203,16 @@ class Rooms(RuleBasedStateMachine):
             client.wire.write = write  # type: ignore[method-assign]
             client.session.kick(StreamError("resource-constraint"))
 
+        def change(room: Room) -> None:
+            occupant = room.users.get(self.clients[other].full)
+            if occupant is not None:
+                room.set_role(occupant, role)
+
         client.wire.write = die  # type: ignore[method-assign]
-        self.act((other, ENTER.format(nick)))
+        if role is None:
+            self.act((other, xml))
+        else:
+            self.act(change=change)
         client.wire.write = write  # type: ignore[method-assign]
         if client.session.ended:
             self.run(self._login(seat))
