@@ -42,6 +42,7 @@ MODULES = (
     "xmpp_engine.modules.adhoc.AdHoc",
     "xmpp_engine.modules.stream_management.StreamManagementModule",
     "xmpp_engine.modules.client_state.ClientState",
+    "xmpp_engine.modules.devices.Devices",
     "xmpp_engine.modules.blocking.Blocking",
     "xmpp_engine.modules.roster.Roster",
     "xmpp_engine.modules.presence.Presence",

@@ -19,6 +19,7 @@ from tests.scenarios.server import DOMAIN, PASSWORD, Server
 from tests.scenarios.wires import Wire
 
 STEP_SECONDS = 5.0
+SASL2 = "urn:xmpp:sasl:2"
 _BARRIER = "urn:example:barrier"
 _MUC = "http://jabber.org/protocol/muc"
 _USER = f"{_MUC}#user"
@@ -70,6 +71,9 @@ class Actor:
             self.bound = self.managed = False
         elif element.tag == name(SM, "enabled") or element.tag == name(SM, "resumed"):
             self.managed = self.bound = True
+        elif element.tag == name(SASL2, "success"):
+            self.bound = "/" in (element.findtext(name(SASL2, "authorization-identifier")) or "")
+            self.managed = any(element.find(f".//{name(SM, tag)}") is not None for tag in ("enabled", "resumed"))
         return element
 
     async def expect(self, tag: str) -> Element:
