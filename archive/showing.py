@@ -139,7 +139,7 @@ def show(
     shown = []
     for row in rows:
         kind, acted = acts.get(row.id, (0, 0))
-        if acted and kind != events.REPLY and not (hits and kind == events.CORRECTION):
+        if acted and not _stands_alone(row, kind, hits):
             continue
         said = _said(view, row, on.get(row.id, []), terms, target, acted if kind == events.CORRECTION else 0)
         if said is None:
@@ -148,6 +148,15 @@ def show(
             said = _with_quote(view, said, quoted[acted], acted in page)
         shown.append(said)
     return shown
+
+
+def _stands_alone(row: Row, kind: int, hits: bool) -> bool:
+    """Whether a message that acts on another is shown as a message too: an answer is, and a reaction with a text of its
+    own or without one any more."""
+    if kind == events.REACTION:
+        element = read(row) or _EMPTY
+        return bool(spoken(element)) or element.find(ns.RETRACT, "retracted") is not None
+    return kind == events.REPLY or (hits and kind == events.CORRECTION)
 
 
 def _said(
