@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("go-sendxmpp", ("go-sendxmpp",)),
         Package("profanity", ("profanity",)),
         Package("tmux", ("tmux",)),
+        Package("coturn", ("turnserver",)),
     ),
     "bench": (
         Package("prosody", ()),
