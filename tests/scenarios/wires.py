@@ -158,6 +158,11 @@ class TcpWire(_ByteWire):
         assert self._transport is not None
         self._transport.write(data)
 
+    def peer_certificate(self) -> bytes:
+        """The server's certificate (DER)."""
+        assert self._transport is not None
+        return bytes(self._transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
+
     async def abort(self) -> None:
         """See Wire."""
         if self._transport is not None:
