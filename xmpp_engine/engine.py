@@ -49,7 +49,7 @@ from xmpp_engine.transport.flush import DirtySet
 from xmpp_engine.transport.listener import Listener, ListenError
 from xmpp_engine.transport.tls import Contexts
 from xmpp_engine.xml.element import Element
-from xmpp_engine.xml.errors import StreamError
+from xmpp_engine.xml.errors import StanzaError, StreamError
 
 log = logging.getLogger("mlink.engine")
 
@@ -104,6 +104,7 @@ class Engine:
             iq,
             extras or {},
         )
+        self.services.extras.setdefault("engine", self)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)
@@ -316,6 +317,15 @@ class Engine:
             return 0
         devices = account.host.modules.get("devices")
         return devices.end(account, device) if isinstance(devices, Devices) else 0
+
+    async def redeem(self, domain: str, token: str, name: str, password: str, address: str) -> str:
+        """Make an account with the token of an invitation; returns its bare JID. Raises StanzaError or
+        StoreUnavailable."""
+        host = self.router.hosts.get(domain)
+        register = host.modules.get("register") if host is not None else None
+        if not isinstance(register, Register):
+            raise StanzaError("item-not-found", f"no accounts are made in {domain}")
+        return await register.redeem(token, name, password, address)
 
     # What administrators ask
 

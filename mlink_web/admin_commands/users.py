@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db.models import Count
+
 from mlink_web.accounts import imports, services
 from mlink_web.accounts.models import Account
 from mlink_web.conf.services import find_domain
@@ -49,7 +51,9 @@ def user_list(domain: str) -> list[dict[str, Any]]:
     ]
 
 
-@registry.command("user import", "Make accounts from a CSV file.", Argument("file", "lines of address,password"))
+@registry.command(
+    "user import", "Make accounts from a CSV file.", Argument("file", "lines of address,password"), local=True
+)
 def user_import(file: str) -> dict[str, Any]:
     """All lines that are right are imported; the others are named."""
     done = imports.import_accounts(file)
@@ -86,3 +90,47 @@ def user_password(jid: str, password: str) -> str:
     account = services.find(jid)
     services.set_password(account, password)
     return f"{account.username} has a new password."
+
+
+@registry.command("user show", "Show what is stored of an account.", JID, permission="read")
+def user_show(jid: str) -> dict[str, Any]:
+    """State, role and times."""
+    account = services.find(jid)
+    return {
+        "jid": account.username,
+        "state": account.state,
+        "administrator": account.is_superuser,
+        "last_login": account.last_login.isoformat(timespec="seconds") if account.last_login else None,
+        "created": account.created.isoformat(timespec="seconds"),
+    }
+
+
+@registry.command(
+    "user count",
+    "Count accounts by their state.",
+    Argument("domain", "only this domain", default=""),
+    permission="read",
+)
+def user_count(domain: str) -> dict[str, int]:
+    """The number of all accounts, and of those in each state."""
+    accounts = Account.objects.all()
+    if domain:
+        accounts = accounts.filter(domain=find_domain(domain))
+    counts = dict(accounts.order_by().values_list("state").annotate(number=Count("pk")))
+    return {"registered": sum(counts.values()), **{state: counts.get(state, 0) for state in Account.State.values}}
+
+
+@registry.command("user role", "Make an account an administrator, or one no more.", JID, Argument("admin", "yes or no"))
+def user_role(jid: str, admin: str) -> str:
+    """The last administrator stays one."""
+    if admin not in ("yes", "no"):
+        raise CommandError("The second argument is yes or no.")
+    account = services.find(jid)
+    services.set_roles(account, is_staff=admin == "yes", is_superuser=admin == "yes")
+    return f"{account.username} is {'an administrator now' if admin == 'yes' else 'no administrator'}."
+
+
+@registry.command("user admins", "List the administrators.", permission="read")
+def user_admins() -> list[str]:
+    """Of all domains."""
+    return list(Account.objects.filter(is_superuser=True).order_by("username").values_list("username", flat=True))

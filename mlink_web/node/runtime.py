@@ -21,12 +21,13 @@ import contextlib
 import gc
 import ipaddress
 import logging
+import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import uvicorn
 import uvloop
@@ -34,6 +35,7 @@ from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from archive.store import ArchiveReader
+from mlink_web.admin_commands.registry import registry
 from mlink_web.conf import snapshot
 from mlink_web.node.control import ControlServer, NodeRunsAlready
 from mlink_web.node.watcher import Watcher
@@ -52,6 +54,10 @@ SWITCH_SECONDS: Final = 0.0005
 GC_THRESHOLDS: Final = (50_000, 25, 25)
 HTTP_BACKLOG: Final = 1024
 STOP_SECONDS: Final = 3
+#: Administrators' commands on the database that run at a time.
+DATA_COMMANDS: Final = 4
+
+R = TypeVar("R")
 
 
 class StartError(Exception):
@@ -88,6 +94,7 @@ class Node:
         self._control: ControlServer | None = None
         self._server: EmbeddedServer | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._data_commands = asyncio.Semaphore(DATA_COMMANDS)
 
     async def start(self) -> None:
         """Start everything; raises StartError. Call `stop` in any case."""
@@ -100,7 +107,13 @@ class Node:
                 config,
                 self._stores,
                 modules,
-                extras={"archive": reader, "http_base": settings.MLINK_HTTP_BASE},
+                extras={
+                    "archive": reader,
+                    "http_base": settings.MLINK_HTTP_BASE,
+                    "commands": registry,
+                    "run_data": self._run_data,
+                    "shutdown": lambda: os.kill(os.getpid(), signal.SIGTERM),
+                },
                 secret=settings.SECRET_KEY.encode(),
             )
             self._watcher = Watcher(self._engine, self._stores.executor)
@@ -114,6 +127,15 @@ class Node:
         await self._watcher.start()
         if self._worker is not None:
             self._worker.start()
+
+    async def _run_data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
+        """Run an administrator's command on the database, and look at once what it changed."""
+        async with self._data_commands:
+            try:
+                return await asyncio.to_thread(_with_connection, function, arguments)
+            finally:
+                if self._watcher is not None:
+                    self._watcher.wake()
 
     async def _serve_http(self, config: EngineConfig) -> None:
         if not settings.MLINK_HTTP_PORT:
@@ -235,9 +257,14 @@ def bind(address: str, port: int) -> socket.socket:
 
 def _read() -> EngineConfig:
     """The snapshot, read in a thread whose connection is given back."""
+    return _with_connection(snapshot.read, {})
+
+
+def _with_connection(function: Callable[..., R], arguments: Mapping[str, str]) -> R:
+    """Call a function that works on the database, and give the thread's connection back."""
     from django.db import connection
 
     try:
-        return snapshot.read()
+        return function(**arguments)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""The registry of administrators' commands: one definition, many front ends (XEP-0050 later, console, xmppctl).
+"""The registry of administrators' commands: one definition, many front ends (XEP-0050, console, xmppctl).
 
     registry = Registry()
 
@@ -52,6 +52,8 @@ class Command:
     permission: Permission
     where: Where
     function: Callable[..., Any]
+    #: Whether it works on files of the machine, and so is for people with a shell there only.
+    local: bool = False
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, str]:
         """The arguments complete with defaults; raises CommandError for one that is missing, unknown or no text."""
@@ -79,14 +81,20 @@ class Registry:
         self._commands: dict[str, Command] = {}
 
     def command(
-        self, name: str, help: str, *arguments: Argument, permission: Permission = "manage", where: Where = "data"
+        self,
+        name: str,
+        help: str,
+        *arguments: Argument,
+        permission: Permission = "manage",
+        where: Where = "data",
+        local: bool = False,
     ) -> Callable[[F], F]:
         """Decorator that registers a function; a name that is taken is an error of the program (ValueError)."""
 
         def register(function: F) -> F:
             if name in self._commands:
                 raise ValueError(f"two commands are named {name}")
-            self._commands[name] = Command(name, help, arguments, permission, where, function)
+            self._commands[name] = Command(name, help, arguments, permission, where, function, local)
             return function
 
         return register
@@ -118,26 +126,26 @@ def render(result: Any) -> str:
         return ""
     if isinstance(result, Mapping):
         width = max((len(str(key)) for key in result), default=0)
-        return "\n".join(f"{key:<{width}}  {_cell(value)}" for key, value in result.items())
+        return "\n".join(f"{key:<{width}}  {cell(value)}" for key, value in result.items())
     if isinstance(result, list):
         if not result:
             return NO_ROWS
         if all(isinstance(row, Mapping) for row in result):
             return _table(result)
-        return "\n".join(_cell(row) for row in result)
+        return "\n".join(cell(row) for row in result)
     return str(result)
 
 
 def _table(rows: list[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    lines = [columns, *([cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """One value on one line; control characters, which a peer may have chosen, cannot move the cursor."""
     if value is None or value == "":
         return "-"
@@ -146,5 +154,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(map(_cell, value)) or "-"
+        return ", ".join(map(cell, value)) or "-"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from xmpp_engine.admin import rooms
+from xmpp_engine.admin import invitations, people, rooms
 from xmpp_engine.admin.command import Argument, Registry
 from xmpp_engine.plugin.room_administration import RoomAdministration
 from xmpp_engine.storage.rooms import PersonRoom
 
 registry: Final = Registry()
+registry.include(people.registry)
 registry.include(rooms.registry)
+registry.include(invitations.registry)
 
 
 class Operated(Protocol):

@@ -9,5 +9,7 @@ from typing import Final
 refused: Final = logging.getLogger("mlink.refused")
 #: Sessions: bound, resumed, ended.
 sessions: Final = logging.getLogger("mlink.sessions")
+#: What administrators did: one line each, with who.
+audit: Final = logging.getLogger("mlink.audit")
 #: Configuration and life cycle of the engine.
 engine: Final = logging.getLogger("mlink.engine")

@@ -36,7 +36,7 @@ class Host:
 
 class Services:
     """The shared objects of one engine, handed to every module. `extras` carries what the embedding application adds
-    (the archive's reader), by name."""
+    (the archive's reader, the administrators' commands), by name."""
 
     __slots__ = (
         "accounts",

@@ -1,0 +1,175 @@
+"""Administrators' commands over XMPP (XEP-0050): every command of the registry becomes an ad-hoc command with a form
+made of its arguments, and the nodes of XEP-0133 stand beside them (`service_administration.py`).
+
+The registry comes from outside (`Services.extras["commands"]`), because commands on the database live outside the
+engine; `extras["run_data"]` runs those, in a thread. Only local administrators see and run any of it. Each change is
+a line in the audit log; secrets stand in no log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from xmpp_engine.admin import live
+from xmpp_engine.admin.command import Argument, Command, CommandError, Registry, cell
+from xmpp_engine.admin.service_administration import ServiceAdministration
+from xmpp_engine.observe.log import audit
+from xmpp_engine.plugin.module import Module, Xep
+from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.routing.commands import Caller, CommandNode, Done, Form, Run, administrators
+from xmpp_engine.stanza.forms import Field, Value, render
+from xmpp_engine.storage.protocols import AccountExists
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
+
+NODE: Final = "mlink:command:"
+#: Rows of a table, and lines of a text, in one answer.
+MAX_ROWS: Final = 500
+_YES_NO: Final = (("yes", "Yes"), ("no", "No"))
+
+RunData = Callable[[Callable[..., Any], Mapping[str, str]], Awaitable[Any]]
+
+
+async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
+    return await asyncio.to_thread(partial(function, **arguments))
+
+
+class Administration(Module):
+    """The registry's commands, and those of XEP-0133, for administrators."""
+
+    name = "administration"
+    xeps = (Xep("0133", "1.3.1", "partial", "no black or white list; restart is the supervisor's"),)
+    requires = ("adhoc",)
+
+    def setup(self, reg: Registrar) -> None:
+        adhoc = self.needs("adhoc")
+        registry = self._registry()
+        for node in ServiceAdministration(self.perform, self.host, self.services).nodes({c.name for c in registry}):
+            adhoc.add(node)
+        for command in registry:
+            if command.local:
+                continue
+            stages = (partial(_form, command),) if command.arguments else ()
+            run = partial(self._run, command)
+            adhoc.add(CommandNode(NODE + command.name.replace(" ", "-"), command.help, administrators, run, stages))
+
+    def _registry(self) -> Registry:
+        registry: Registry = self.services.extras.get("commands") or live.registry
+        return registry
+
+    async def perform(self, caller: Caller, name: str, **arguments: str) -> Any:
+        """Run a command for an administrator; returns its result. What it refuses becomes a StanzaError."""
+        command = self._registry().get(name)
+        if not administrators(caller):  # a session may last longer than the right to use it
+            raise StanzaError("forbidden")
+        outcome = "failed"
+        try:
+            result = await self._call(command, command.bind(arguments))
+            outcome = "done"
+            return result
+        except AccountExists as error:
+            raise StanzaError("conflict", str(error)) from None
+        except (CommandError, ValueError) as error:
+            raise StanzaError("not-acceptable", str(error)) from None
+        finally:
+            if command.permission == "manage":
+                _record(caller, command, arguments, outcome)
+
+    async def _call(self, command: Command, bound: dict[str, str]) -> Any:
+        if command.where == "node":
+            return await command.function(self.services.extras["engine"], **bound)
+        run: RunData = self.services.extras.get("run_data") or _in_thread
+        return await run(command.function, bound)
+
+    async def _run(self, command: Command, run: Run) -> Done:
+        given = {name: _text(value) for name, value in run.values.items()}
+        known = {argument.name: argument for argument in command.arguments}
+        # An empty field is one that was left out: the default stands for it.
+        arguments = {n: v for n, v in given.items() if v or known[n].default is None}
+        return shown(await self.perform(run.caller, command.name, **arguments))
+
+
+def _form(command: Command, _run: Run) -> Form:
+    return Form(tuple(map(_field, command.arguments)), title=command.help)
+
+
+def _field(argument: Argument) -> Field:
+    values = (argument.default,) if argument.default else ()
+    kind = "text-single"
+    options: tuple[tuple[str, str], ...] = ()
+    if argument.secret:
+        kind, values = "text-private", ()
+    elif argument.default in ("yes", "no"):
+        kind, options = "list-single", _YES_NO
+    elif argument.name == "jid" and argument.required:
+        kind = "jid-single"
+    elif argument.name == "text":
+        kind = "text-multi"
+    label = argument.help[:1].upper() + argument.help[1:]
+    return Field(argument.name, kind, label, values, options, argument.required)
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else "\n".join(value)
+
+
+def _record(caller: Caller, command: Command, arguments: Mapping[str, str], outcome: str) -> None:
+    """One line with who did what; JSON strings, so that no value forges a second line."""
+    secret = {argument.name for argument in command.arguments if argument.secret}
+    told = {name: "(secret)" if name in secret else value for name, value in arguments.items()}
+    audit.info(
+        "who=%s did=%s with=%s outcome=%s over=XMPP",
+        json.dumps(caller.jid.full),
+        json.dumps(command.name),
+        json.dumps(told),
+        outcome,
+    )
+
+
+def shown(result: Any) -> Done:
+    """A command's result as a note or a form of type result: rows become a table (XEP-0004, 3.4), a mapping a field per
+    key. No more than MAX_ROWS of them, and a note where there are more."""
+    if result is None:
+        return Done("Done.")
+    if isinstance(result, Mapping):
+        fields = [_result(f"field-{n}", str(key), value) for n, (key, value) in enumerate(result.items())]
+        return Done(payloads=(render("result", "", fields),))
+    if not isinstance(result, list):
+        return Done(str(result))
+    if not result:
+        return Done("There is nothing to show.")
+    rows = result[:MAX_ROWS]
+    note = f"The first {MAX_ROWS} of {len(result)}." if len(result) > MAX_ROWS else ""
+    if all(isinstance(row, Mapping) for row in rows):
+        return Done(note, "warn" if note else "info", (_table(rows),))
+    field = Field("result", "text-multi", "Result", tuple(cell(row) for row in rows))
+    return Done(note, "warn" if note else "info", (render("result", "", [field]),))
+
+
+def _result(var: str, label: str, value: Any) -> Field:
+    if isinstance(value, str) and "\n" in value:
+        return Field(var, "text-multi", label, tuple(cell(line) for line in value.splitlines()[:MAX_ROWS]))
+    if isinstance(value, list | tuple):
+        return Field(var, "text-multi", label, tuple(cell(one) for one in value[:MAX_ROWS]))
+    return Field(var, "text-single", label, (cell(value),))
+
+
+def _table(rows: list[Mapping[str, Any]]) -> Element:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    form = render("result", "", ())
+    reported = form.add(ns.DATA_FORMS, "reported")
+    for column in columns:
+        reported.append(Field(column, "text-single", column.replace("_", " ").capitalize()).element())
+    for row in rows:
+        item = form.add(ns.DATA_FORMS, "item")
+        for column in columns:
+            field = item.add(ns.DATA_FORMS, "field", {"var": column})
+            field.add(ns.DATA_FORMS, "value", text=cell(row.get(column)))
+    return form
