@@ -132,7 +132,7 @@ class Push(Module):
         reg.iq_set(Target.ACCOUNT, ns.PUSH, "disable", self.disable, own_only=True)
         reg.message_in(Phase.OBSERVE, self.arrived)
         reg.offline(self.stored)
-        reg.presend(self.delivered)
+        self.needs("client_state").watch(self.delivered)
         reg.session_asleep(self.fell_asleep)
         reg.session_awake(self.woke)
 
@@ -247,9 +247,7 @@ class Push(Module):
                 self._tell(registration, stanza)
 
     def delivered(self, stanza: Stanza, session: Session) -> None:
-        """Something goes to a session: if nobody is there to see it, its device learns of it."""
-        if session.stream is not None and not session.inactive:
-            return
+        """Something goes to a session that nobody looks at: its device learns of it."""
         claims = _claims(session)
         if claims and wakes(stanza) and (self.config.rooms or stanza.type != "groupchat"):
             self._tell_session(session, claims, (stanza,))
