@@ -27,6 +27,7 @@ from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
 from xmpp_engine.xml.writer import write
 
 if TYPE_CHECKING:
+    from xmpp_engine.muc.occupant import Occupant
     from xmpp_engine.muc.room import Room
 
 _VCARD: Final = "vcard"
@@ -88,6 +89,11 @@ def _fields(room: Room) -> tuple[Field, ...]:
     return () if found is None else (found,)
 
 
+def _welcome(room: Room, _occupant: Occupant, _entering: Element) -> tuple[Stanza, ...]:
+    found = room_presence(room.jid, room.record) if hashes(room.record) else None
+    return () if found is None else (found,)
+
+
 class RoomAvatar(Module):
     """The vCards of rooms."""
 
@@ -98,7 +104,9 @@ class RoomAvatar(Module):
     features = {Target.ROOM: (ns.VCARD,)}
 
     def setup(self, reg: Registrar) -> None:
-        self.needs("muc").info_fields[self.name] = _fields
+        muc = self.needs("muc")
+        muc.info_fields[self.name] = _fields
+        muc.welcomes[self.name] = _welcome
         reg.iq_get(Target.ROOM, ns.VCARD, "vCard", self.read)
         reg.iq_set(Target.ROOM, ns.VCARD, "vCard", self.write)
 

@@ -70,6 +70,8 @@ class RoomModeration(Module):
         archive = self.services.extras.get("archive")
         known = False
         if archive is not None and room.number:
+            # The message may be so new that it is still on its way to the archive.
+            await self.services.ledger.sync()
             known = await archive.retract_room(room.number, id, by, reason, now)
         if room.gone:
             raise StanzaError("item-not-found", "the room is gone")
