@@ -14,6 +14,7 @@ import logging
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from xmpp_engine.plugin.module import Module, Xep
@@ -99,8 +100,7 @@ class Devices(Module):
         named = bool(facts.device)
         resource = session.jid.resource
         if not named:
-            kind = _DRAWN.sub("", resource)
-            facts.device = reference("unknown", "") if facts.drawn or not kind else reference("resource", kind)
+            facts.device = _of_resource("" if facts.drawn else resource)
         software, device = agent or ("", "")
         facts.agent = None
         key = (session.account.id, facts.device)
@@ -252,6 +252,13 @@ def _client(row: DeviceRow, connected: bool, now: float) -> Element:
         agent.add(ns.CAM, "device", text=row.name)
     client.append(agent)
     return client
+
+
+@lru_cache(4_096)
+def _of_resource(resource: str) -> str:
+    """The reference of a client that gives no id of itself."""
+    kind = _DRAWN.sub("", resource)
+    return reference("resource", kind) if kind else reference("unknown", "")
 
 
 def _host(peer: str) -> str:

@@ -11,6 +11,7 @@ for the next outcome. So a mechanism is tested with plain calls, and only waitin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
@@ -179,6 +180,7 @@ def refused_state(credentials: Credentials) -> Failure | None:
     return Failure(_STATES.get(credentials.state, "account-disabled"), f"the account is {credentials.state}")
 
 
+@lru_cache(256)
 def offered(configured: tuple[str, ...], bindings: tuple[str, ...], protected: bool) -> tuple[str, ...]:
     """The mechanisms to offer, strongest first.
 

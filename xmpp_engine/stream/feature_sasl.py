@@ -60,6 +60,7 @@ class Sasl(Feature):
     __slots__ = (
         "_attempts",
         "_mechanism",
+        "_names",
         "_negotiation",
         "_request",
         "_role",
@@ -83,6 +84,8 @@ class Sasl(Feature):
         #: Whether the attempt under way, or the last one, came by SASL2; and what it asked for.
         self._two = False
         self._request: sasl2.Request | None = None
+        #: The mechanisms as this stream was offered them.
+        self._names: tuple[str, ...] = ()
         self.domain = ""
         self.bindings: tuple[str, ...] = ()
         self.certificate: tuple[str, ...] = ()
@@ -107,11 +110,12 @@ class Sasl(Feature):
         certificate = transport.peer_certificate()
         if certificate is not None and stream.host is not None:
             self.certificate = external.addresses(certificate, stream.host.domain)
-        return self._offered(), self.bindings, stream.limits, transport.secure
+        self._names = self._offered()
+        return self._names, self.bindings, stream.limits, transport.secure
 
     def offer(self) -> Iterable[Element]:
         """See Feature."""
-        names = self._offered()
+        names = self._names
         host = self._role.stream.host
         if names and host is not None and self._role.stream.transport.secure:
             yield sasl2.offer(names, fast.offered(self.bindings), host)
@@ -174,7 +178,7 @@ class Sasl(Feature):
             if wrong is not None:
                 self._apply(wrong)
                 return
-        if name not in self._offered() and (self._request is None or self._request.fast is None):
+        if name not in self._names and (self._request is None or self._request.fast is None):
             self._apply(refusal(name, host.config.mechanisms, self._protected()))
             return
         if self._role.service.throttle.refuses(stream.transport.peer):
@@ -351,7 +355,7 @@ class Sasl(Feature):
 
     def downgrade_hash(self, hash: str) -> str:
         """See `Context`; both profiles offer the same mechanisms, those for tokens stand elsewhere."""
-        return _hashed(hash, self._offered(), self.bindings)
+        return _hashed(hash, self._names, self.bindings)
 
     async def fast_tokens(self, account_id: int, device: str) -> list[TokenRow]:
         """See `Context`."""
