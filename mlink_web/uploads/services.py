@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum
 
 from mlink_web.accounts.models import Account
+from mlink_web.conf.models import Domain
 from mlink_web.uploads.files import ALPHABET, Files
 from mlink_web.uploads.models import Upload
 from xmpp_engine.api import stored_uploads
@@ -23,6 +26,19 @@ log = logging.getLogger("mlink.sweep")
 SLICE: Final = 500
 #: An upload that has been arriving for longer was cut off by the end of its node.
 WRITING_SECONDS: Final = 24 * 3600.0
+
+
+def origin(domain: Domain) -> str:
+    """Scheme and name where the files of a domain are served, for security policies; "" where there is no HTTP. The
+    same choice as that of the module `upload`."""
+    options = domain.modules.get("upload", {}) if isinstance(domain.modules, dict) else {}
+    stated = str(options.get("url") or domain.public_url) or settings.MLINK_HTTP_BASE.replace("{domain}", domain.name)
+    if stated and "://" not in stated:
+        stated = f"https://{stated}"
+    parts = urlsplit(stated)
+    # What ends a source in a policy would begin another one.
+    name = "" if set(parts.netloc) & set(" ;,'\"") else parts.netloc
+    return f"{parts.scheme}://{name}" if name else ""
 
 
 def files(owner: str = "") -> QuerySet[Upload]:
