@@ -58,9 +58,10 @@ def when(text: str) -> datetime | None:
 
 
 def as_room(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A room with times that templates can show."""
+    """A room with times that templates can show, and its address in two parts."""
     times = ("last_activity", "created", "subject_since")
-    return {**row, **{name: when(row[name]) for name in times if name in row}}
+    local, _, service = str(row["room"]).rpartition("@")
+    return {**row, "local": local, "service": service, **{name: when(row[name]) for name in times if name in row}}
 
 
 def as_occupant(row: Mapping[str, Any]) -> dict[str, Any]:

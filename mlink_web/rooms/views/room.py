@@ -41,7 +41,7 @@ def _room_page(request: HttpRequest, room: str, form: AffiliationForm) -> HttpRe
         occupants = services.read("room occupants", room=room).value
         affiliations = services.read("room affiliations", room=room).value
     except TROUBLES as error:
-        return _gone(request, room, str(error))
+        return _gone(request, room, error)
     q = request.GET.get("q", "").strip()[:200]
     chosen = [row for row in affiliations if q.casefold() in f"{row['jid']}\n{row['nick']}".casefold()]
     context = {
@@ -59,9 +59,9 @@ def _room_page(request: HttpRequest, room: str, form: AffiliationForm) -> HttpRe
     return render(request, "rooms/room.html", context, status=400 if form.errors else 200)
 
 
-def _gone(request: HttpRequest, room: str, sentence: str) -> HttpResponse:
-    context = {"section": "rooms", "address": room, "sentence": sentence}
-    return render(request, "rooms/gone.html", context, status=404)
+def _gone(request: HttpRequest, room: str, trouble: Exception) -> HttpResponse:
+    context = {"section": "rooms", "address": room, "sentence": str(trouble)}
+    return render(request, "rooms/gone.html", context, status=503 if isinstance(trouble, NodeUnavailable) else 404)
 
 
 @sensitive_post_parameters("roomconfig_roomsecret")
@@ -72,7 +72,7 @@ def config(request: HttpRequest, room: str) -> HttpResponse:
     try:
         described = services.ask("room config", room=room)
     except TROUBLES as error:
-        return _gone(request, room, str(error))
+        return _gone(request, room, error)
     form = ConfigForm(described, request.POST or None)
     if form.is_valid():
         if not form.changed_data:
