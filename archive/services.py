@@ -12,10 +12,9 @@ from itertools import groupby
 from django.db import connection
 
 from archive import events, ids, indexing, query
-from archive.document import spoken
 from archive.filters import Filter, Row, owner_of
 from archive.room_list import Readable, readable
-from archive.showing import Said, View, read, show, snippet
+from archive.showing import Said, View, read, show, summary
 from archive.text import Term, fold
 from mlink_web.accounts.models import Account
 from mlink_web.stores.models import RosterItem
@@ -190,7 +189,7 @@ class Archive:
     def _talk(self, with_: Readable | str) -> Talk:
         if isinstance(with_, str):
             return Talk(self._own, with_, self.name_of(with_))
-        view = replace(self._own, owner=owner_of(with_.number), room=with_.address, sees=with_.sees)
+        view = replace(self._own, owner=owner_of(with_.number), room=with_.address, title=with_.name, sees=with_.sees)
         return Talk(view, "", with_.name)
 
     def _filter(self, talk: Talk, start: date | None, end: date | None, terms: Iterable[Term] = ()) -> Filter:
@@ -208,12 +207,10 @@ class Archive:
 
     def _entry(self, talk: Talk, row: Row) -> Entry:
         element = read(row) or Element(ns.CLIENT, "message")
-        text = spoken(element) or element.child_text(ns.CLIENT, "subject") or ""
-        if element.find(ns.RETRACT, "retracted") is not None:
-            text = "(retracted)"
+        text = summary(element)
         said_by = "You" if talk.view.is_own(row) else talk.view.name(row, element) if talk.room else ""
         moment = talk.view.moment(row.id)
-        return Entry(talk.peer, talk.room, talk.name, moment, said_by if text else "", snippet(text))
+        return Entry(talk.peer, talk.room, talk.name, moment, said_by if text else "", text)
 
     def _rows(self, owner: int, wanted: list[int]) -> list[Row]:
         return query.by_ids(connection, owner, wanted) if wanted else []

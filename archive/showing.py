@@ -56,13 +56,14 @@ class Quote:
 @dataclass(frozen=True, slots=True)
 class Said:
     """A message as it is shown: `pieces` are its text, each with whether it is a hit; `note` stands for one without
-    text, `gone` for one that was retracted. `room` is the address of the room it was said in, "" outside; `address` the
-    real one of who spoke, where the reader may see it. `edited` is when it was corrected last."""
+    text, `gone` for one that was retracted. `room` is the address of the room it was said in, "" outside, `title` its
+    name; `address` the real one of who spoke, where the reader may see it. `edited` is when it was corrected last."""
 
     id: str
     sent: bool
     peer: str
     room: str
+    title: str
     name: str
     address: str
     when: datetime
@@ -80,13 +81,14 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class View:
     """Whose archive is shown to whom: `owner` as in `filters.owner_of`, `reader` his bare address, `names` what he
-    calls an address, `room` that of the room or "", `sees` whether he sees real addresses in it."""
+    calls an address, `room` that of the room or "", `title` its name, `sees` whether he sees real addresses in it."""
 
     owner: int
     reader: str
     zone: tzinfo
     names: Callable[[str], str]
     room: str = ""
+    title: str = ""
     sees: bool = False
 
     def is_own(self, row: Row) -> bool:
@@ -118,6 +120,21 @@ def snippet(text: str) -> str:
     return text if len(text) <= _SNIPPET else f"{text[:_SNIPPET]}…"
 
 
+def summary(element: Element) -> str:
+    """A message in a line: its text, or what it does."""
+    if element.find(ns.RETRACT, "retracted") is not None:
+        return "(retracted)"
+    text = spoken(element) or element.child_text(ns.CLIENT, "subject") or ""
+    if text:
+        return snippet(text)
+    event = events.event_in(element)
+    if event is not None and event[0] == events.RETRACTION:
+        return "(retracted a message)"
+    given = element.find(ns.REACTIONS, "reactions")
+    texts = " ".join(each.text for each in given.find_all(ns.REACTIONS, "reaction")) if given is not None else ""
+    return snippet(f"({texts[:_SNIPPET]})") if texts else ""
+
+
 def show(
     connection: BaseDatabaseWrapper,
     view: View,
@@ -131,11 +148,11 @@ def show(
     with the id of the message that it corrects."""
     acts = query.targets_of(connection, [row.id for row in rows])
     on: dict[int, list[tuple[int, Row]]] = {}
-    for kind, id, row in query.events_on(connection, view.owner, [row.id for row in rows]):
-        on.setdefault(id, []).append((kind, row))
-    answered = {acts[row.id][1] for row in rows if row.id in acts and acts[row.id][0] == events.REPLY}
-    quoted = {row.id: row for row in query.by_ids(connection, view.owner, sorted(answered - {0}))} if answered else {}
     page = {row.id for row in rows}
+    answered = {acts[row.id][1] for row in rows if row.id in acts and acts[row.id][0] == events.REPLY} - {0}
+    quoted = {row.id: row for row in query.by_ids(connection, view.owner, sorted(answered))} if answered else {}
+    for kind, id, row in query.events_on(connection, view.owner, sorted(page | answered)):
+        on.setdefault(id, []).append((kind, row))
     shown = []
     for row in rows:
         kind, acted = acts.get(row.id, (0, 0))
@@ -145,7 +162,7 @@ def show(
         if said is None:
             continue
         if kind == events.REPLY and acted in quoted and not said.gone:
-            said = _with_quote(view, said, quoted[acted], acted in page)
+            said = _with_quote(view, said, quoted[acted], on.get(acted, []), acted in page)
         shown.append(said)
     return shown
 
@@ -168,11 +185,7 @@ def _said(
         return _line(view, row, _EMPTY, note="This message cannot be read any more.", target=target)
     if element.find(ns.RETRACT, "retracted") is not None:
         return _line(view, row, element, gone=_gone(view, row, element), target=target)
-    texts = [(row.id, spoken(element) or body_of(element))]
-    for kind, other in acting:
-        changed = read(other) if kind == events.CORRECTION else None
-        if changed is not None and changed.find(ns.RETRACT, "retracted") is None:
-            texts.append((other.id, spoken(changed) or body_of(changed)))
+    texts = _texts(row, element, acting)
     newest = texts[-1][1]
     subject = element.child_text(ns.CLIENT, "subject") or ""
     if not newest and not subject and any(child.ns in _SIGNALS for child in element.elements()):
@@ -190,6 +203,16 @@ def _said(
         earlier=[Earlier(view.moment(id), text) for id, text in texts[:-1]],
         reactions=_reactions(view, acting),
     )
+
+
+def _texts(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str]]:
+    """The text of a message and those that corrected it, oldest first, each with the id of its row."""
+    texts = [(row.id, spoken(element) or body_of(element))]
+    for kind, other in acting:
+        changed = read(other) if kind == events.CORRECTION else None
+        if changed is not None and changed.find(ns.RETRACT, "retracted") is None:
+            texts.append((other.id, spoken(changed) or body_of(changed)))
+    return texts
 
 
 def _line(
@@ -213,6 +236,7 @@ def _line(
         view.is_own(row),
         row.peer,
         view.room,
+        view.title,
         view.name(row, element),
         row.sender if view.room and view.sees and row.sender != view.room else "",
         view.moment(row.id),
@@ -227,10 +251,11 @@ def _line(
     )
 
 
-def _with_quote(view: View, said: Said, answered: Row, near: bool) -> Said:
+def _with_quote(view: View, said: Said, answered: Row, acting: list[tuple[int, Row]], near: bool) -> Said:
     element = read(answered) or _EMPTY
     gone = element.find(ns.RETRACT, "retracted") is not None
-    text = "A retracted message." if gone else snippet(spoken(element)) or "A message without text."
+    newest = snippet(_texts(answered, element, acting)[-1][1])
+    text = "A retracted message." if gone else newest or "A message without text."
     name = "You" if view.is_own(answered) else view.name(answered, element)
     return replace(said, quote=Quote(ids.text_of(answered.id), name, text, near))
 
