@@ -22,8 +22,9 @@ from mlink_web.conf.services import first_domain
 from mlink_web.console.audit import record
 from mlink_web.pages.forms import SignInForm
 from mlink_web.security import HEADER, policy
+from mlink_web.uploads.services import origin as upload_origin
 
-#: Plug-ins of Converse that are left out: they need what this server does not offer yet (rooms, publish-subscribe), or
+#: Plug-ins of Converse that are left out: they need what this server does not offer yet (publish-subscribe), or
 #: would keep messages from the archive (encryption between clients), or duplicate our own pages.
 UNUSED_PLUGINS = (
     "converse-bookmark-views",
@@ -32,7 +33,6 @@ UNUSED_PLUGINS = (
     "converse-omemo-views",
     "converse-push",
     "converse-register",
-    "converse-roomslist",
 )
 
 
@@ -93,7 +93,10 @@ class SignOut(LogoutView):
 def chat(request: HttpRequest) -> HttpResponse:
     """The chat application, which fetches its one-time password from `chat_credentials`."""
     socket = websocket_url(request)
+    # Shared files may stand on a name of their own.
+    files = upload_origin(request.user.domain)
     config = {
+        "files_host": urlsplit(files).hostname or "",
         "host_meta_url": "/.well-known/host-meta.json",
         "websocket_url": socket,
         "bosh_service_url": request.build_absolute_uri("/http-bind"),
@@ -119,6 +122,11 @@ def chat(request: HttpRequest) -> HttpResponse:
             "loglevel": "warn",
             "auto_insert": False,
             "show_self_in_roster": False,
+            "muc_nickname_from_jid": True,
+            "muc_fetch_members": False,
+            "muc_respect_autojoin": False,
+            # Rooms are found on this server, not in a public directory.
+            "muc_search_service": "",
             # Nothing from elsewhere: no list of public servers, no players, no directories.
             "autocomplete_providers_url": "",
             "embed_3rd_party_media_players": False,
@@ -134,11 +142,12 @@ def chat(request: HttpRequest) -> HttpResponse:
     public = urlsplit(Domain.objects.filter(name=name).values_list("public_url", flat=True).first() or "")
     if public.scheme in ("http", "https") and public.netloc:
         places += [f"{public.scheme}://{public.netloc}", f"ws{public.scheme.removeprefix('http')}://{public.netloc}"]
+    places.append(files)
     response.headers[HEADER] = policy(
         script_src="'wasm-unsafe-eval'",
         style_src="'unsafe-inline'",
-        img_src="blob:",
-        media_src="'self' blob:",
+        img_src=f"blob: {files}",
+        media_src=f"'self' blob: {files}",
         font_src="data:",
         connect_src=" ".join(places),
         worker_src="'self'",

@@ -70,6 +70,8 @@ window.converse.plugins.add("mlink", {
   },
 });
 
+// Converse compares names without ports. Files may stand on a name of their own.
+const mediaHosts = [location.hostname, config.files_host].filter(Boolean);
 const found = await discover();
 const only = new URLSearchParams(location.search).get("transport");
 try {
@@ -77,9 +79,9 @@ try {
     ...config.settings,
     websocket_url: only === "bosh" ? undefined : (found.websocket ?? config.websocket_url),
     bosh_service_url: only === "websocket" ? undefined : (found.bosh ?? config.bosh_service_url),
-    allowed_image_domains: [location.host],
-    allowed_audio_domains: [location.host],
-    allowed_video_domains: [location.host],
+    allowed_image_domains: mediaHosts,
+    allowed_audio_domains: mediaHosts,
+    allowed_video_domains: mediaHosts,
     whitelisted_plugins: ["mlink"],
   });
 } catch (error) {
