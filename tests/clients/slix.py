@@ -13,9 +13,12 @@ from tests.live import LiveNode, User
 
 STEP_SECONDS = 20.0
 PLUGINS = (
+    "xep_0004",
     "xep_0012",
     "xep_0030",
+    "xep_0045",
     "xep_0049",
+    "xep_0050",
     "xep_0054",
     "xep_0059",
     "xep_0092",
@@ -29,6 +32,8 @@ PLUGINS = (
     "xep_0313",
     "xep_0352",
     "xep_0359",
+    "xep_0410",
+    "xep_0421",
 )
 
 
@@ -41,7 +46,8 @@ class Slix(slixmpp.ClientXMPP):
         self.events: list[str] = []
         self.auto_authorize = None
         self.auto_subscribe = False
-        self.add_event_handler("message", self.messages.append)
+        for kind in ("message", "message_error", "groupchat_subject"):
+            self.add_event_handler(kind, self.messages.append)
         for name in ("session_start", "session_resumed", "failed_auth", "disconnected", "changed_subscription"):
             self.add_event_handler(name, lambda _event, name=name: self.events.append(name))
         for plugin in PLUGINS:
@@ -75,7 +81,8 @@ class Slix(slixmpp.ClientXMPP):
         deadline = asyncio.get_running_loop().time() + STEP_SECONDS
         while not condition():
             if asyncio.get_running_loop().time() > deadline:
-                raise TimeoutError(f"{self.boundjid}: {what}")
+                heard = "\n".join(str(message) for message in self.messages[-5:])
+                raise TimeoutError(f"{self.boundjid}: {what}; heard last:\n{heard}")
             await asyncio.sleep(0.01)
 
     async def hears(self, body: str) -> Any:

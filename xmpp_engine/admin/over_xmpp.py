@@ -62,7 +62,7 @@ class Administration(Module):
         registry: Registry = self.services.extras.get("commands") or live.registry
         return registry
 
-    async def perform(self, caller: Caller, name: str, **arguments: str) -> Any:
+    async def perform(self, caller: Caller, name: str, /, **arguments: str) -> Any:
         """Run a command for an administrator; returns its result. What it refuses becomes a StanzaError."""
         command = self._registry().get(name)
         if not administrators(caller):  # a session may last longer than the right to use it

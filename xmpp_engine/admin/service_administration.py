@@ -32,7 +32,7 @@ _MAX_ITEMS: Final = Field("max_items", "list-single", "Most to show", options=_S
 class Perform(Protocol):
     """Runs a command of the registry for somebody; raises StanzaError."""
 
-    async def __call__(self, caller: Caller, name: str, **arguments: str) -> Any:
+    async def __call__(self, caller: Caller, name: str, /, **arguments: str) -> Any:
         """Returns the command's result."""
 
 
