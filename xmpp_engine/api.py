@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from xmpp_engine.addressing.jid import Jid, JidError
+from xmpp_engine.modules import invitations as invitations_module
+from xmpp_engine.modules.register import RegisterOptions
 from xmpp_engine.muc import config as room_config
 from xmpp_engine.plugin.module import Module, NoOptions, Xep
 from xmpp_engine.plugin.phases import Phase
@@ -16,13 +18,15 @@ from xmpp_engine.routing.session import Session
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.stanza import build, forms, rsm
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage import invitations as stored_invitations
 from xmpp_engine.storage import pushes as stored_pushes
+from xmpp_engine.storage import reports as stored_reports
 from xmpp_engine.storage import rooms as stored_rooms
 from xmpp_engine.storage import uploads as stored_uploads
 from xmpp_engine.storage.devices import MAX_DEVICES, DeviceRow, DeviceVisit, TokenRow
 from xmpp_engine.storage.devices import METHODS as DEVICE_METHODS
 from xmpp_engine.storage.memory import origin_of
-from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.storage.protocols import QuotaExceeded, StoreUnavailable
 from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -51,6 +55,8 @@ __all__ = [
     "NoOptions",
     "OfflineRow",
     "Phase",
+    "QuotaExceeded",
+    "RegisterOptions",
     "Registrar",
     "Reject",
     "Session",
@@ -67,12 +73,15 @@ __all__ = [
     "commands",
     "escape_attr",
     "forms",
+    "invitations_module",
     "ns",
     "origin_of",
     "parse_document",
     "room_config",
     "rsm",
+    "stored_invitations",
     "stored_pushes",
+    "stored_reports",
     "stored_rooms",
     "stored_uploads",
     "write",

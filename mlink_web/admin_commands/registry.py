@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlink_web.admin_commands import announcements, devices, domains, uploads, users
+from mlink_web.admin_commands import announcements, devices, domains, invitations, reports, uploads, users
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Registry
 
@@ -14,4 +14,6 @@ registry.include(users.registry)
 registry.include(devices.registry)
 registry.include(announcements.registry)
 registry.include(uploads.registry)
+registry.include(invitations.registry)
+registry.include(reports.registry)
 registry.include(live.registry)

@@ -15,8 +15,9 @@ from django.db.models import F, Q, QuerySet
 from mlink_web.conf.models import Domain
 from mlink_web.invitations.models import Invitation as Row
 from mlink_web.stores.executor import StoreExecutor
-from xmpp_engine.storage.invitations import Invitation
-from xmpp_engine.storage.protocols import QuotaExceeded
+from xmpp_engine.api import QuotaExceeded, stored_invitations
+
+Invitation = stored_invitations.Invitation
 
 FIELDS = (
     "id",

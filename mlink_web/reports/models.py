@@ -29,6 +29,7 @@ class Report(models.Model):
     class Meta:
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("reporter", "created"), name="report_reporter"),
+            models.Index(fields=("reported",), name="report_reported"),
             models.Index(fields=("id",), name="report_open", condition=models.Q(closed=0)),
         ]
 

@@ -11,7 +11,9 @@ from django.db.models import QuerySet
 from mlink_web.accounts.models import Account
 from mlink_web.reports.models import Report as Row
 from mlink_web.stores.executor import StoreExecutor
-from xmpp_engine.storage.reports import Report
+from xmpp_engine.api import stored_reports
+
+Report = stored_reports.Report
 
 FIELDS = (
     "id",
@@ -78,6 +80,11 @@ def listed(opened: bool | None, limit: int, before: int = 0, using: str = DEFAUL
 def open_count(using: str = DEFAULT_DB_ALIAS) -> int:
     """See `ReportStore.open_count`."""
     return int(Row.objects.using(using).filter(closed=0).count())
+
+
+def about(reported: str, using: str = DEFAULT_DB_ALIAS) -> int:
+    """How many reports there are about an address."""
+    return int(Row.objects.using(using).filter(reported=reported).count())
 
 
 def close(number: int, by: str, note: str, now: float, using: str = DEFAULT_DB_ALIAS) -> bool:

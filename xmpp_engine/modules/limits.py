@@ -2,8 +2,8 @@
 
 The message path must stay fast, so what stands in it is a count that goes down by one; only when it is used up is the
 clock read and the count filled again by what the time since has earned: a token bucket that is filled late, so that
-after a pause it gives its content twice. Where that gives nothing the sender's sessions wait: nothing is lost, and the client's own connection is slowed. Where no
-limit is set no hook is registered.
+after a pause it gives its content twice. Where that gives nothing the sender's sessions wait: nothing is lost, and the
+client's own connection is slowed. Where no limit is set no hook is registered.
 
 New accounts have counts of their own, and may turn to a limited number of strangers in a day: people whom they
 have no subscription with in either direction. That is remembered by address and not with the resident account, so
