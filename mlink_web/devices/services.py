@@ -50,14 +50,14 @@ class Revoked:
 
     def sentence(self) -> str:
         """The same for people."""
-        text = f"The access of {self.title} is revoked"
+        text = f"{self.title} is off the list" if self.knows_password else f"The access of {self.title} is revoked"
         if self.ended is None:
             text += "; the node did not answer, so a session that is open may go on until it ends"
         elif self.ended:
             text += f"; {self.ended} session{'s' if self.ended > 1 else ''} ended"
         text += "."
         if self.knows_password:
-            text += " It knows the password: only a new password keeps it out."
+            text += " It knows the password and may come back: only a new password keeps it out."
         return text
 
 

@@ -44,8 +44,8 @@ _GUARD_SECONDS: Final = 60.0
 _MOST_GUARDED: Final = 10_000
 _EXPIRE_SECONDS: Final = 3_600.0
 _DAY: Final = 86_400.0
-#: `converse.js-123456789`: what a client draws anew for each session.
-_DRAWN: Final = re.compile(r"[-./_]?\d{5,}\Z")
+#: `converse.js-123456789`, `go-sendxmpp.d3c619d2`: what clients draw anew for each session.
+_DRAWN: Final = re.compile(r"(?:[-./_]?\d{5,}|[-./_][0-9a-f]{8})\Z")
 
 
 @dataclass(frozen=True, slots=True)

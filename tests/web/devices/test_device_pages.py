@@ -65,6 +65,7 @@ def test_revoking_takes_device_and_token(client: Client, ada: Account, caplog: p
     assert [row.device for row in Device.objects.all()] == ["old"]
     assert any("revoked device" in record.getMessage() for record in caplog.records)
     text = client.post("/account/devices/revoke", {"device": "old"}, follow=True).content.decode()
+    assert "Psi is off the list." in text
     assert "only a new password keeps it out" in text
 
 
