@@ -422,19 +422,5 @@ async def room_idle(
                 continue
             answer.append({"room": line["room"], "name": line["name"], "last_activity": line["last_activity"]})
             if remove == "yes":
-                answer[-1]["removed"] = await _remove_idle(administration, facts.local, before, reason)
+                answer[-1]["removed"] = await _ask(administration.remove_idle(facts.local, before, reason))
     return answer
-
-
-async def _remove_idle(administration: RoomAdministration, local: str, before: float, reason: str) -> bool:
-    """Destroy a room that is still idle."""
-    try:
-        details = await administration.details(local)
-        if details.facts.occupants or details.facts.last_activity >= before:
-            return False
-        await administration.destroy(local, reason, "")
-    except StanzaError:
-        return False
-    except StoreUnavailable as error:
-        raise CommandError(f"The database does not answer: {error}. Some rooms were removed already.") from None
-    return True

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import admin, affiliations, config_form, owner
+from xmpp_engine.muc import admin, affiliations, config_form, idle, owner
 from xmpp_engine.muc.config import RoomConfig
 from xmpp_engine.muc.config_form import FieldError, FormLimits
 from xmpp_engine.plugin.room_administration import OccupantFacts, RoomDetails, RoomFacts
@@ -149,13 +149,9 @@ class Administration:
         """See the protocol."""
         room = await self._room(local)
         kept = len(room.history)
-        room.history.clear()
-        archive = self._service.services.extras.get("archive")
-        if archive is None or not room.number:
-            return kept
         # What is on its way to the archive is written first, or it would come back.
         await self._service.services.ledger.sync()
-        return max(kept, int(await archive.room_clear(room.number, self._service.services.clock.time() + 0.001)))
+        return max(kept, await idle.clear_history(room))
 
     async def approve(self, local: str) -> bool:
         """See the protocol."""
@@ -168,8 +164,11 @@ class Administration:
 
     async def idle(self, before: float) -> list[RoomFacts]:
         """See the protocol."""
-        found = [self._listed(listing) for listing in list(self._service.directory.values())]
-        return [facts for facts in found if facts.persistent and not facts.occupants and facts.last_activity < before]
+        return [self._listed(listing) for listing in idle.report(self._service, before)]
+
+    async def remove_idle(self, local: str, before: float, reason: str) -> bool:
+        """See the protocol."""
+        return bool(await idle.remove(self._service, (local,), before, reason))
 
     def forget_person(self, bare: str) -> None:
         """See the protocol. A room may be left without an owner: then the server's administrators are what it has."""

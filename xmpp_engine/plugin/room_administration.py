@@ -104,6 +104,9 @@ class RoomAdministration(Protocol):
     async def idle(self, before: float) -> list[RoomFacts]:
         """Persistent rooms in which nobody is and nothing has happened since `before` (seconds since the epoch)."""
 
+    async def remove_idle(self, local: str, before: float, reason: str) -> bool:
+        """Destroy one of those rooms, unless somebody came or wrote since; whether it went."""
+
     def forget_person(self, bare: str) -> None:
         """The account of this bare JID is gone, and with it its rows in the store: resident rooms follow."""
 

@@ -104,6 +104,12 @@ class Service:
     async def idle(self, before: float) -> list[RoomFacts]:
         return [facts for facts in self.found.values() if facts.last_activity < before and not facts.occupants]
 
+    async def remove_idle(self, local: str, before: float, reason: str) -> bool:
+        if self.found[local].occupants:
+            return False
+        self.asked.append(("destroy", local, reason))
+        return True
+
 
 class Node:
     """What the commands use of an engine."""
@@ -301,10 +307,10 @@ async def test_idle_rooms_are_only_reported_unless_asked(node: Node, service: Se
     assert kept == [
         {"room": "attic@talk.x.example", "name": "", "last_activity": report[0]["last_activity"], "removed": True}
     ]
-    assert service.asked == [("destroy", "attic", "the room was not used", "")]
+    assert service.asked == [("destroy", "attic", "the room was not used")]
     service.asked.clear()
     await run(node, "room idle", days="30", only="old@talk.x.example hall@talk.x.example", remove="yes")
-    assert service.asked == [("destroy", "old", "the room was not used", "")]
+    assert service.asked == [("destroy", "old", "the room was not used")]
     for wrong in ({"days": "0"}, {"days": "x"}, {"days": "30", "remove": "maybe"}, {"days": "30", "exclude": "old"}):
         with pytest.raises(CommandError):
             await run(node, "room idle", **wrong)
