@@ -46,7 +46,7 @@ class Slix(slixmpp.ClientXMPP):
         self.events: list[str] = []
         self.auto_authorize = None
         self.auto_subscribe = False
-        for kind in ("message", "message_error", "groupchat_subject"):
+        for kind in ("message", "message_error", "groupchat_subject", "groupchat_invite", "message_xform"):
             self.add_event_handler(kind, self.messages.append)
         for name in ("session_start", "session_resumed", "failed_auth", "disconnected", "changed_subscription"):
             self.add_event_handler(name, lambda _event, name=name: self.events.append(name))

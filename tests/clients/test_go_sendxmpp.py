@@ -37,10 +37,12 @@ async def send(node: LiveNode, user: User, to: str, text: str, *, direct_tls: bo
 
 
 @asynccontextmanager
-async def listening(node: LiveNode, user: User, *, direct_tls: bool) -> AsyncIterator[asyncio.StreamReader]:
+async def listening(
+    node: LiveNode, user: User, *, direct_tls: bool, more: tuple[str, ...] = ()
+) -> AsyncIterator[asyncio.StreamReader]:
     """A listening client; gives what it prints."""
     process = await asyncio.create_subprocess_exec(
-        *arguments(node, user, "-l", direct_tls=direct_tls),
+        *arguments(node, user, "-l", *more, direct_tls=direct_tls),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

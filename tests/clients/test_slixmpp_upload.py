@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-
 from tests.clients.conftest import Login
 from tests.live import LiveNode, User
 from tests.web.test_endpoints_upload import PNG

@@ -61,7 +61,8 @@ def iq_result(request: Stanza, sender: Jid, *children: Element) -> Stanza:
 def error_reply(stanza: Stanza, error: StanzaError, sender: Jid | None = None) -> Stanza | None:
     """The error for a stanza (RFC 6120, 8.3.1): addresses swapped, id kept; None where no error may be sent.
 
-    An iq's payload is not echoed: the id is enough to find it, and it may be long.
+    An iq's payload is not echoed: the id is enough to find it, and it may be long. A refused presence says whether it
+    was to enter a room, which clients look for (XEP-0045, 7.2).
     """
     if stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result"):
         return None
@@ -69,7 +70,11 @@ def error_reply(stanza: Stanza, error: StanzaError, sender: Jid | None = None) -
     attrs = {"type": "error"}
     if stanza.id is not None:
         attrs["id"] = stanza.id
-    return Stanza(Element(ns.CLIENT, stanza.kind, attrs, error.element()), stanza.sender, source, "error")
+    element = Element(ns.CLIENT, stanza.kind, attrs)
+    if stanza.kind == "presence" and stanza.element.find(ns.MUC, "x") is not None:
+        element.add(ns.MUC, "x")
+    element.append(error.element())
+    return Stanza(element, stanza.sender, source, "error")
 
 
 def delay(seconds: float, by: Jid, reason: str = "") -> Element:
