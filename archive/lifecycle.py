@@ -22,10 +22,10 @@ from django.db.backends.utils import CursorWrapper
 
 from archive import events, ids
 
-#: Events that take effect in one transaction.
-_AT_ONCE: Final = 500
+#: Events that take effect in one transaction: each may look through REACH rows while other writers wait.
+_AT_ONCE: Final = 50
 #: How many messages of a conversation are looked through for a sender's id, and rows cleared in one transaction.
-REACH: Final = 5_000
+REACH: Final = 2_000
 _CLEARED: Final = 2_000
 #: The words by which the full text knows whose a message is.
 OWNERS: Final = (

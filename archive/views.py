@@ -87,7 +87,7 @@ def show(
     name_talk(context, talk)
     context["here"] = link(peer=peer, room=room, contact=asked["contact"])
     if room and talk is None:
-        context["missing"] = True
+        context["missing"] = context["closed"] = True
         return 404
     if at and talk is not None:
         stretch = archive.around(talk, at, terms)

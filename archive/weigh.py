@@ -29,6 +29,7 @@ _HINTS: Final = ns.HINTS
 _SID: Final = ns.STANZA_ID
 _MUC_USER: Final = ns.MUC_USER
 _MARKERS: Final = ns.CHAT_MARKERS
+_FALLBACK: Final = ns.FALLBACK
 #: Its text for the index, its own id, and what it does to another message.
 Weight = tuple[str, str, Event | None]
 
@@ -68,6 +69,9 @@ def weigh_content(stanza: Stanza) -> Weight | None:
                 lasting = True
             elif name.startswith("no-") and name.endswith(("store", "storage")):
                 return None
+        elif space in _PASSING:
+            if space == _FALLBACK:
+                stand_in = True
         elif space in SPACES:
             lasting = True
             found = event_of(child)
@@ -76,11 +80,8 @@ def weigh_content(stanza: Stanza) -> Weight | None:
         elif space == _MUC_USER:
             # Invitations and refusals; otherwise it marks private messages of rooms, or says who somebody is.
             lasting = lasting or any(inner.name in ("invite", "decline") for inner in child.elements())
-        elif space not in _PASSING:
-            if space != _MARKERS or child.name != "markable":
-                lasting = True
-        elif space == ns.FALLBACK:
-            stand_in = True
+        elif space != _MARKERS or child.name != "markable":
+            lasting = True
     if not body and not lasting:
         return None
     if stand_in and body:

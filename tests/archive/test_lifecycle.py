@@ -199,6 +199,23 @@ async def test_events_without_a_target_change_nothing(archive: Archive) -> None:
     assert await archive.find(1, "later") == [3]
 
 
+async def test_what_is_too_far_back_is_not_looked_for(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not archive.alias:
+        return  # memory looks through everything
+    monkeypatch.setattr(lifecycle, "REACH", 3)
+    await archive.add(*(row(n, ROMEO, JULIET, f"line {n}") for n in range(1, 6)))
+    await archive.add(row(6, ROMEO, JULIET, RETRACT.format("o3")), row(7, ROMEO, JULIET, RETRACT.format("o5")))
+    assert await archive.find(1, "line") == [1, 2, 4]
+    await archive.add(row(8, ROMEO, JULIET, RETRACT.format("o1")))
+    assert await archive.find(1, "line") == [1, 2, 4]
+
+
+async def test_many_events_at_a_time(archive: Archive) -> None:
+    lines = [row(n, ROMEO, JULIET, f"line {n}") for n in range(1, 131)]
+    await archive.add(*lines, *(row(200 + n, ROMEO, JULIET, RETRACT.format(f"o{n}")) for n in range(1, 130)))
+    assert await archive.find(2, "line") == [130]
+
+
 # In rooms
 
 

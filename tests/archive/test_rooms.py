@@ -282,6 +282,43 @@ async def test_a_retraction_leaves_a_tombstone_and_the_history(begin: Begin, sto
     assert "oh no" not in bodies(history)
 
 
+async def test_history_comes_back_from_the_archive(begin: Begin, story: Story) -> None:
+    alice, bob = await pair(begin, story)
+    say(bob, "hello")
+    say(bob, "oh no", "m2")
+    id = [stanza_ids(each)[0][1] for each in await alice.receives_all()][-1]
+    say(bob, f"<retract xmlns='urn:xmpp:message-retract:1' id='{id}'/>", "r1")
+    await alice.receives_all()
+    for client, nick in ((alice, "Alice"), (bob, "Bob")):
+        client.send(f"<presence type='unavailable' to='{ROOM}/{nick}'/>")
+        await client.receives_all()
+    service = story.world.host.modules["muc"].chat["conference.story.example"]
+    for _ in range(5):
+        story.world.clock.advance(60.0)
+        await story.world.settle()
+    assert service.rooms == {}, "the room is not resident any more"
+    alice.send(f"<presence to='{ROOM}/Alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    history = [each for each in await alice.receives_all() if each.name == "message"][:-1]
+    assert bodies(history) == ["hello", "", ""]
+    assert [each.get("from") for each in history] == [f"{ROOM}/Bob"] * 3
+    stored = await rows(story)
+    assert [stanza_ids(each) for each in history] == [[(ROOM, ids.text_of(row.id))] for row in stored]
+    assert history[1].find(ns.RETRACT, "retracted") is not None
+
+
+async def test_what_was_stored_before_a_crash_is_not_stored_twice(begin: Begin, story: Story) -> None:
+    _alice, bob = await pair(begin, story)
+    say(bob, "hello")
+    message = await bob.receives("<message><body>hello</body></message>")
+    archive = story.world.host.modules["archive"]
+    archive._stored = await archive._reader.stored_since(0.0, 100)
+    say(bob, "hello")
+    again = await bob.receives("<message><body>hello</body></message>")
+    assert stanza_ids(again) == stanza_ids(message)
+    say(bob, "hello", "m2")
+    assert len(await rows(story)) == 2
+
+
 ACCESS = ("anyone", "participants", "members", "admins", "owners", "nobody")
 
 
