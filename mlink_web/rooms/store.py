@@ -37,7 +37,8 @@ FROM rooms_room WHERE service = %s AND local = %s"""
 ENTRIES = "SELECT jid, affiliation, nick, reason, version FROM rooms_roomaffiliation WHERE room_id = %s"
 LIST = """
 SELECT r.id, r.local, r.config, r.last_activity,
-  (SELECT COUNT(*) FROM rooms_roomaffiliation a WHERE a.room_id = r.id AND a.affiliation NOT IN ('none', 'outcast'))
+  (SELECT COUNT(*) FROM rooms_roomaffiliation a WHERE a.room_id = r.id AND a.affiliation NOT IN ('none', 'outcast')),
+  r.creator, r.created
 FROM rooms_room r WHERE r.service = %s"""
 OF_PERSON = """
 SELECT r.id, r.service, r.local, a.affiliation, a.nick
@@ -123,9 +124,9 @@ def _load(database: Database, service: str, local: str) -> stored_rooms.RoomReco
 
 def _rooms(database: Database, service: str) -> list[stored_rooms.RoomSummary]:
     found = []
-    for number, local, config, last_activity, members in fetch(database, LIST, (service,)):
+    for number, local, config, last_activity, members, *made in fetch(database, LIST, (service,)):
         name, description, public = stored_rooms.summary_values(_document(config))
-        found.append(stored_rooms.RoomSummary(number, local, name, description, public, last_activity, members))
+        found.append(stored_rooms.RoomSummary(number, local, name, description, public, last_activity, members, *made))
     # Sorted here: databases have alphabets of their own.
     return sorted(found, key=lambda summary: summary.local)
 

@@ -144,14 +144,15 @@ class RoomKit:
         for local in ("b", "a", "ä", "B"):
             await stores.rooms.save(record(local))
         await stores.rooms.save(RoomRecord("other.kit.example", "elsewhere"))
-        number = await stores.rooms.save(record("c", config={"name": "Sea", "description": "Salt", "public": False}))
+        config = {"name": "Sea", "description": "Salt", "public": False}
+        number = await stores.rooms.save(record("c", config=config, creator="x@kit.example", created=3.5))
         lists = [("x", "owner"), ("y", "member"), ("z", "outcast"), ("w", "none")]
         entries = [RoomAffiliation(f"{name}@kit.example", kind, version=1) for name, kind in lists]  # type: ignore[arg-type]
         await stores.rooms.put_affiliations(number, 1, entries)
         await stores.rooms.touch({number: 12.5, 4711: 1.0})
         listed = await stores.rooms.rooms(SERVICE)
         assert [summary.local for summary in listed] == ["B", "a", "b", "c", "ä"]
-        assert listed[3] == RoomSummary(number, "c", "Sea", "Salt", False, 12.5, 2)
+        assert listed[3] == RoomSummary(number, "c", "Sea", "Salt", False, 12.5, 2, "x@kit.example", 3.5)
         assert listed[0].public is None, "the service's default stands"
 
     async def test_touch_changes_the_activity_alone(self, stores: Stores) -> None:

@@ -76,7 +76,8 @@ def visible(service: RoomService, local: str, iq: Stanza) -> bool:
     """Whether a room shows in the list for who asks: it is public and ready, or he is inside."""
     room = service.rooms.get(local)
     if room is None:
-        return service.directory[local].public
+        listing = service.directory[local]
+        return listing.public and not (listing.new and service.young(listing.creator, listing.created))
     if iq.sender.full in room.users:
         return True
     return room.config.public and not room.locked and not service.quarantined(room)

@@ -52,8 +52,8 @@ _RETRY_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Listing:
-    """One line of the directory. `creator` is "" and `created` 0.0 for rooms of before a restart that nobody has
-    entered since."""
+    """One line of the directory. `new` is whether the room is in quarantine as long as it is young: whether a stored
+    one was approved is known once it is loaded."""
 
     local: str
     name: str
@@ -64,6 +64,7 @@ class Listing:
     number: int
     creator: str = ""
     created: float = 0.0
+    new: bool = False
 
 
 class RoomService:
@@ -244,6 +245,8 @@ class RoomService:
         if creator:
             record.affiliation_version = 1
             record.affiliations[creator] = RoomAffiliation(creator, "owner", version=1)
+            if self.is_operator(Jid.parse(creator)):
+                record.extras["approved"] = True
         room = self.rooms[local] = Room(self, record, config or self.defaults, self._saver(local))
         self._unknown.pop(local, None)
         if room.config.persistent:
@@ -257,6 +260,7 @@ class RoomService:
         if await self.fetch(local) is not None:
             raise StanzaError("conflict", "the room exists")
         room = self.make(local, creator, config)
+        self.approve(room)
         await room.saved()
         return room
 
@@ -315,15 +319,20 @@ class RoomService:
             record.number,
             record.creator,
             record.created,
+            self.quarantined(room),
         )
 
     def quarantined(self, room: Room) -> bool:
         """Whether the room is new, not made by an operator, and not approved: then it is hidden and small."""
-        seconds = self.options.quarantine_seconds
         record = room.record
-        if not seconds or record.extras.get("approved") or not record.creator:
+        return not record.extras.get("approved") and self.young(record.creator, record.created)
+
+    def young(self, creator: str, created: float) -> bool:
+        """Whether a room of this age that this bare JID made is in quarantine, unless approved."""
+        seconds = self.options.quarantine_seconds
+        if not seconds or not creator or created + seconds <= self.services.clock.time():
             return False
-        return record.created + seconds > self.services.clock.time() and record.creator not in self._operators
+        return creator not in self._operators
 
     def approve(self, room: Room) -> None:
         """End a room's quarantine."""
@@ -385,10 +394,11 @@ class RoomService:
                 continue
             for row in rows:
                 public = self.defaults.public if row.public is None else row.public
-                self.directory.setdefault(
-                    row.local,
-                    Listing(row.local, row.name, row.description, public, row.members, row.last_activity, row.number),
+                listing = Listing(
+                    row.local, row.name, row.description, public, row.members, row.last_activity, row.number
                 )
+                listing.creator, listing.created, listing.new = row.creator, row.created, True
+                self.directory.setdefault(row.local, listing)
             self.complete = True
 
     async def sweep(self) -> None:

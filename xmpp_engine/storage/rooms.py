@@ -77,6 +77,8 @@ class RoomSummary:
     public: bool | None
     last_activity: float
     members: int
+    creator: str = ""
+    created: float = 0.0
 
 
 @dataclass(slots=True)
@@ -280,4 +282,14 @@ def _copy(record: RoomRecord) -> RoomRecord:
 def _summary(record: RoomRecord) -> RoomSummary:
     name, description, public = summary_values(record.config)
     members = sum(entry.affiliation not in ("none", "outcast") for entry in record.affiliations.values())
-    return RoomSummary(record.number, record.local, name, description, public, record.last_activity, members)
+    return RoomSummary(
+        record.number,
+        record.local,
+        name,
+        description,
+        public,
+        record.last_activity,
+        members,
+        record.creator,
+        record.created,
+    )

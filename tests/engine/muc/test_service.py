@@ -247,6 +247,22 @@ async def test_new_rooms_wait_for_approval(story: Any) -> None:
     assert alice.full in room.users
 
 
+async def test_quarantine_ends_with_time_and_survives_a_restart(story: Any) -> None:
+    await hall(story, options={"quarantine_seconds": 3_600}, persistent=True)
+    await room_of(story).saved()
+    muc = story.world.module("muc")
+    fresh = RoomService(muc, SERVICE, service_options({"quarantine_seconds": 3_600}))
+    await fresh.started()
+    await story.world.settle()
+    muc.chat[SERVICE].directory, muc.chat[SERVICE].rooms = fresh.directory, {}
+    eve = await story("eve")
+    listed = f"<iq type='get' id='1' to='{SERVICE}'>{ITEMS.format('')}</iq>"
+    assert items(await eve.asks(listed)) == []
+    assert fresh.directory["hall"].creator == "alice@story.example"
+    story.world.clock.advance(3_700)
+    assert items(await eve.asks(listed)) == [ROOM]
+
+
 async def test_services_come_and_go_with_the_configuration(story: Any) -> None:
     from dataclasses import replace
 
