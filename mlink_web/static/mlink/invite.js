@@ -87,4 +87,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
   });
 }
-document.querySelector("[data-focus]")?.focus();
+const first = document.querySelector("[data-focus]");
+first?.focus();
+first?.select?.();
