@@ -142,7 +142,8 @@ def chat(request: HttpRequest) -> HttpResponse:
     public = urlsplit(Domain.objects.filter(name=name).values_list("public_url", flat=True).first() or "")
     if public.scheme in ("http", "https") and public.netloc:
         places += [f"{public.scheme}://{public.netloc}", f"ws{public.scheme.removeprefix('http')}://{public.netloc}"]
-    places.append(files)
+    if files and files not in places:
+        places.append(files)
     response.headers[HEADER] = policy(
         script_src="'wasm-unsafe-eval'",
         style_src="'unsafe-inline'",

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.story import MODULES, Client, Story
+from tests.story import Client, Story
 from xmpp_engine.modules.external_services import ExternalServicesOptions
 from xmpp_engine.stanza.build import parse_timestamp
 from xmpp_engine.xml import ns
@@ -20,14 +20,13 @@ SECRET = "north wind"
 TURN = {"type": "turn", "host": "turn.example", "port": 3478, "transport": "udp", "secret": SECRET}
 STUN = {"type": "stun", "host": "turn.example", "port": 3478, "transport": "udp", "name": "The wall"}
 FTP = {"type": "ftp", "host": "ftp.example", "port": 20, "username": "guest", "password": "plain"}
-WITH = (*MODULES, "xmpp_engine.modules.external_services.ExternalServices")
 ONE = "<service host='turn.example' type='turn'/>"
 SPACE = f"xmlns='{ns.EXTERNAL_SERVICES}'"
 
 
 async def begin(story: Story, *services: dict[str, object]) -> Client:
     options = {"external_services": {"services": list(services), "seconds": 600}}
-    await story.begin(modules=WITH, options=options)
+    await story.begin(options=options)
     alice = await story("alice")
     return alice
 
@@ -100,7 +99,7 @@ async def test_credentials_that_nobody_has(story: Story, inside: str, condition:
 
 async def test_only_accounts_of_the_domain(story: Story) -> None:
     options = {"external_services": {"services": [TURN]}}
-    await story.begin(modules=WITH, options=options, domains=("story.example", "other.example"))
+    await story.begin(options=options, domains=("story.example", "other.example"))
     eve = await story("eve@other.example")
     for inside in (
         f"<services {SPACE}/>",

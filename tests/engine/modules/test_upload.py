@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.story import MODULES, Client, Story
+from tests.story import Client, Story
 from xmpp_engine.modules.upload import Upload, UploadOptions, authorises, file_name, media_type
 from xmpp_engine.storage.uploads import DAY, UploadRow
 from xmpp_engine.xml import ns
@@ -14,12 +14,11 @@ from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
 SERVICE = "upload.story.example"
-WITH_UPLOADS = (*MODULES, "xmpp_engine.modules.upload.Upload")
 ERRORS = f"xmlns='{ns.STANZA_ERRORS}'"
 
 
 async def begin(story: Story, **options: object) -> None:
-    await story.begin(modules=WITH_UPLOADS, options={"upload": options}, public_url="https://files.example")
+    await story.begin(options={"upload": options}, public_url="https://files.example")
 
 
 def request(inside: str = "", id: str = "r", **attrs: object) -> str:
@@ -177,7 +176,7 @@ async def test_an_ephemeral_file_ends_when_it_was_said(story: Story) -> None:
 
 
 async def test_other_domains_get_no_slots(story: Story) -> None:
-    await story.begin(modules=WITH_UPLOADS, domains=("story.example", "other.example"))
+    await story.begin(domains=("story.example", "other.example"))
     stranger = await story("eve@other.example")
     assert condition(await stranger.asks(request())) == "forbidden"
 
@@ -241,7 +240,7 @@ async def test_pings_are_answered_and_presence_is_not(story: Story) -> None:
 
 
 async def test_without_http_there_is_no_service(story: Story) -> None:
-    await story.begin(modules=WITH_UPLOADS, extras={"http_base": ""})
+    await story.begin(extras={"http_base": ""})
     alice = await story("alice")
     assert condition(await alice.asks(request())) == "remote-server-not-found"
     assert isinstance(story.world.module("upload"), Upload)
@@ -260,7 +259,7 @@ async def test_where_addresses_begin(
     story: Story, options: dict[str, str], host: dict[str, str], expected: str
 ) -> None:
     extras = {"http_base": "http://{domain}:8080"}
-    await story.begin(modules=WITH_UPLOADS, options={"upload": options}, extras=extras, **host)
+    await story.begin(options={"upload": options}, extras=extras, **host)
     alice = await story("alice")
     url, _secret, _row = await slot(story, alice)
     assert url.startswith(expected)
