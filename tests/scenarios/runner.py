@@ -164,6 +164,8 @@ class Run:
             for who, full in self._script.actors.items():
                 self._actors[who] = Actor(full, server, self._transport)
                 await server.add_account(self._actors[who].bare)
+            for who in self._script.administrators:
+                server.stores.memory_accounts.change(self._actors[who].bare, is_admin=True)
             for one, other in self._script.friends:
                 await server.befriend(self._actors[one].bare, self._actors[other].bare)
             for step in self._script.steps:

@@ -5,6 +5,7 @@
 
     Romeo is romeo@example.org/orchard                         who takes part; accounts are made
     Romeo and Juliet are friends                               both subscribed to each other, before the first step
+    Romeo is an administrator                                  of the server
     Only over tcp, tls                                         where the script runs; `Not over bosh` is the opposite
     Option offline.messages is 2                               an option of a module
 
@@ -100,6 +101,7 @@ class Script:
     title: str = ""
     actors: dict[str, str] = field(default_factory=dict)
     friends: list[tuple[str, str]] = field(default_factory=list)
+    administrators: list[str] = field(default_factory=list)
     transports: tuple[str, ...] = TRANSPORTS
     options: dict[str, dict[str, object]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -167,6 +169,12 @@ def _friends(script: Script, found: re.Match[str]) -> None:
     script.friends.append((found[1], found[2]))
 
 
+def _administrator(script: Script, found: re.Match[str]) -> None:
+    if found[1] not in script.actors:
+        raise ScriptError(f"nobody said who {found[1]} is")
+    script.administrators.append(found[1])
+
+
 def _where(script: Script, found: re.Match[str]) -> None:
     named = {name.strip() for name in found[2].split(",")}
     if named - set(TRANSPORTS):
@@ -184,6 +192,7 @@ def _option(script: Script, found: re.Match[str]) -> None:
 _DECLARATIONS: dict[str, Callable[[Script, re.Match[str]], None]] = {
     r"(\w+) is (\S+@\S+)": _actor,
     r"(\w+) and (\w+) are friends": _friends,
+    r"(\w+) is an administrator": _administrator,
     r"(Only|Not) over (.+)": _where,
     r"Option (\w+)\.(\w+) is (\S+)": _option,
 }
