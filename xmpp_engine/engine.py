@@ -294,10 +294,11 @@ class Engine:
         account = await self.accounts.refresh(bare)
         if account is not None and account.data.state == "active":
             return 0
-        if account is None:
+        resident = self.accounts.get(bare)
+        # One that is not resident may be there all the same.
+        if account is None and (resident is not None or await self.services.stores.accounts.load(bare) is None):
             for administration in self.room_services().values():
                 administration.forget_person(bare)
-        resident = self.accounts.get(bare)
         if resident is None:
             return 0
         sessions = list(resident.sessions.values())

@@ -99,6 +99,7 @@ class RoomService:
         self._creators = frozenset(options.creators)
         self._pattern = re.compile(options.name_pattern) if options.name_pattern else None
         self._joins = Buckets(options.joins_per_second, options.join_burst)
+        self._lookups = Buckets(options.joins_per_second, options.join_burst)
 
     @property
     def groups(self) -> Groups:
@@ -137,6 +138,8 @@ class RoomService:
         """The room is not resident: load it if it is stored, in order for whoever writes to it."""
         waiting = self._loading.get(local)
         if waiting is None:
+            if stanza.type in ("unavailable", "error", "result", "probe"):
+                return  # Nobody is in a room that is not resident, so nothing waits for this.
             until = self._unknown.get(local)
             if until is not None and until > self.services.clock.now():
                 self._absent(stanza, local)
@@ -147,6 +150,8 @@ class RoomService:
                 return
             if self._waiting >= _ALL_WAITING:
                 raise StanzaError("resource-constraint", "too much waits for rooms")
+            if local not in self.directory and not self._lookups.take(stanza.sender.bare, self.services.clock.now()):
+                raise StanzaError("policy-violation", "too many rooms that are not there", type="wait")
             waiting = self._loading[local] = deque()
             self.services.tasks.spawn(f"load {local}@{self.domain}", self._load(local))
         elif len(waiting) >= _WAITING or self._waiting >= _ALL_WAITING:
