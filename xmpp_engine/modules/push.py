@@ -249,15 +249,22 @@ class Push(Module):
     def delivered(self, stanza: Stanza, session: Session) -> None:
         """Something goes to a session that nobody looks at: its device learns of it."""
         claims = _claims(session)
-        if claims and wakes(stanza) and (self.config.rooms or stanza.type != "groupchat"):
+        if claims and self._worth(stanza, session):
             self._tell_session(session, claims, (stanza,))
+
+    def _worth(self, stanza: Stanza, session: Session) -> bool:
+        """Whether a stanza is worth a push to the session's device; what a room reflects of the user's own is not."""
+        if not wakes(stanza):
+            return False
+        if stanza.type != "groupchat":
+            return True
+        return self.config.rooms and stanza.sender.full not in (session.directed or ())
 
     def fell_asleep(self, session: Session) -> None:
         """The connection is lost: what was on its way may not have arrived."""
         claims = _claims(session)
         if claims and session.sm is not None:
-            rooms = self.config.rooms
-            missed = [s for s, _ in session.sm.queue if wakes(s) and (rooms or s.type != "groupchat")]
+            missed = [stanza for stanza, _stamp in session.sm.queue if self._worth(stanza, session)]
             self._tell_session(session, claims, missed)
 
     def woke(self, session: Session) -> None:

@@ -377,3 +377,25 @@ async def test_a_store_that_is_away_keeps_no_message_back(story: Story, push: Pu
     romeo.send(say(juliet))
     await juliet.receives("<message><body>hi</body></message>")
     story.world.stores.memory.fail_with = None
+
+
+async def test_rooms_wake_but_not_for_the_own_message(story: Story, push: PushDomain) -> None:
+    romeo, phone, laptop = await story("romeo", "juliet:2")
+    room = "hall@conference.story.example"
+    for client, nick in ((romeo, "romeo"), (phone, "jule"), (laptop, "jule")):
+        client.send(f"<presence to='{room}/{nick}'><x xmlns='{ns.MUC}'/></presence>")
+        await client.receives_all()
+        if client is romeo:
+            client.send(
+                f"<iq type='set' id='o' to='{room}'><query xmlns='{ns.MUC}#owner'>"
+                f"<x xmlns='{ns.DATA_FORMS}' type='submit'/></query></iq>"
+            )
+            await client.receives_all()
+    await enable(phone)
+    phone.send(f"<inactive xmlns='{ns.CSI}'/>")
+    laptop.send(f"<message to='{room}' type='groupchat'><body>from my laptop</body></message>")
+    assert any(e.find(ns.CLIENT, "body") is not None for e in await phone.receives_all())
+    assert push.service.received == []
+    romeo.send(f"<message to='{room}' type='groupchat'><body>hi all</body></message>")
+    await romeo.receives_all()
+    assert counts(push) == [1]
