@@ -128,6 +128,16 @@ def newest_in(connection: BaseDatabaseWrapper, rooms: list[int]) -> dict[int, in
         return {number: newest for number, newest in cursor.fetchall() if newest is not None}
 
 
+def of_rooms(connection: BaseDatabaseWrapper, wanted: dict[int, int]) -> dict[int, Row]:
+    """By their ids, messages of several rooms; `wanted` says of which each must be."""
+    if not wanted:
+        return {}
+    marks = ", ".join(["%s"] * len(wanted))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_FIELDS} FROM archive_message m WHERE m.id IN ({marks})", list(wanted))  # noqa: S608
+        return {record[0]: row for record in cursor.fetchall() for row in _rows(-wanted[record[0]], [record])}
+
+
 def events_on(connection: BaseDatabaseWrapper, owner: int, targets: list[int]) -> list[tuple[int, int, Row]]:
     """What acts on these messages: (kind, target, its row), oldest first."""
     if not targets:

@@ -34,18 +34,21 @@ class Readable:
 def readable(connection: BaseDatabaseWrapper, account: Account) -> list[Readable]:
     """The rooms, the newest conversation first."""
     bare = str(account)
-    entries = RoomAffiliation.objects.using(connection.alias).filter(jid=bare)
-    mine = entries.filter(affiliation__in=("member", "admin", "owner"))
+    domain = bare.rpartition("@")[2]
+    own = RoomAffiliation.objects.using(connection.alias).filter(jid=bare)
+    mine = own.filter(affiliation__in=("member", "admin", "owner"))
     numbers = set(mine.values_list("room_id", flat=True)) | set(query.spoken_in(connection, bare))
     newest = query.newest_in(connection, sorted(numbers))
     wanted = sorted(newest, key=lambda number: newest[number], reverse=True)
     defaults: dict[str, Any] = {}
     found = []
-    for room in _rooms(connection, wanted):
+    rooms = _rooms(connection, wanted)
+    entries = _entries(connection, rooms, bare)
+    for room in rooms:
         if room.service not in defaults:
             defaults[room.service] = _defaults(connection, room.service)
         config = room_config.from_values(defaults[room.service], room.config)
-        affiliation = _affiliation(connection, room, bare)
+        affiliation = entries.get((room.pk, bare)) or entries.get((room.pk, domain)) or "none"
         # Who is banned by a group is not known here: then it takes an entry of one's own.
         banned = affiliation == "none" and any(granted == "outcast" for _group, granted in config.groups)
         if not banned and may_read(config, affiliation):
@@ -63,14 +66,14 @@ def _rooms(connection: BaseDatabaseWrapper, numbers: list[int]) -> list[Room]:
     return [known[number] for number in looked_at if number in known]
 
 
-def _affiliation(connection: BaseDatabaseWrapper, room: Room, bare: str) -> str:
-    """The person's own entry, else that of his domain (XEP-0045, 5.2). Membership by group is not seen here: who is in
-    a room by that only reads it in the room."""
-    domain = bare.rpartition("@")[2]
-    entries = RoomAffiliation.objects.using(connection.alias).filter(room=room, jid__in=(bare, domain))
-    found = dict(entries.values_list("jid", "affiliation"))
-    own = found.get(bare, "none")
-    return own if own != "none" else found.get(domain, "none")
+def _entries(connection: BaseDatabaseWrapper, rooms: list[Room], bare: str) -> dict[tuple[int, str], str]:
+    """By room and address, what the person's own entries say, and those of his domain, which count where there is none
+    (XEP-0045, 5.2). Membership by group is not seen here: who is in a room by that only reads it in the room."""
+    listed = RoomAffiliation.objects.using(connection.alias).filter(
+        room__in=rooms, jid__in=(bare, bare.rpartition("@")[2])
+    )
+    found = listed.exclude(affiliation="none").values_list("room_id", "jid", "affiliation")
+    return {(number, jid): affiliation for number, jid, affiliation in found}
 
 
 def _defaults(connection: BaseDatabaseWrapper, service: str) -> Any:

@@ -109,14 +109,10 @@ class Archive:
         ]
         found.sort(key=lambda entry: entry[0], reverse=True)
         shown = found[:_CONTACTS]
-        rows = {
-            row.id: row for row in self._rows(self._account.pk, [id for id, with_ in shown if isinstance(with_, str)])
-        }
-        entries = []
-        for id, with_ in shown:
-            row = rows.get(id) if isinstance(with_, str) else next(iter(self._rows(owner_of(with_.number), [id])), None)
-            if row is not None:
-                entries.append(self._entry(self._talk(with_), row))
+        own = [id for id, with_ in shown if isinstance(with_, str)]
+        rows = {row.id: row for row in query.by_ids(connection, self._account.pk, own)} if own else {}
+        rows |= query.of_rooms(connection, {id: with_.number for id, with_ in shown if not isinstance(with_, str)})
+        entries = [self._entry(self._talk(with_), rows[id]) for id, with_ in shown if id in rows]
         return entries, len(found) > len(shown)
 
     def name_of(self, peer: str) -> str:
@@ -211,9 +207,6 @@ class Archive:
         said_by = "You" if talk.view.is_own(row) else talk.view.name(row, element) if talk.room else ""
         moment = talk.view.moment(row.id)
         return Entry(talk.peer, talk.room, talk.name, moment, said_by if text else "", text)
-
-    def _rows(self, owner: int, wanted: list[int]) -> list[Row]:
-        return query.by_ids(connection, owner, wanted) if wanted else []
 
 
 def _stretch(
