@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import paging, versions
+from xmpp_engine.muc import invite, paging, versions
 from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
@@ -253,9 +253,8 @@ class RoomAdmin(Module):
 
 
 def apply(room: Room, actor: Jid | None, items: list[Item]) -> None:
-    """Do what the items say in the name of `actor` (a full JID for somebody inside, None for the server
-    itself, which may do everything). Raises StanzaError before the
-    first change where one of them cannot be done."""
+    """Do what the items say in the name of `actor` (a full JID for somebody inside, None for the server itself,
+    which may do everything). Raises StanzaError before the first change where one of them cannot be done."""
     affiliations: list[tuple[str, Affiliation, Item]] = []
     roles: list[tuple[Occupant, Role, Item]] = []
     for item in items:
@@ -273,7 +272,11 @@ def apply(room: Room, actor: Jid | None, items: list[Item]) -> None:
     affiliations.sort(key=_no_owner)
     with room.turn:
         for bare, affiliation, item in affiliations:
+            stranger = room.affiliation_of(Jid.parse(bare)) == "none"
             room.set_affiliation(bare, affiliation, item.reason, actor, nick=item.new_nick)
+            if stranger and affiliation == "member" and room.config.members_only and actor is not None:
+                # 9.5: who may enter from now on is told so.
+                invite.send(room, Jid.parse(bare), actor.to_bare(), item.reason)
         for occupant, role, item in roles:
             if room.occupants.get(occupant.nick) is occupant:
                 room.set_role(occupant, role, item.reason, actor)

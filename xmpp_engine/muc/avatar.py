@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -127,7 +128,8 @@ class RoomAvatar(Module):
     def put(self, room: Room, card: Element) -> None:
         """Set a room's vCard. Raises StanzaError when it is too long or its picture is none."""
         xml = write(card)
-        if len(xml.encode()) > self.config.limit:
+        # As it is stored: a text in JSON.
+        if len(json.dumps(xml)) > self.config.limit:
             raise StanzaError("not-acceptable", f"a vCard may have at most {self.config.limit} bytes")
         found = picture_hashes(card)
         extras = room.record.extras

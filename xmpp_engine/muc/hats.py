@@ -8,6 +8,7 @@ kept between the two.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,11 +40,13 @@ _PREFIX: Final = f"{ns.HATS_COMMANDS}:"
 
 @dataclass(frozen=True, slots=True)
 class HatOptions:
-    """`hats`: of one room. `worn`: by one address. `wearers`: addresses with hats in one room."""
+    """`hats`: of one room. `worn`: by one address. `wearers`: addresses with hats in one room. `size`: bytes of all
+    that together."""
 
     hats: int = 50
     worn: int = 10
     wearers: int = 1_000
+    size: int = 130_000
 
 
 def defined(record: RoomRecord) -> dict[str, dict[str, str]]:
@@ -173,6 +176,7 @@ class RoomHats(Module):
             raise StanzaError("not-acceptable", f"a hat needs a title and a URI of at most {_TEXT} characters")
         if hue and (_HUE.fullmatch(hue) is None or float(hue) > 360):
             raise StanzaError("not-acceptable", "the hue is an angle from 0 to 360")
+        self._fits(room, title, uri)
         hats = _facts(room.record).setdefault("hats", {})
         if uri not in hats and len(hats) >= self.config.hats:
             raise StanzaError("resource-constraint", f"a room has at most {self.config.hats} hats")
@@ -190,6 +194,7 @@ class RoomHats(Module):
     def _assign(self, room: Room, jid: str, uri: str) -> None:
         self._known(room, uri)
         bare = Jid.parse(jid).bare
+        self._fits(room, bare, uri)
         wearers = _facts(room.record).setdefault("worn", {})
         if bare not in wearers and len(wearers) >= self.config.wearers:
             raise StanzaError("resource-constraint", f"at most {self.config.wearers} people wear hats")
@@ -221,6 +226,11 @@ class RoomHats(Module):
             for uri in uris
         ]
         return _table("Who has hats", ("jid", "uri", "title", "hue"), rows)
+
+    def _fits(self, room: Room, *more: str) -> None:
+        """All hats of a room are stored as one text, which has a bound."""
+        if len(json.dumps([_facts(room.record), more])) > self.config.size:
+            raise StanzaError("resource-constraint", "the hats of this room take too much space")
 
     def _known(self, room: Room, uri: str) -> None:
         if uri not in _facts(room.record).get("hats", {}):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import admin, config_form
+from xmpp_engine.muc.config import to_values
 from xmpp_engine.muc.config_form import FieldError, FormLimits, Submission
 from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module
@@ -14,7 +16,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.stanza import forms
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.rooms import MAX_REASON_BYTES, Affiliation
+from xmpp_engine.storage.rooms import MAX_CONFIG_BYTES, MAX_REASON_BYTES, Affiliation
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
@@ -123,6 +125,8 @@ def configure(room: Room, actor: Jid | None, submitted: Mapping[str, Sequence[st
         submission = config_form.apply(room.config, submitted, limits(room))
     except FieldError as error:
         raise StanzaError("not-acceptable", f"{error.field}: {error}") from None
+    if len(json.dumps(to_values(submission.config, room.service.defaults))) > MAX_CONFIG_BYTES:
+        raise StanzaError("not-acceptable", "the texts of the form are too long together")
     items = _list_changes(room, submission)
     with room.turn:
         if items:

@@ -174,6 +174,21 @@ async def test_a_ban_by_nickname_is_of_the_address(story):
     await bob.receives("<presence type='error'><error type='auth'/></presence>")
 
 
+async def test_new_members_of_a_closed_room_are_invited(story):
+    (alice,) = await made(story, config={"muc#roomconfig_membersonly": "1", "muc#roomconfig_roomsecret": "hush"})
+    bob = await story("bob")
+    bob.send("<presence/>")
+    await clear(bob)
+    member = items("<item affiliation='member' jid='bob@story.example'><reason>Come</reason></item>")
+    assert condition(await asked(alice, member)) == ""
+    (told,) = await bob.receives_all()
+    text = text_of(told)
+    assert "<invite from='alice@story.example'><reason>Come</reason></invite><password>hush</password>" in text
+    # Once: he is a member now.
+    assert condition(await asked(alice, member)) == ""
+    await bob.receives_nothing()
+
+
 async def test_who_may_fetch_lists(story):
     alice, bob, carol = await made(story, "bob", "carol", config={"muc#roomconfig_whois": "moderators"})
     assert condition(await asked(alice, items("<item affiliation='admin' jid='bob@story.example'/>"))) == ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.engine.muc.stage import ROOM, asked, clear, condition, made, text_of
+from xmpp_engine.storage.rooms import MAX_EXTRAS_BYTES
 from xmpp_engine.xml import ns
 
 TEACHER = "http://tech.example/hats#Teacher"
@@ -90,6 +93,18 @@ async def test_nobody_puts_a_hat_on_himself(story):
     (shown,) = await alice.receives_all()
     assert shown.find(ns.HATS, "hats") is None
     await clear(bob)
+
+
+async def test_hats_take_only_so_much_space(story):
+    (alice,) = await made(story)
+    room = story.world.module("muc").room(ROOM)
+    made_so_far = 0
+    while (
+        condition(await asked(alice, command("create", filled(title="\U0001f3a9" * 250, uri=f"u{made_so_far}")))) == ""
+    ):
+        made_so_far += 1
+    assert 30 < made_so_far < 50
+    assert len(json.dumps(room.record.extras)) < MAX_EXTRAS_BYTES / 3
 
 
 async def test_there_are_only_so_many_hats(story):

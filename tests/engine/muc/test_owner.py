@@ -80,6 +80,12 @@ async def test_a_bad_value_names_its_field_and_changes_nothing(story):
     assert values_of(await asked(alice, owner("", "get")))["muc#roomconfig_roomname"] == ()
 
 
+async def test_texts_that_are_too_long_together(story):
+    (alice,) = await made(story)
+    groups = [f"{n}{chr(0x1F3A9) * 250}=member" for n in range(50)]
+    assert condition(await asked(alice, submitted({"mlink#roomconfig_groups": groups}))) == "not-acceptable"
+
+
 @pytest.mark.parametrize(
     "payload",
     [
