@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive import ids, indexing, query
-from archive.filters import Filter, Question
+from archive.events import REACTION, REPLY
+from archive.filters import Filter, Question, owner_of
 from archive.memory import MemoryReader
 from archive.text import for_postgres, index_text, parse
 from mlink_web.stores.ledger import Ledger
@@ -223,3 +225,51 @@ def test_postgres_keeps_our_words_whole(postgres_alias: str, django_db_blocker: 
             words = for_postgres(index_text(text))
             cursor.execute("SELECT tsvector_to_array(to_tsvector('simple', %s))", [words])
             assert sorted(cursor.fetchone()[0]) == sorted(set(words.split()))
+
+
+def room_message(number: int, room: int, sender: int, event: tuple[int, str] | None = None) -> ArchiveRow:
+    """A row of a room, one second after the one before."""
+    row = message(number, sender, 0, f"line {number}")
+    address = f"room{room}@rooms.a.example"
+    return replace(
+        row, recipient=address, sender_account=0, recipient_account=0, kind="groupchat", room=room, event=event
+    )
+
+
+async def test_what_the_page_asks_of_rooms(database: str) -> None:
+    connection = connections[database]
+    rows = [room_message(n, room, sender) for n, (room, sender) in enumerate([(3, 0), (3, 1), (9, 0), (4, 1), (3, 0)])]
+    first, last = ids.text_of(rows[0].id), rows[-1].id
+    answers = [room_message(10, 3, 1, (REPLY, first)), room_message(11, 3, 0, (REACTION, first))]
+    await store(database, [*rows, *answers, message(12, 0, 1, "not in a room")])
+    assert query.spoken_in(connection, PEOPLE[0]) == [3, 9]
+    assert query.spoken_in(connection, PEOPLE[2]) == []
+    assert query.newest_in(connection, [3, 4, 5]) == {3: answers[1].id, 4: rows[3].id}
+    assert query.newest_in(connection, []) == {}
+    assert query.of_rooms(connection, {last: 3, rows[2].id: 4}).keys() == {last}
+    assert query.of_rooms(connection, {}) == {}
+    acting = query.events_on(connection, owner_of(3), [rows[0].id, rows[1].id])
+    assert [(kind, target, row.id) for kind, target, row in acting] == [
+        (REPLY, rows[0].id, answers[0].id),
+        (REACTION, rows[0].id, answers[1].id),
+    ]
+    # Whoever owns nothing of it is told nothing.
+    assert query.events_on(connection, owner_of(4), [rows[0].id]) == []
+    assert query.targets_of(connection, [answers[0].id, rows[0].id]) == {answers[0].id: (REPLY, rows[0].id)}
+
+
+async def test_rooms_are_read_by_their_indexes(database: str) -> None:
+    connection = connections[database]
+    await store(database, [room_message(n, n % 3 + 1, n % 2) for n in range(50)])
+    for wanted in (Filter(owner_of(2)), Filter(owner_of(2), peer=PEOPLE[0])):
+        statement, values = query.ids_of(connection.vendor, wanted, "DESC", 10)
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            else:
+                cursor.execute("SET enable_seqscan = off")
+                cursor.execute(f"EXPLAIN {statement}", values)
+            plan = " ".join(str(line) for line in cursor.fetchall())
+            if connection.vendor != "sqlite":
+                cursor.execute("RESET enable_seqscan")
+        assert "archive_room" in plan, plan
