@@ -108,8 +108,16 @@ def room_info(iq: Stanza, context: IqContext) -> Element:
 
 
 def room_items(iq: Stanza, context: IqContext) -> Element:
-    """The occupants (6.5), for those inside, and for others where the room is open to all."""
+    """The occupants (6.5), for those inside, and for others where the room is open to all. At the node of XEP-0050
+    the commands that who asks may use."""
     room: Room = context.room
+    request = iq.element.first()
+    if request is not None and request.get("node") == ns.COMMANDS:
+        query = Element(ns.DISCO_ITEMS, "query", {"node": ns.COMMANDS})
+        for commands in room.service.muc.room_commands.values():
+            for node, name in commands(room, iq.sender):
+                query.add(ns.DISCO_ITEMS, "item", {"jid": room.jid.full, "node": node, "name": name})
+        return query
     _no_node(iq)
     query = Element(ns.DISCO_ITEMS, "query")
     config = room.config

@@ -108,6 +108,7 @@ class RoomHats(Module):
         muc = self.needs("muc")
         muc.presence_extras[self.name] = _shown
         muc.info_fields[self.name] = _fields
+        muc.room_commands[self.name] = self.items
         reg.iq_set(Target.ROOM, ns.COMMANDS, "command", self.command)
 
     def items(self, room: Room, asker: Jid) -> list[tuple[str, str]]:

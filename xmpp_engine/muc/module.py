@@ -12,6 +12,7 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.info_parts["x"] = self.parts                  further elements of the room's disco#info
     muc.welcomes["versions"] = self.catch_up          stanzas for who enters, before any presence
     muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
+    muc.room_commands["hats"] = self.items            (node, name) of the ad-hoc commands that somebody may use
     muc.room_ended["x"] = self.ended                  a room is gone for good
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import disco
 from xmpp_engine.muc.options import MucOptions, service_options
 from xmpp_engine.muc.room import Room
@@ -57,6 +59,7 @@ class Muc(Module):
         self.info_parts: dict[str, Callable[[Room], Iterable[Element]]] = {}
         self.welcomes: dict[str, Welcome] = {}
         self.affiliation_marks: dict[str, Callable[[Room], Element | None]] = {}
+        self.room_commands: dict[str, Callable[[Room, Jid], Iterable[tuple[str, str]]]] = {}
         self.room_ended: dict[str, RoomEnded] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}

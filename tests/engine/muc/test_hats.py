@@ -87,6 +87,14 @@ async def test_only_administrators_deal_with_hats(story):
     assert condition(await asked(bob, command("list"))) == "forbidden"
 
 
+async def test_the_commands_are_found(story):
+    alice, bob = await made(story, "bob")
+    items = "<query xmlns='http://jabber.org/protocol/disco#items' node='http://jabber.org/protocol/commands'/>"
+    request = f"<iq type='get' id='1' to='{ROOM}'>{items}</iq>"
+    assert text_of(await asked(alice, request)).count("urn:xmpp:hats:commands:") == 6
+    assert "<item" not in text_of(await asked(bob, request))
+
+
 async def test_nobody_puts_a_hat_on_himself(story):
     alice, bob = await made(story, "bob")
     bob.send(f"<presence to='{ROOM}/bob'><hats xmlns='urn:xmpp:hats:0'><hat title='King' uri='x'/></hats></presence>")
