@@ -70,11 +70,11 @@ class StreamManagementModule(Module):
         session.sm = sm
         attrs = {}
         if resumable:
-            seconds = int(self.services.registry.resume_seconds)
+            seconds = int(max(self.services.registry.resume_seconds, (session.notes or {}).get(_LONG, 0)))
             wished = element.get("max") or ""
-            if wished.isascii() and wished.isdigit():
+            if wished.isascii() and wished.isdigit() and len(wished) <= 10:
                 seconds = min(seconds, int(wished))
-            session.resume_seconds = max(seconds, (session.notes or {}).get(_LONG, 0))
+            session.resume_seconds = seconds
             self.services.registry.resumable[sm.id] = session
             attrs = {"id": sm.id, "resume": "true", "max": str(seconds)}
         return Element(ns.SM, "enabled", attrs)

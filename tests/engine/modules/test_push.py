@@ -272,6 +272,14 @@ async def test_a_sleeping_session_is_woken_and_resumed_hours_later(story: Story,
     assert counts(push) == [1]
 
 
+async def test_who_registers_first_is_told_how_long_it_may_sleep(story: Story, push: PushDomain) -> None:
+    juliet = await story("juliet")
+    await enable(juliet)
+    juliet.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+    await juliet.receives(f"<enabled xmlns='{ns.SM}' resume='true' max='86400'/>")
+    assert juliet.session.resume_seconds == 86_400
+
+
 async def test_what_was_on_its_way_to_a_dead_connection_is_pushed(story: Story, push: PushDomain) -> None:
     romeo, juliet = await story("romeo", "juliet")
     await managed(juliet)
