@@ -53,9 +53,9 @@ class DatabaseDevices:
         """See the protocol."""
         return await self._executor.read(account_id, _tokens, account_id, device)
 
-    async def add_token(self, row: TokenRow) -> None:
+    async def add_token(self, row: TokenRow, after: TokenRow | None = None) -> bool:
         """See the protocol."""
-        await self._executor.write(row.account_id, _add_token, row)
+        return await self._executor.write(row.account_id, _add_token, row, after)
 
     async def use_token(self, row: TokenRow, count: int | None) -> bool:
         """See the protocol."""
@@ -92,6 +92,8 @@ def revoke(database: Database, account_id: int, device: str) -> DeviceRow | None
     """Forget a device with its tokens."""
     alias = database.alias
     with transaction.atomic(using=alias):
+        # The lock that `_add_token` takes: no token can be made from one that is about to go.
+        Account.objects.using(alias).select_for_update().filter(pk=account_id).values("pk").first()
         found = next((row for row in rows(database, account_id) if row.device == device), None)
         Token.objects.using(alias).filter(account_id=account_id, device=device).delete()
         Device.objects.using(alias).filter(account_id=account_id, device=device).delete()
@@ -157,18 +159,21 @@ def _tokens(database: Database, account_id: int, device: str) -> list[TokenRow]:
     ]
 
 
-def _add_token(database: Database, row: TokenRow) -> None:
+def _add_token(database: Database, row: TokenRow, after: TokenRow | None = None) -> bool:
     alias = database.alias
     with transaction.atomic(using=alias):
         # The account's row is the lock: two sign-ins of one device at once leave one new token.
         if not Account.objects.using(alias).select_for_update().filter(pk=row.account_id).values("pk").first():
             raise ValueError(f"There is no account {row.account_id}.")
         own = Token.objects.using(alias).filter(account_id=row.account_id)
+        if after is not None and not own.filter(device=after.device, nonce=after.nonce).exists():
+            return False
         own.filter(device=row.device, current=False).delete()
         Token.objects.using(alias).create(**{field.name: getattr(row, field.name) for field in fields(TokenRow)})
         spare = list(own.order_by("-issued", "-pk").values_list("pk", flat=True)[2 * MAX_DEVICES :][:_SLICE])
         if spare:
             own.filter(pk__in=spare).delete()
+    return True
 
 
 def _use_token(database: Database, row: TokenRow, count: int | None) -> bool:

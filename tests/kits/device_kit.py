@@ -79,6 +79,15 @@ class DeviceKit:
         assert [(row.issued, row.current) for row in await store.tokens(own, "one")] == [(300.0, True)]
         assert not await store.use_token(token(own, 200.0), None)
 
+    async def test_a_token_of_a_revoked_device_has_no_heir(self, stores: Stores) -> None:
+        own = (await account(stores)).account_id
+        assert await stores.devices.add_token(token(own, 100.0))
+        assert await stores.devices.use_token(token(own, 100.0), None)
+        assert await stores.devices.add_token(token(own, 200.0), token(own, 100.0))
+        await stores.devices.revoke(own, "one")
+        assert not await stores.devices.add_token(token(own, 300.0), token(own, 100.0))
+        assert await stores.devices.tokens(own, "one") == []
+
     async def test_a_counter_only_grows(self, stores: Stores) -> None:
         own = (await account(stores)).account_id
         await stores.devices.add_token(token(own))

@@ -17,6 +17,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.inline import BIND2
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
@@ -155,9 +156,17 @@ class Offline(Module):
         except (StreamError, ValueError):
             self.services.counters.count("offline_damaged_total")
             return
+        if session.notes is not None and BIND2 in session.notes and self._archived(stanza, session.account.bare):
+            return  # its client asks the archive (XEP-0386, 3.2)
         stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
         stanza.note(_REPLAYED, True)
         session.deliver(stanza)
+
+    def _archived(self, stanza: Stanza, bare: str) -> bool:
+        """Whether the message stands in the account's archive. Without the archive's module nobody takes forged ids
+        out, so they mean nothing then."""
+        ids = stanza.element.find_all(ns.STANZA_ID, "stanza-id")
+        return "archive" in self.host.modules and any(element.get("by") == bare for element in ids)
 
 
 def _worth_keeping(message: Element) -> bool:

@@ -103,8 +103,11 @@ class DeviceStore(Protocol):
     async def tokens(self, account_id: int, device: str) -> list[TokenRow]:
         """The tokens of a device, the newest first; expired ones too."""
 
-    async def add_token(self, row: TokenRow) -> None:
-        """Store a new token in place of one that the device has not used. Accounts keep the newest 2 * MAX_DEVICES."""
+    async def add_token(self, row: TokenRow, after: TokenRow | None = None) -> bool:
+        """Store a new token in place of one that the device has not used. Accounts keep the newest 2 * MAX_DEVICES.
+
+        False, and nothing stored, where it was to follow a token that is gone: the device was revoked meanwhile.
+        """
 
     async def use_token(self, row: TokenRow, count: int | None) -> bool:
         """Mark a token as the current one, whereupon the device's older ones go; take its counter. False when the token
@@ -179,8 +182,12 @@ class MemoryDevices:
         found = [replace(token) for token in self._tokens if self._is(token, account_id, device)]
         return sorted(found, key=lambda token: -token.issued)
 
-    async def add_token(self, row: TokenRow) -> None:
+    async def add_token(self, row: TokenRow, after: TokenRow | None = None) -> bool:
         """See the protocol."""
+        if after is not None and all(
+            token.nonce != after.nonce for token in await self.tokens(after.account_id, after.device)
+        ):
+            return False
         self._memory.check()
         self._tokens = [
             token for token in self._tokens if token.current or not self._is(token, row.account_id, row.device)
@@ -189,6 +196,7 @@ class MemoryDevices:
         own = sorted((token for token in self._tokens if token.account_id == row.account_id), key=lambda t: -t.issued)
         for token in own[2 * MAX_DEVICES :]:
             self._tokens.remove(token)
+        return True
 
     async def use_token(self, row: TokenRow, count: int | None) -> bool:
         """See the protocol."""

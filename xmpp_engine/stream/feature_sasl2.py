@@ -162,18 +162,18 @@ async def _token(
     service = role.service
     now = service.clock.time()
     mechanism = ""
-    if request.token in tokens:
-        mechanism = request.token
-    elif used is not None and now - used.issued >= fast.ROTATE and not (request.fast and request.fast.invalidate):
-        mechanism = used.mechanism
-    if not mechanism or not request.device or success.method == GRANT:
-        return None
     if success.method == FAST:
-        # A token may be renewed, not turned into one that asks for less.
-        mechanism = role.facts().mechanism
+        # A token may be renewed, not turned into one that asks for less; one that has just ended has no heir.
+        if used is not None and (request.token in tokens or now - used.issued >= fast.ROTATE):
+            mechanism = used.mechanism
+    elif request.token in tokens and success.method != GRANT:
+        mechanism = request.token
+    if not mechanism or not request.device:
+        return None
     row = fast.fresh(success.credentials.account_id, request.device, mechanism, now)
     try:
-        await service.binder.devices.add_token(row)
+        if not await service.binder.devices.add_token(row, used):
+            return None
     except StoreUnavailable as error:
         refused.warning("%s gets no token: %s", success.account.bare, error)
         return None

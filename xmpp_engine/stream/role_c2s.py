@@ -202,10 +202,12 @@ class C2SRole:
             negotiation.offer()
 
     def before_login(self, iq: Element) -> bool:
-        """Whether somebody answered an iq of a stream that is not authenticated."""
+        """Whether somebody answered an iq of a stream that is not authenticated. What a stranger registers with is as
+        secret as what others sign in with, so it goes by the same rule for TLS."""
         answer = self.service.before_login
         self._early += 1
-        return answer is not None and self._early <= _EARLY and answer(self.stream, iq)
+        protected = self.stream.transport.secure or self.service.clear
+        return answer is not None and protected and self._early <= _EARLY and answer(self.stream, iq)
 
     def finished(self) -> None:
         """A session has taken the stream over: nothing of the negotiation is needed any more."""
