@@ -67,6 +67,8 @@ class RegisterOptions:
     notify: tuple[str, ...] | list[str] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.notify, str):
+            raise ValueError("register.notify is a list of addresses")
         for address in self.notify:
             Jid.parse(address)
 

@@ -35,6 +35,8 @@ class ReportingOptions:
     notify: tuple[str, ...] | list[str] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.notify, str):
+            raise ValueError("reporting.notify is a list of addresses")
         for address in self.notify:
             Jid.parse(address)
 

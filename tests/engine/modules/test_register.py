@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.story import MODULES, Story, elements, matches
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.modules.register import Attempts, wide_network
+from xmpp_engine.modules.register import Attempts, RegisterOptions, wide_network
 from xmpp_engine.storage.types import RosterItem
+from xmpp_engine.stream.role_c2s import C2SRole
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
@@ -263,3 +265,20 @@ async def test_a_user_of_another_domain_has_no_account_here(story: Story) -> Non
     alice.send("<iq type='set' id='1' to='other.example'><query xmlns='jabber:iq:register'><remove/></query></iq>")
     await alice.receives(f"<iq type='error' id='1'><error><forbidden xmlns='{ns.STANZA_ERRORS}'/></error></iq>")
     assert await world.stores.accounts.credentials(alice.bare) is not None
+
+
+@pytest.mark.parametrize(
+    ("secure", "clear", "asked"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_nobody_registers_in_clear_where_tls_is_required(secure: bool, clear: bool, asked: bool) -> None:
+    service: Any = SimpleNamespace(clear=clear, before_login=lambda _stream, _iq: True)
+    role = C2SRole(service)
+    stream: Any = SimpleNamespace(transport=SimpleNamespace(secure=secure))
+    role.stream = stream
+    assert role.before_login(Element(ns.CLIENT, "iq")) is asked
+
+
+def test_addresses_to_notify_are_a_list_of_addresses() -> None:
+    for wrong in ("alice@story.example", ["a@@b"]):
+        with pytest.raises(ValueError, match=r"list|domainpart"):
+            RegisterOptions(notify=wrong)  # type: ignore[arg-type]
