@@ -26,7 +26,7 @@ from xmpp_engine.admin.command import CommandError
 
 log = logging.getLogger("mlink.node")
 
-MAX_REQUEST: Final = 65_536
+MAX_REQUEST: Final = 262_144
 MAX_CLIENTS: Final = 64
 SLICE: Final = 100
 #: sockaddr_un holds 108 bytes with the closing zero.

@@ -21,7 +21,8 @@ AFFILIATIONS = (
     ("outcast", "Banned"),
     ("none", "None"),
 )
-MAX_TEXT = 20_000
+#: Characters of a field; the lists of owners and administrators may be long.
+MAX_TEXT = 100_000
 
 
 class ConfigForm(forms.Form):
@@ -39,7 +40,9 @@ class ConfigForm(forms.Form):
 
     def submission(self) -> str:
         """What the person changed, as `room configure` takes it: what others change meanwhile is left alone."""
-        return json.dumps({self.rows[name]["field"]: self._texts(name) for name in self.changed_data})
+        return json.dumps(
+            {self.rows[name]["field"]: self._texts(name) for name in self.changed_data}, ensure_ascii=False
+        )
 
     def _texts(self, name: str) -> list[str]:
         value = self.cleaned_data[name]

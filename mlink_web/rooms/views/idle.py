@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,6 +19,8 @@ from mlink_web.rooms.rows import as_room
 
 #: Rooms of one removal: what a person can look through before confirming.
 SHOWN = 200
+#: Characters of addresses in one command.
+BATCH = 8_000
 SERVICES = {"search": "", "service": "", "sort": "room", "start": "0", "limit": "0"}
 TROUBLES = (services.Refused, NodeUnavailable)
 
@@ -62,9 +67,10 @@ def _remove(request: HttpRequest, asked: dict[str, str]) -> HttpResponse:
     if not marked:
         messages.error(request, "No room was marked.")
         return redirect("rooms:idle")
+    done: list[dict[str, Any]] = []
     try:
-        only = " ".join(sorted(marked))
-        done = services.ask("room idle", services.REMOVE_SECONDS, **asked, remove="yes", only=only)
+        for only in _batches(sorted(marked)):
+            done += services.ask("room idle", services.REMOVE_SECONDS, **asked, remove="yes", only=only)
     except TROUBLES as error:
         record(request, "remove idle rooms failed", ", ".join(sorted(marked)), why=error)
         messages.error(request, str(error))
@@ -73,3 +79,14 @@ def _remove(request: HttpRequest, asked: dict[str, str]) -> HttpResponse:
     record(request, "removed idle rooms", ", ".join(removed), **asked)
     messages.success(request, f"{len(removed)} room{'s are' if len(removed) != 1 else ' is'} removed.")
     return redirect("rooms:rooms")
+
+
+def _batches(rooms: list[str]) -> Iterator[str]:
+    """The addresses, separated by spaces, in texts that the node's control socket takes."""
+    batch: list[str] = []
+    for room in rooms:
+        if batch and sum(map(len, batch)) + len(room) > BATCH:
+            yield " ".join(batch)
+            batch = []
+        batch.append(room)
+    yield " ".join(batch)

@@ -123,6 +123,32 @@ def test_the_idle_report(console: Client, room: Room) -> None:
     assert console.get("/admin/rooms/idle/?days=x").status_code == 400
 
 
+def test_marked_idle_rooms_are_removed_in_requests_of_a_bounded_size(
+    console: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mlink.audit")
+    marked = [f"{'r' * 900}{index}@conference.localhost" for index in range(20)]
+    asked: list[dict[str, str]] = []
+
+    def ask(command: str, seconds: float = 1.0, **arguments: str) -> object:
+        if command == "room page":
+            return {"services": ["conference.localhost"], "total": 0, "waiting": 0, "rooms": []}
+        asked.append(arguments)
+        return [{"room": room, "removed": room != marked[0]} for room in arguments["only"].split()]
+
+    monkeypatch.setattr(services, "ask", ask)
+    page = console.post("/admin/rooms/idle/", {"days": "90", "service": "", "room": marked}, follow=True)
+    assert sorted(room for arguments in asked for room in arguments["only"].split()) == sorted(marked)
+    assert all(len(arguments["only"]) <= 10_000 and arguments["remove"] == "yes" for arguments in asked)
+    assert all(arguments["days"] == "90" for arguments in asked)
+    assert "19 rooms are removed" in text(page)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "mlink.audit"]
+    assert 'did="removed idle rooms"' in line
+    assert marked[0] not in line
+    page = console.post("/admin/rooms/idle/", {"days": "90", "service": ""}, follow=True)
+    assert "No room was marked" in text(page)
+
+
 def ctl(*words: str) -> object:
     """What the terminal's command prints, as JSON."""
     out, err = StringIO(), StringIO()
