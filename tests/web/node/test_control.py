@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
-from mlink_web.node.control import MAX_PATH, ControlServer, NodeRunsAlready
+from mlink_web.node.control import MAX_PATH, MAX_REQUEST, ControlServer, NodeRunsAlready
 
 
 class Operated:
@@ -147,7 +147,7 @@ async def test_an_endless_line_ends_the_connection_only(
     server: ControlServer, path: Path, client: EngineClient
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(str(path))
-    writer.write(b"x" * 200_000)
+    writer.write(b"x" * (3 * MAX_REQUEST))
     assert await reader.read() == b""
     writer.close()
     assert await client.stats() == {"sessions": 0}
