@@ -70,6 +70,8 @@ class RoomInvitations(Module):
 
     def take(self, stanza: Stanza, room: Room, occupant: Occupant | None) -> bool:
         """See muc.service.MessageHandler. Raises StanzaError for what is refused."""
+        if stanza.type == "error":
+            return _bounced(room, stanza)
         x = stanza.element.find(ns.MUC_USER, "x")
         if x is not None:
             invites = x.find_all(ns.MUC_USER, "invite")
@@ -169,6 +171,24 @@ def send(
         x.add(ns.MUC_USER, "password", text=room.config.secret)
         direct.attrs["password"] = room.config.secret
     _message(room, invitee, x, direct, id=id)
+
+
+def _bounced(room: Room, stanza: Stanza) -> bool:
+    """An invitation did not arrive: its inviter is told, if he is still here. That nobody has the address is
+    `item-not-found` (7.8.2)."""
+    inviter = room.notes.get(_NOTES, {}).pop(stanza.sender.bare, None)
+    if inviter is None or inviter.full not in room.users:
+        return False
+    found = stanza.element.find(ns.CLIENT, "error")
+    condition = next((child.name for child in found.elements() if child.ns == ns.STANZA_ERRORS), "") if found else ""
+    if condition not in ("remote-server-not-found", "remote-server-timeout"):
+        condition = "item-not-found"
+    error = StanzaError(condition, f"the invitation did not reach {stanza.sender.bare}").element()
+    attrs = {"type": "error"}
+    if stanza.id is not None:
+        attrs["id"] = stanza.id
+    room.send(inviter, Stanza(Element(ns.CLIENT, "message", attrs, error), None, room.jid, "error"))
+    return True
 
 
 def _check_inviter(room: Room, sender: Jid, occupant: Occupant | None) -> None:

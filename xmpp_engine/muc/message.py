@@ -25,7 +25,11 @@ def receive(room: Room, stanza: Stanza) -> None:
     occupant = room.users.get(stanza.sender.full)
     type = stanza.type
     if type == "error":
-        if occupant is not None and not leave.failed(room, occupant, stanza):
+        if occupant is None:
+            for handler in room.service.message_handlers.values():
+                if handler(stanza, room, None):
+                    return
+        elif not leave.failed(room, occupant, stanza):
             _pass_error(room, stanza, occupant)
     elif stanza.to.resource:  # type: ignore[union-attr]
         if type == "groupchat":

@@ -53,6 +53,29 @@ async def test_an_invitation_goes_through_the_room(story):
     assert await errors(carol) == ["item-not-found"]
 
 
+async def test_the_inviter_learns_that_an_invitation_did_not_arrive(story):
+    alice, bob = await made(story, "bob")
+    alice.send(invite("nobody@story.example"))
+    (told,) = await alice.receives_all()
+    assert condition(told) == "item-not-found"
+    assert told.get("from") == ROOM
+    assert told.get("id") == "i"
+    alice.send(invite("somebody@elsewhere.example"))
+    (told,) = await alice.receives_all()
+    assert condition(told) == "remote-server-not-found"
+    await bob.receives_nothing()
+
+
+async def test_who_is_away_finds_the_invitation_later(story):
+    alice, _bob = await made(story, "bob")
+    await story.world.account("carol")
+    alice.send(invite("carol@story.example"))
+    await alice.receives_nothing()
+    (carol,) = [await story("carol")]
+    carol.send("<presence/>")
+    assert [one.get("from") for one in await carol.receives_all() if one.name == "message"] == [ROOM]
+
+
 async def test_only_who_was_invited_declines(story):
     _alice, bob = await made(story, "bob")
     bob.send(decline("alice@story.example"))
@@ -61,6 +84,8 @@ async def test_only_who_was_invited_declines(story):
 
 async def test_an_admin_makes_members_by_inviting(story):
     alice, bob = await made(story, "bob", config={"muc#roomconfig_membersonly": "1"})
+    for name in ("carol", "dave"):
+        await story.world.account(name)
     room = story.world.module("muc").room(ROOM)
     room.set_affiliation("bob@story.example", "member")
     bob.send(f"<presence to='{ROOM}/bob'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
@@ -106,11 +131,12 @@ async def test_strangers_and_visitors_do_not_invite(story):
 
 async def test_invitations_have_a_rate(story):
     alice, _bob = await made(story, "bob")
-    for n in range(21):
-        alice.send(invite(f"u{n}@story.example"))
+    await story.world.account("carol")
+    for _ in range(21):
+        alice.send(invite("carol@story.example"))
     assert await errors(alice) == ["resource-constraint"]
     story.world.clock.advance(60)
-    alice.send(invite("u99@story.example"))
+    alice.send(invite("carol@story.example"))
     assert await errors(alice) == []
 
 
