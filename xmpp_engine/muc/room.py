@@ -435,7 +435,7 @@ class Room:
             self.saver.save(record)
 
     async def saved(self) -> None:
-        """Wait until every change so far is stored."""
+        """Wait until every change so far is stored; raises StoreUnavailable after some seconds."""
         await self.saver.saved()
 
     def info(self) -> dict[str, Any]:

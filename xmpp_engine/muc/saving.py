@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.observe.log import refused
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+#: Seconds that somebody waits for what he has changed to be written.
+_PATIENCE: Final = 10.0
 #: Seconds that an answer waits for the store.
 _PATIENCE: Final = 10.0
 
@@ -69,9 +72,13 @@ class Saver:
         self._wake()
 
     async def saved(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written. Raises StoreUnavailable when that takes too long; it is still tried."""
+        ends = asyncio.get_running_loop().time() + _PATIENCE
         while self._task is not None:
-            await asyncio.wait([self._task])
+            left = ends - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise StoreUnavailable(f"the room {self._name} is not stored yet")
+            await asyncio.wait([self._task], timeout=left)
 
     def _wake(self) -> None:
         if self._task is None:
@@ -101,8 +108,14 @@ class Saver:
         """Write one thing. What it writes is marked as written before it waits, and marked again when that fails."""
         store = self._services.stores.rooms
         if self._gone:
-            await store.remove(self._gone[0])
+            number = self._gone[0]
+            await store.remove(number)
             del self._gone[0]
+            if self._record is not None and self._record.number == number:
+                # It became temporary and persistent again while it was written: it is stored anew.
+                self._record.number = 0
+                self._dirty = True
+                self._entries = {entry.jid: replace(entry) for entry in self._record.affiliations.values()}
             return
         record = self._record
         assert record is not None
