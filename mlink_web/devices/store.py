@@ -69,9 +69,9 @@ class DatabaseDevices:
         """See the protocol."""
         await self._executor.write(account_id, _forget_password, account_id)
 
-    async def expire(self, before: float, now: float) -> int:
+    async def expire(self, domain: str, before: float, now: float) -> int:
         """See the protocol."""
-        return await self._executor.write(None, _expire, before, now)
+        return await self._executor.write(None, _expire, domain, before, now)
 
 
 def rows(database: Database, account_id: int) -> list[DeviceRow]:
@@ -195,13 +195,17 @@ def _drop_token(database: Database, row: TokenRow) -> bool:
     return bool(own.delete()[0])
 
 
-def _expire(database: Database, before: float, now: float) -> int:
+def _expire(database: Database, domain: str, before: float, now: float) -> int:
     alias = database.alias
     removed = 0
-    for model, condition in ((Device, {"last_seen__lt": before}), (Token, {"expires__lt": now})):
-        while True:
-            found = list(model.objects.using(alias).filter(**condition).values_list("pk", flat=True)[:_SLICE])
-            if not found:
-                break
-            removed += model.objects.using(alias).filter(pk__in=found).delete()[0]
+    devices = Device.objects.using(alias).filter(account__domain__name=domain, last_seen__lt=before)
+    while old := list(devices.values_list("pk", "account_id", "device")[:_SLICE]):
+        with transaction.atomic(using=alias):
+            for pk, account_id, device in old:
+                removed += Token.objects.using(alias).filter(account_id=account_id, device=device).delete()[0]
+                # It may have come back a moment ago.
+                removed += Device.objects.using(alias).filter(pk=pk, last_seen__lt=before).delete()[0]
+    tokens = Token.objects.using(alias).filter(account__domain__name=domain, expires__lt=now)
+    while spent := list(tokens.values_list("pk", flat=True)[:_SLICE]):
+        removed += Token.objects.using(alias).filter(pk__in=spent).delete()[0]
     return removed

@@ -134,9 +134,14 @@ class DeviceKit:
         own = (await account(stores)).account_id
         await stores.devices.seen([visit(own), visit(own, "two", 200.0)])
         await stores.devices.add_token(token(own))
-        assert await stores.devices.expire(150.0, 1000.0) == 1
-        assert await stores.devices.expire(150.0, 1200.0) == 1
-        assert [row.device for row in await stores.devices.devices(own)] == ["two"]
+        await stores.devices.add_token(token(own, 300.0, "two"))
+        assert await stores.devices.expire("other.example", 150.0, 2000.0) == 0
+        # The old device goes with its token, though that would have lived on.
+        assert await stores.devices.expire("kit.example", 150.0, 1000.0) == 2
+        (row,) = await stores.devices.devices(own)
+        assert (row.device, row.token_expires) == ("two", 1300.0)
+        assert await stores.devices.expire("kit.example", 150.0, 1400.0) == 1
+        assert await stores.devices.tokens(own, "two") == []
 
     async def test_a_removed_account_leaves_nothing(self, stores: Stores) -> None:
         own = (await account(stores)).account_id

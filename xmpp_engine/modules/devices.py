@@ -165,7 +165,7 @@ class Devices(Module):
         """Forget devices that were not seen for long, and tokens that have expired."""
         now = self.services.clock.time()
         try:
-            await self.services.stores.devices.expire(now - self.config.days * _DAY, now)
+            await self.services.stores.devices.expire(self.host.domain, now - self.config.days * _DAY, now)
         except StoreUnavailable as error:
             log.warning("old devices wait for the database: %s", error)
 

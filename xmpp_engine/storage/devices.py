@@ -119,8 +119,9 @@ class DeviceStore(Protocol):
     async def forget_password(self, account_id: int) -> None:
         """The password has changed: no device knows it any more, and all tokens go."""
 
-    async def expire(self, before: float, now: float) -> int:
-        """Remove devices not seen since `before` and tokens that expired before `now`; returns how many rows."""
+    async def expire(self, domain: str, before: float, now: float) -> int:
+        """Remove devices of a domain not seen since `before`, with their tokens, and tokens that expired before `now`;
+        returns how many rows."""
 
 
 class MemoryDevices:
@@ -235,13 +236,18 @@ class MemoryDevices:
             if row.account_id == account_id:
                 row.methods &= ~(PASSWORD | FAST)
 
-    async def expire(self, before: float, now: float) -> int:
+    async def expire(self, domain: str, before: float, now: float) -> int:
         """See the protocol."""
         self._memory.check()
-        old = [key for key, row in self._devices.items() if row.last_seen < before]
+        own = {id for id, kept in self._memory.numbers.items() if kept.data.bare.partition("@")[2] == domain}
+        old = [key for key, row in self._devices.items() if row.last_seen < before and key[0] in own]
         for key in old:
             del self._devices[key]
-        spent = [token for token in self._tokens if token.expires < now]
+        spent = [
+            token
+            for token in self._tokens
+            if token.account_id in own and (token.expires < now or (token.account_id, token.device) in old)
+        ]
         for token in spent:
             self._tokens.remove(token)
         return len(old) + len(spent)

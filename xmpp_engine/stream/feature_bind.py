@@ -62,6 +62,8 @@ class Bind(Feature):
     def handle(self, element: Element) -> None:
         """See Feature."""
         if self._role.account is None:
+            if self._negotiation.exchanging:
+                raise StreamError("policy-violation", "nothing else may come during the authentication")
             if element.name == "iq" and self._role.before_login(element):
                 return
             raise StreamError("not-authorized", "stanzas may come once a resource is bound")

@@ -154,6 +154,7 @@ class Sasl(Feature):
         if mechanism is not None and two != self._two:
             raise StreamError("policy-violation", "two authentications at once")
         self._two = two
+        self._negotiation.exchanging = False
         if name == "abort":
             self._apply(Failure("aborted"))
         elif name == "auth" or name == "authenticate":
@@ -218,6 +219,7 @@ class Sasl(Feature):
     def _apply(self, outcome: Outcome) -> None:
         """Answer, in the call that read the element; what must wait goes on in a task."""
         if type(outcome) is Challenge:
+            self._negotiation.exchanging = self._two
             self._role.stream.write((sasl2.CHALLENGE if self._two else _CHALLENGE) % b64encode(outcome.data))
         elif type(outcome) is Wait:
             self._negotiation.run(self._role.service.binder, "sign-in", self._wait(outcome))

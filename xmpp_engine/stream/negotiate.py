@@ -84,7 +84,7 @@ class FeatureCache:
 class Negotiation:
     """The state of one stream until it is bound."""
 
-    __slots__ = ("_backlog", "_cache", "_held", "features", "stream")
+    __slots__ = ("_backlog", "_cache", "_held", "exchanging", "features", "stream")
 
     def __init__(self, stream: Stream, cache: FeatureCache) -> None:
         self.stream = stream
@@ -92,6 +92,8 @@ class Negotiation:
         self.features: tuple[Feature, ...] = ()
         self._cache = cache
         self._held = False
+        #: Whether a SASL2 exchange waits for the client's response: nothing else may come then (XEP-0388, 2.4).
+        self.exchanging = False
         self._backlog: list[Element] = []
 
     def offer(self) -> None:

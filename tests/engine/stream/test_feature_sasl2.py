@@ -247,6 +247,16 @@ def test_the_two_profiles_do_not_mix() -> None:
     assert client.error() == "policy-violation"
 
 
+def test_nothing_else_may_come_during_the_exchange() -> None:
+    client = connect()
+    client.server.c2s.before_login = lambda _stream, _iq: True
+    client.send("<iq xmlns='jabber:client' type='get' id='r'/>")
+    client.send(authenticate("SCRAM-SHA-256", ScramClient("SCRAM-SHA-256", PASSWORD).first()))
+    assert not client.stream.closed
+    client.send("<iq xmlns='jabber:client' type='get' id='r'/>")
+    assert client.error() == "policy-violation"
+
+
 def test_an_abort() -> None:
     client = connect()
     client.send(authenticate("SCRAM-SHA-256", ScramClient("SCRAM-SHA-256", PASSWORD).first()))
