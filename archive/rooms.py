@@ -4,8 +4,9 @@ A groupchat message is one row, however many are in the room, written in the led
 sender's stream acknowledges waits for it. The row keeps the real address of who spoke, for operators; in answers it
 stands only for readers who see it in the room too. Private messages are in their users' archives and never here.
 
-    room_message  STORE  the row, and <stanza-id/> of the room. A message that the room does not archive has an id too:
-                         replies and reactions name it. What occupants forge of that the room has taken out before
+    room_message  STORE    the row, and <stanza-id/> of the room, which a message that is not archived has too: replies
+                           and reactions name it. What occupants forge of that the room has taken out before
+                  OBSERVE  strict domains: the room sends the message once its row is durable
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from archive import access, ids, protocol
 from archive.filters import Answer, Filter, Question, Reader, Row, owner_of
 from archive.weigh import Weight, weigh_content
 from xmpp_engine.api import (
+    HANDLED,
     ArchiveRow,
     Element,
     IqContext,
@@ -29,6 +31,7 @@ from xmpp_engine.api import (
     StanzaError,
     StreamError,
     Target,
+    Verdict,
     Xep,
     build,
     ns,
@@ -51,12 +54,15 @@ class Room(Protocol):
 
     jid: Jid
     config: Any
+    gone: bool
 
     @property
     def number(self) -> int: ...
 
     @property
     def logged(self) -> bool: ...
+
+    def distribute(self, stanza: Stanza) -> None: ...
 
     def affiliation_of(self, jid: Jid) -> Any: ...
 
@@ -79,6 +85,7 @@ class RoomArchive(Module):
 
     def setup(self, reg: Registrar) -> None:
         reg.room_message(Phase.STORE, self.store)
+        reg.room_message(Phase.OBSERVE, self.wait)
         reg.iq_get(Target.ROOM, ns.MAM, "query", self.show_form)
         reg.iq_set(Target.ROOM, ns.MAM, "query", self.query)
         reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
@@ -104,6 +111,19 @@ class RoomArchive(Module):
             Element(_SID, "stanza-id", {"id": "%016x" % id, "by": jid.full}),  # noqa: UP031
             b"<stanza-id xmlns='urn:xmpp:sid:0' id='%016x' by='%b'/>" % (id, jid.encoded),
         )
+
+    def wait(self, stanza: Stanza, room: Room, _occupant: Occupant | None) -> Verdict:
+        """A strict archive: the room sends the message when its row is durable. Behind all other hooks, which have seen
+        it then."""
+        if not stanza.commit or not self.host.config.archive_strict:
+            return None
+        self.services.tasks.spawn(f"strict archive {room.jid}", self._distribute(stanza, room))
+        return HANDLED
+
+    async def _distribute(self, stanza: Stanza, room: Room) -> None:
+        await self._ledger.sync()
+        if not room.gone:
+            room.distribute(stanza)
 
     def _add(self, id: int, sender: str, stanza: Stanza, room: Room, weight: Weight) -> None:
         body, origin, event = weight

@@ -34,11 +34,13 @@ Begin = Callable[..., Any]
 def begin(story: Story) -> Begin:
     """Begin a story with rooms and archives; `room` are fields of RoomConfig for new rooms."""
 
-    async def begun(**room: Any) -> Any:
+    async def begun(*, strict: bool = False, **room: Any) -> Any:
         reader = MemoryReader(Rows())
         defaults = {"persistent": True, **room}
         options = {"muc": {"services": {"conference": {"defaults": defaults}}}}
-        world = await story.begin(modules=tuple(WITH_ROOMS), extras={"archive": reader}, options=options)
+        world = await story.begin(
+            modules=tuple(WITH_ROOMS), extras={"archive": reader}, options=options, archive_strict=strict
+        )
         reader._rows.world = world  # type: ignore[attr-defined]
         return world
 
@@ -317,6 +319,17 @@ async def test_what_was_stored_before_a_crash_is_not_stored_twice(begin: Begin, 
     assert stanza_ids(again) == stanza_ids(message)
     say(bob, "hello", "m2")
     assert len(await rows(story)) == 2
+
+
+async def test_a_strict_archive_sends_only_what_is_durable(begin: Begin, story: Story) -> None:
+    alice, bob = await pair(begin, story, strict=True)
+    memory = story.world.stores.memory
+    say(bob, "one", "m1")
+    say(bob, "two", "m2")
+    assert not alice.wire.inbox
+    assert not memory.archive
+    await alice.receives("<message id='m1'/>", "<message id='m2'/>")
+    assert [row.body for row in await rows(story)] == ["one", "two"]
 
 
 ACCESS = ("anyone", "participants", "members", "admins", "owners", "nobody")
