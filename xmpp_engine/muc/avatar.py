@@ -9,10 +9,12 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -116,7 +118,7 @@ class RoomAvatar(Module):
         stored = context.room.record.extras.get(_VCARD)
         return Element(ns.VCARD, "vCard") if not stored else parse_document(stored.encode(), STORED_LIMITS)
 
-    def write(self, iq: Stanza, context: IqContext) -> None:
+    def write(self, iq: Stanza, context: IqContext) -> Coroutine[Any, Any, None]:
         """Set the vCard, or remove it by an empty one; the occupants are told. Only for owners."""
         room: Room = context.room
         if room.affiliation_of(iq.sender) != "owner":
@@ -124,6 +126,7 @@ class RoomAvatar(Module):
         card = iq.element.first()
         assert card is not None
         self.put(room, card)
+        return stored(room)
 
     def put(self, room: Room, card: Element) -> None:
         """Set a room's vCard. Raises StanzaError when it is too long or its picture is none."""

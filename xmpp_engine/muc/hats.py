@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -117,8 +118,12 @@ class RoomHats(Module):
             return []
         return [(_PREFIX + name, title) for name, (title, _form, _work) in self._commands.items()]
 
-    def command(self, iq: Stanza, context: IqContext) -> Element:
-        """Show a command's form, or do what the submitted one says."""
+    def command(self, iq: Stanza, context: IqContext) -> Element | Coroutine[Any, Any, Element]:
+        """Show a command's form, or do what the submitted one says. Answered once that is stored."""
+        answer = self._command(iq, context)
+        return answer if context.room.saver.idle else _once_stored(context.room, answer)
+
+    def _command(self, iq: Stanza, context: IqContext) -> Element:
         request = iq.element.first()
         assert request is not None
         node = request.get("node") or ""
@@ -253,6 +258,11 @@ class RoomHats(Module):
         for occupant in list(room.occupants.values()):
             if occupant.user.bare in people:
                 room.refresh(occupant)
+
+
+async def _once_stored(room: Room, answer: Element) -> Element:
+    await stored(room)
+    return answer
 
 
 def _administers(room: Room, asker: Jid) -> bool:

@@ -3,10 +3,12 @@ member one becomes that."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import presence
+from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -54,9 +56,12 @@ class RoomRegistration(Module):
         query.add(ns.REGISTER, "instructions", text="Choose the nickname that is kept for you in this room.")
         return query.append(forms.render("form", ns.MUC_REGISTER, _FORM, title=f"Registration with {room.name}"))
 
-    def change(self, iq: Stanza, context: IqContext) -> None:
-        """Register a nickname, another one, or none any more."""
-        room: Room = context.room
+    def change(self, iq: Stanza, context: IqContext) -> Coroutine[Any, Any, None]:
+        """Register a nickname, another one, or none any more. Answered once it is stored."""
+        self._change(iq, context.room)
+        return stored(context.room)
+
+    def _change(self, iq: Stanza, room: Room) -> None:
         query = iq.element.first()
         assert query is not None
         room.service.allow(iq.sender)
