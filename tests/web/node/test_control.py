@@ -147,7 +147,7 @@ async def test_an_endless_line_ends_the_connection_only(
     server: ControlServer, path: Path, client: EngineClient
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(str(path))
-    writer.write(b"x" * (3 * MAX_REQUEST))
+    writer.write(b"x" * (MAX_REQUEST + 1_000))
     assert await reader.read() == b""
     writer.close()
     assert await client.stats() == {"sessions": 0}
