@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
-#: Seconds that somebody waits for what he has changed to be written.
-_PATIENCE: Final = 10.0
 #: Seconds that an answer waits for the store.
 _PATIENCE: Final = 10.0
 
@@ -157,9 +155,8 @@ async def stored(room: Room) -> None:
     if room.saver.idle:
         return
     try:
-        async with asyncio.timeout(_PATIENCE):
-            await room.saved()
-    except TimeoutError:
+        await room.saved()
+    except StoreUnavailable:
         raise StanzaError("internal-server-error", "the change could not be stored yet", type="wait") from None
 
 
