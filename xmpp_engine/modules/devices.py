@@ -78,6 +78,7 @@ class Devices(Module):
 
     def setup(self, reg: Registrar) -> None:
         reg.session_bound(self.bound)
+        reg.session_awake(self.awake)
         reg.session_closed(self.closed)
         reg.iq_get(Target.ACCOUNT, ns.CAM, "list", self.show, own_only=True)
         reg.iq_set(Target.ACCOUNT, ns.CAM, "revoke", self.revoke, own_only=True)
@@ -128,6 +129,11 @@ class Devices(Module):
                 fresh,
             )
         )
+
+    def awake(self, session: Session) -> None:
+        """A session was resumed by a new sign-in (or somebody only looks at it again): the same for that."""
+        if getattr(session.facts, "agent", None) is not None:
+            self.bound(session)
 
     def closed(self, session: Session, _reason: str) -> None:
         """Note until when it was there."""

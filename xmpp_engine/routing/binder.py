@@ -156,6 +156,9 @@ class SessionBinder:
             return await self._refusal(account, ""), None
         sm.acknowledged(element.get("h"))
         sm.forget_connection()
+        # Where the client gives no id of itself it is still the device that it was.
+        if not getattr(facts, "device", ""):
+            facts.device, facts.agent = getattr(session.facts, "device", ""), None
         session.attach(stream, facts)
         take_over(session, stream)
         attrs = {"previd": sm_id, "h": str(sm.handled_count % 2**32)}

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.story import Client, Story, Wire
+from tests.story import Client, Story, Wire, elements
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.storage.devices import CERTIFICATE, FAST, PASSWORD, DeviceRow, reference
 from xmpp_engine.stream.role import LoginFacts
+from xmpp_engine.xml import ns
 
 LIST = "<iq type='get' id='l'><list xmlns='urn:xmpp:cam:0'/></iq>"
 
@@ -125,6 +126,41 @@ async def test_a_sign_in_with_a_token_under_way_does_not_escape(story: Story, wo
     again = await login(story, "phone", FAST, "two")
     world.clock.advance(0.1)
     assert not again.wire.closed
+
+
+async def resume(story: Story, client: Client, method: int, device: str) -> Wire:
+    """The session of a client goes on over a new connection, after another sign-in."""
+    sm = client.session.sm
+    assert sm is not None
+    wire = Wire(story.world)
+    wire.peer = "192.0.2.8:1"
+    agent = ("Psi", "laptop") if device else None
+    facts = LoginFacts("HT-SHA-256-NONE", 1, False, wire.peer, "tls", True, "", device, method, agent)
+    request = elements(f"<resume xmlns='{ns.SM}' previd='{sm.id}' h='0'/>")[0]
+    assert await story.world.binder.resume(wire, Jid.parse(client.bare), request, facts)
+    return wire
+
+
+@pytest.mark.parametrize("agent", ["one", ""])
+async def test_a_resumed_session_is_of_the_same_device(story: Story, world: Any, agent: str) -> None:
+    client = await login(story, "desk", CERTIFICATE, agent)
+    client.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+    await client.leaves(clean=False)
+    wire = await resume(story, client, FAST if agent else PASSWORD, reference("agent", agent) if agent else "")
+    (row,) = await rows(story)
+    assert row.address == ("192.0.2.8" if agent else "192.0.2.7")
+    assert row.named == bool(agent)
+    assert world.engine.end_device(client.bare, row.device) == 1
+    assert wire.closed
+
+
+async def test_a_session_that_waits_to_be_resumed_is_revoked_too(story: Story, world: Any) -> None:
+    client = await login(story, "desk", CERTIFICATE, "one")
+    client.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+    await client.leaves(clean=False)
+    assert world.engine.end_device(client.bare, reference("agent", "one")) == 1
+    assert client.session.ended
+    assert world.services.registry.resumable == {}
 
 
 async def test_others_learn_nothing(story: Story, world: Any) -> None:
