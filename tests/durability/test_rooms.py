@@ -24,7 +24,9 @@ JOIN = f"<presence to='{ROOM}/Olga'><x xmlns='http://jabber.org/protocol/muc'/><
 
 def form(**values: str) -> str:
     """A filled-in configuration form."""
-    fields = "".join(f"<field var='muc#roomconfig_{name}'><value>{value}</value></field>" for name, value in values.items())
+    fields = "".join(
+        f"<field var='muc#roomconfig_{name}'><value>{value}</value></field>" for name, value in values.items()
+    )
     kind = f"<field var='FORM_TYPE' type='hidden'><value>{CONFIG}</value></field>"
     return f"<query xmlns='{OWNER_NS}'><x xmlns='jabber:x:data' type='submit'>{kind}{fields}</x></query>"
 
