@@ -115,7 +115,7 @@ class Invitations(Module):
 
     name = "invitations"
     xeps = (
-        Xep("0401", "0.5.0"),
+        Xep("0401", "0.6.0"),
         Xep("0445", "0.2.0"),
         Xep("0379", "0.3.3", "partial", "tokens are made and accepted by the server, by the rules of XEP-0401"),
     )
