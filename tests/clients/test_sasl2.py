@@ -3,12 +3,16 @@ outside, a new password ends every token."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.clients.sasl2 import BIND2, FAST, Kept, Refused, Sasl2Client
+from tests.clients.sasl2 import BIND2, FAST, SASL2, Kept, Refused, Sasl2Client
 from tests.durability.client import unverified_tls
+from tests.durability.reader import name
+from tests.engine.sasl.certificates import Authority
 from tests.live import LiveNode, User
 from tests.scenarios.wires import TcpWire, WebSocketWire, Wire
 
@@ -95,3 +99,30 @@ async def test_a_token_outlives_the_node(start_node: Callable[..., LiveNode]) ->
     await again.sign_in(inline=BIND)
     assert again.trips == 1
     await again.wire.close()
+
+
+async def test_a_certificate_signs_in(start_node: Callable[..., LiveNode], tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    node = start_node(MLINK_C2S_CLIENT_CA=str(authority.path))
+    who = node.add_user()
+    context = unverified_tls()
+    context.load_cert_chain(authority.sign("client", who.jid))
+    client = Sasl2Client(Kept(who.jid, ""), TcpWire(node.c2s_tls_port, context))
+    await client.wire.open(node.domain)
+    features = await client.wire.inbox.get()
+    assert features is not None
+    assert next(features.iter(name(SASL2, "mechanism"))).text == "EXTERNAL"
+    await client.wire.send(
+        f"<authenticate xmlns='{SASL2}' mechanism='EXTERNAL'><initial-response/>{BIND}</authenticate>"
+    )
+    success = await client.wire.inbox.get()
+    assert success is not None
+    assert (success.findtext(name(SASL2, "authorization-identifier")) or "").startswith(f"{who.jid}/Strict/")
+    # STARTTLS asks for it as well, and nobody needs one.
+    await Sasl2Client(Kept(who.jid, who.password), wire(node)).sign_in(inline=BIND)
+    stranger = unverified_tls()
+    stranger.load_cert_chain(Authority(tmp_path, "stranger").sign("foreign", who.jid))
+    other = TcpWire(node.c2s_tls_port, stranger)
+    with contextlib.suppress(OSError):
+        await other.open(node.domain)
+        assert await other.inbox.get() is None
