@@ -185,6 +185,7 @@ class Session:
         except ValueError:
             jid = None
         if jid is None or jid.full not in (self.jid.full, self.jid.bare):
+            refused.info("%s sent a stanza as %.200s", self.jid, source)
             raise StreamError("invalid-from", "a stanza came with the address of somebody else")
 
     def _refuse_malformed(self, element: Element, error: StanzaError) -> None:
