@@ -10,7 +10,7 @@ import pytest
 from tests.clients.slix import Slix
 from tests.live import LiveNode, User
 
-ACCOUNTS = 64
+ACCOUNTS = 192
 NAMES = ("romeo", "juliet", "nurse", "mercutio")
 
 
