@@ -1,5 +1,5 @@
-"""XEP-0050: ad-hoc commands of the domain, of accounts and of rooms. The commands come from other modules
-(`routing/commands.py` says how).
+"""XEP-0050: ad-hoc commands of the domain, of accounts, of chat services and of rooms. The commands come from
+other modules (`routing/commands.py` says how).
 
 A run of several stages is a session: its id is unguessable and good only for the address that began it. Sessions are
 bounded per person and altogether, and end after some minutes without a step; for a while their ids are remembered, so
@@ -25,6 +25,7 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
+_TARGETS: Final = (Target.HOST, Target.ACCOUNT, Target.SERVICE, Target.ROOM)
 _ACTIONS: Final = frozenset({"cancel", "complete", "execute", "next", "prev"})
 _REMEMBERED: Final = 1_000
 _SWEEP_SECONDS: Final = 60.0
@@ -62,7 +63,7 @@ class AdHoc(Module):
     xeps = (Xep("0050", "1.3.0"),)
     requires = ("disco",)
     Config = AdHocOptions
-    features = {Target.HOST: (ns.COMMANDS,), Target.ACCOUNT: (ns.COMMANDS,)}
+    features = dict.fromkeys(_TARGETS, (ns.COMMANDS,))
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -75,7 +76,7 @@ class AdHoc(Module):
         # A reload compiles anew with the same modules: everybody adds again.
         self._commands.clear()
         self.needs("disco").nodes(self.discovered)
-        for target in (Target.HOST, Target.ACCOUNT):
+        for target in _TARGETS:
             reg.iq_set(target, ns.COMMANDS, "command", self.command)
         reg.timer(_SWEEP_SECONDS, self.sweep)
 

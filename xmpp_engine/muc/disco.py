@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.iq import IqContext
@@ -31,7 +31,9 @@ _PAGE: Final = 1_000
 def service_info(iq: Stanza, context: IqContext) -> Element:
     """disco#info of the service."""
     service: RoomService = context.room
-    _no_node(iq)
+    node = _node_of(iq)
+    if node:
+        return _node("info", Target.SERVICE, node, iq, context)
     query = Element(ns.DISCO_INFO, "query")
     query.add(ns.DISCO_INFO, "identity", {"category": "conference", "type": "text", "name": service.options.name})
     features = {ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.RSM, ns.PING, ns.OCCUPANT_ID}
@@ -49,7 +51,9 @@ def service_items(iq: Stanza, context: IqContext) -> Element:
     service: RoomService = context.room
     request = iq.element.first()
     assert request is not None
-    _no_node(iq)
+    node = _node_of(iq)
+    if node:
+        return _node("items", Target.SERVICE, node, iq, context)
     names = sorted(local for local in service.directory if visible(service, local, iq))
     page = rsm.parse(request)
     size = _PAGE if page.max is None else min(page.max, _PAGE)
@@ -90,10 +94,10 @@ def room_info(iq: Stanza, context: IqContext) -> Element:
     node = request.get("node") if request is not None else None
     if node == NICK_NODE:
         return _reserved_nick(room, iq)
-    if node is not None and node != TRAFFIC_NODE:
-        raise StanzaError("item-not-found")
     if room.locked and room.affiliation_of(iq.sender) != "owner":
         raise StanzaError("item-not-found", "the room is not ready yet")
+    if node is not None and node != TRAFFIC_NODE:
+        return _node("info", Target.ROOM, node, iq, context)
     query = Element(ns.DISCO_INFO, "query", {"node": node} if node else None)
     if node == TRAFFIC_NODE:
         # Everything is let through: nothing to list but the protocol itself.
@@ -108,17 +112,12 @@ def room_info(iq: Stanza, context: IqContext) -> Element:
 
 
 def room_items(iq: Stanza, context: IqContext) -> Element:
-    """The occupants (6.5), for those inside, and for others where the room is open to all. At the node of XEP-0050
-    the commands that who asks may use."""
+    """The occupants (6.5), for those inside, and for others where the room is open to all. Nodes belong to other
+    modules, as that of the commands (XEP-0050)."""
     room: Room = context.room
-    request = iq.element.first()
-    if request is not None and request.get("node") == ns.COMMANDS:
-        query = Element(ns.DISCO_ITEMS, "query", {"node": ns.COMMANDS})
-        for commands in room.service.muc.room_commands.values():
-            for node, name in commands(room, iq.sender):
-                query.add(ns.DISCO_ITEMS, "item", {"jid": room.jid.full, "node": node, "name": name})
-        return query
-    _no_node(iq)
+    node = _node_of(iq)
+    if node:
+        return _node("items", Target.ROOM, node, iq, context)
     query = Element(ns.DISCO_ITEMS, "query")
     config = room.config
     inside = iq.sender.full in room.users
@@ -192,10 +191,16 @@ def _features(query: Element, features: Iterable[str]) -> None:
         query.add(ns.DISCO_INFO, "feature", {"var": feature})
 
 
-def _no_node(iq: Stanza) -> None:
+def _node_of(iq: Stanza) -> str:
     request = iq.element.first()
-    if request is not None and request.get("node"):
-        raise StanzaError("item-not-found")
+    return (request.get("node") or "") if request is not None else ""
+
+
+def _node(kind: str, target: Target, node: str, iq: Stanza, context: IqContext) -> Element:
+    """What another module says of a node; raises `item-not-found` where none knows it."""
+    disco: Any = context.host.modules["disco"]
+    answer: Element = disco.node(kind, target, node, iq, context)
+    return answer
 
 
 def _local(item: str) -> str:

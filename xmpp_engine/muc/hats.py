@@ -1,8 +1,7 @@
 """Hats (XEP-0317): further titles of people in a room, such as "Teacher", shown in their presence.
 
-Administrators of the room make hats and give them to addresses with ad-hoc commands (XEP-0050) that the room answers.
-Every command is one form: without a submitted one the room shows it, with one the work is done, so nothing has to be
-kept between the two.
+Administrators of the room make hats and give them to addresses with ad-hoc commands (XEP-0050) of the room, each of one
+form at most. A change is answered once it is stored.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,11 +18,8 @@ from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
-from xmpp_engine.routing.iq import IqContext
-from xmpp_engine.stanza import forms
-from xmpp_engine.stanza.build import new_id
+from xmpp_engine.routing.commands import Caller, CommandNode, Done, Form, Run
 from xmpp_engine.stanza.forms import Field
-from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import RoomRecord
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 _EXTRA: Final = "hats"
 _HUE: Final = re.compile(r"\d{1,3}(\.\d{1,9})?")
 _TEXT: Final = 255
-_PREFIX: Final = f"{ns.HATS_COMMANDS}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,72 +85,42 @@ class RoomHats(Module):
 
     name = "muc-hats"
     xeps = (Xep("0317", "0.3.1"),)
-    requires = ("muc",)
+    requires = ("muc", "adhoc")
     Config = HatOptions
-    features = {Target.ROOM: (ns.HATS, ns.COMMANDS)}
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._commands: dict[str, tuple[str, Callable[[Room], tuple[Field, ...]], Callable[..., Element | None]]] = {
-            "create": ("Make or change a hat", self._create_form, self._create),
-            "destroy": ("Remove a hat", self._hat_form, self._destroy),
-            "list": ("Hats of the room", _no_form, self._list),
-            "assign": ("Give a hat", self._person_form, self._assign),
-            "unassign": ("Take a hat", self._person_form, self._unassign),
-            "list-assigned": ("Who has hats", _no_form, self._list_assigned),
-        }
+    features = {Target.ROOM: (ns.HATS,)}
 
     def setup(self, reg: Registrar) -> None:
         muc = self.needs("muc")
         muc.presence_extras[self.name] = _shown
         muc.info_fields[self.name] = _fields
-        muc.room_commands[self.name] = self.items
-        reg.iq_set(Target.ROOM, ns.COMMANDS, "command", self.command)
+        self._add("create", "Make or change a hat", self._create, self._create_form)
+        self._add("destroy", "Remove a hat", self._destroy, self._hat_form)
+        self._add("list", "Hats of the room", self._list)
+        self._add("assign", "Give a hat", self._assign, self._person_form)
+        self._add("unassign", "Take a hat", self._unassign, self._person_form)
+        self._add("list-assigned", "Who has hats", self._list_assigned)
 
-    def items(self, room: Room, asker: Jid) -> list[tuple[str, str]]:
-        """(node, name) of the commands that somebody may use, for disco#items."""
-        if not _administers(room, asker):
-            return []
-        return [(_PREFIX + name, title) for name, (title, _form, _work) in self._commands.items()]
+    def _add(
+        self,
+        name: str,
+        title: str,
+        work: Callable[..., Element | None],
+        fields: Callable[[Room], tuple[Field, ...]] | None = None,
+    ) -> None:
+        """Offer one command of rooms; `work` gets the room and the values of the form's fields."""
 
-    def command(self, iq: Stanza, context: IqContext) -> Element | Coroutine[Any, Any, Element]:
-        """Show a command's form, or do what the submitted one says. Answered once that is stored."""
-        answer = self._command(iq, context)
-        return answer if context.room.saver.idle else _once_stored(context.room, answer)
+        def ask(run: Run) -> Form:
+            assert fields is not None
+            return Form(fields(run.caller.room), title, type=ns.HATS_COMMANDS)
 
-    def _command(self, iq: Stanza, context: IqContext) -> Element:
-        request = iq.element.first()
-        assert request is not None
-        node = request.get("node") or ""
-        found = self._commands.get(node.removeprefix(_PREFIX)) if node.startswith(_PREFIX) else None
-        if found is None:
-            raise StanzaError("item-not-found", "the room has no such command")
-        room: Room = context.room
-        if not _administers(room, iq.sender):
-            raise StanzaError("forbidden", "only administrators of the room deal with hats")
-        title, form, work = found
-        session = request.get("sessionid") or new_id()
-        if len(session) > _TEXT:
-            raise StanzaError("bad-request", "the session id is too long")
-        action = request.get("action") or "execute"
-        answer = Element(ns.COMMANDS, "command", {"node": node, "sessionid": session})
-        if action == "cancel":
-            answer.attrs["status"] = "canceled"
-            return answer
-        if action not in ("execute", "next", "complete"):
-            raise StanzaError("bad-request", "the command has one stage")
-        definition = form(room)
-        submitted = forms.find(request, "submit")
-        if definition and submitted is None:
-            answer.attrs["status"] = "executing"
-            answer.add(ns.COMMANDS, "actions", {"execute": "complete"}).add(ns.COMMANDS, "complete")
-            return answer.append(forms.render("form", ns.HATS_COMMANDS, definition, title=title))
-        values: Mapping[str, Any] = {}
-        if definition and submitted is not None:
-            values = forms.check(forms.read(submitted, ns.HATS_COMMANDS), definition)
-        result = work(room, **{name.removeprefix("hats#"): value for name, value in values.items()})
-        answer.attrs["status"] = "completed"
-        return answer if result is None else answer.append(result)
+        async def do(run: Run) -> Done:
+            room: Room = run.caller.room
+            result = work(room, **{var.removeprefix("hats#"): value for var, value in run.values.items()})
+            await stored(room)
+            return Done(payloads=() if result is None else (result,))
+
+        stages = () if fields is None else (ask,)
+        self.needs("adhoc").add(CommandNode(f"{ns.HATS_COMMANDS}:{name}", title, _administers, do, stages, Target.ROOM))
 
     # Forms
 
@@ -260,13 +225,9 @@ class RoomHats(Module):
                 room.refresh(occupant)
 
 
-async def _once_stored(room: Room, answer: Element) -> Element:
-    await stored(room)
-    return answer
-
-
-def _administers(room: Room, asker: Jid) -> bool:
-    return room.affiliation_of(asker) in ("owner", "admin")
+def _administers(caller: Caller) -> bool:
+    affiliation: str = caller.room.affiliation_of(caller.jid)
+    return affiliation in ("owner", "admin")
 
 
 def _facts(record: RoomRecord) -> dict[str, Any]:
@@ -283,10 +244,6 @@ def _shown(room: Room, occupant: Occupant) -> Element | None:
 def _fields(room: Room) -> tuple[Field, ...]:
     found = info_field(room.record)
     return () if found is None else (found,)
-
-
-def _no_form(_room: Room) -> tuple[Field, ...]:
-    return ()
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, str]]) -> Element:

@@ -12,8 +12,9 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.info_parts["x"] = self.parts                  further elements of the room's disco#info
     muc.welcomes["versions"] = self.catch_up          stanzas for who enters, before any presence
     muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
-    muc.room_commands["hats"] = self.items            (node, name) of the ad-hoc commands that somebody may use
     muc.room_ended["x"] = self.ended                  a room is gone for good
+
+Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(CommandNode(..., target=Target.ROOM))`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import disco
 from xmpp_engine.muc.options import MucOptions, service_options
 from xmpp_engine.muc.room import Room
@@ -48,6 +48,7 @@ class Muc(Module):
         Xep("0410", "1.1.0"),
         Xep("0421", "1.0.1"),
     )
+    requires = ("disco",)
     Config = MucOptions
 
     def __init__(self, *arguments: Any) -> None:
@@ -59,7 +60,6 @@ class Muc(Module):
         self.info_parts: dict[str, Callable[[Room], Iterable[Element]]] = {}
         self.welcomes: dict[str, Welcome] = {}
         self.affiliation_marks: dict[str, Callable[[Room], Element | None]] = {}
-        self.room_commands: dict[str, Callable[[Room, Jid], Iterable[tuple[str, str]]]] = {}
         self.room_ended: dict[str, RoomEnded] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}

@@ -10,6 +10,7 @@ from tests.engine.muc.stage import ROOM, asked, clear, condition, made, text_of
 from xmpp_engine.storage.rooms import MAX_EXTRAS_BYTES
 from xmpp_engine.xml import ns
 
+FORM = "<x xmlns='jabber:x:data' type='submit'/>"
 TEACHER = "http://tech.example/hats#Teacher"
 
 
@@ -93,6 +94,36 @@ async def test_the_commands_are_found(story):
     request = f"<iq type='get' id='1' to='{ROOM}'>{items}</iq>"
     assert text_of(await asked(alice, request)).count("urn:xmpp:hats:commands:") == 6
     assert "<item" not in text_of(await asked(bob, request))
+
+
+async def test_a_command_says_what_it_is(story):
+    alice, bob = await made(story, "bob")
+    ask = f"<iq type='get' id='1' to='{ROOM}'><query xmlns='{ns.DISCO_INFO}' node='urn:xmpp:hats:commands:list'/></iq>"
+    told = text_of(await asked(alice, ask))
+    assert "type='command-node'" in told
+    assert "name='Hats of the room'" in told
+    # Who may not run it does not learn of it; the service has none.
+    assert condition(await asked(bob, ask)) == "item-not-found"
+    service = ROOM.partition("@")[2]
+    assert condition(await asked(alice, ask.replace(f"'{ROOM}'", f"'{service}'"))) == "item-not-found"
+    listing = f"<iq type='get' id='1' to='{service}'><query xmlns='{ns.DISCO_ITEMS}' node='{ns.COMMANDS}'/></iq>"
+    assert "<item" not in text_of(await asked(alice, listing))
+
+
+async def test_a_session_belongs_to_its_room(story):
+    (alice,) = await made(story)
+    begun = (await asked(alice, command("create"))).first()
+    other = ROOM.replace("coven", "cave")
+    alice.send(f"<presence to='{other}/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    alice.send(f"<iq type='set' id='q' to='{other}'><query xmlns='{ns.MUC_OWNER}'>{FORM}</query></iq>")
+    await clear(alice)
+    step = (
+        f"<iq type='set' id='1' to='{{}}'><command xmlns='{ns.COMMANDS}' node='{begun.get('node')}' "
+        f"sessionid='{begun.get('sessionid')}'>{filled(title='Teacher', uri=TEACHER)}</command></iq>"
+    )
+    assert condition(await asked(alice, step.format(other))) == "bad-request"
+    assert "status='completed'" in text_of(await asked(alice, step.format(ROOM)))
+    assert TEACHER in text_of(await asked(alice, command("list")))
 
 
 async def test_nobody_puts_a_hat_on_himself(story):
