@@ -28,7 +28,7 @@ RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
         "Streams, SASL, binding, errors",
         "partial",
         "xmpp_engine/stream/",
-        "streams between servers, SASL EXTERNAL",
+        "streams between servers",
     ),
     ("6121", "Roster, presence, delivery", "complete", "xmpp_engine/modules/, xmpp_engine/routing/local.py", ""),
     ("7395", "WebSocket", "complete", "xmpp_engine/transport/websocket.py", ""),
