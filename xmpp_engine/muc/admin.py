@@ -202,6 +202,7 @@ class RoomAdmin(Module):
     def _affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> list[tuple[str, Element]]:
         if not may_list(room, asker, wanted):
             raise StanzaError("forbidden", "you may not fetch this list")
+        # No role goes with it: 17.4 forbids what 9.5, 10.5 and 10.8 would allow.
         inside = {occupant.user.bare: occupant for occupant in room.occupants.values()}
         rows = []
         for entry in room.record.affiliations.values():
@@ -210,7 +211,7 @@ class RoomAdmin(Module):
             attrs = {"affiliation": wanted, "jid": entry.jid}
             occupant = inside.get(entry.jid)
             if occupant is not None and wanted != "outcast":
-                attrs["nick"], attrs["role"] = occupant.nick, occupant.role
+                attrs["nick"] = occupant.nick
             elif entry.nick:
                 attrs["nick"] = entry.nick
             item = Element(ns.MUC_ADMIN, "item", attrs)

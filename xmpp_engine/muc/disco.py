@@ -36,7 +36,7 @@ def service_info(iq: Stanza, context: IqContext) -> Element:
         return _node("info", Target.SERVICE, node, iq, context)
     query = Element(ns.DISCO_INFO, "query")
     query.add(ns.DISCO_INFO, "identity", {"category": "conference", "type": "text", "name": service.options.name})
-    features = {ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.RSM, ns.PING, ns.OCCUPANT_ID}
+    features = {ns.DISCO_INFO, ns.DISCO_ITEMS, ns.MUC, ns.RSM, ns.PING, ns.OCCUPANT_ID, _STABLE_ID}
     features.update(service.host.table.features.get(Target.SERVICE, ()))
     _features(query, features)
     for extra in service.host.table.disco_extras:
@@ -96,13 +96,11 @@ def room_info(iq: Stanza, context: IqContext) -> Element:
         return _reserved_nick(room, iq)
     if room.locked and room.affiliation_of(iq.sender) != "owner":
         raise StanzaError("item-not-found", "the room is not ready yet")
-    if node is not None and node != TRAFFIC_NODE:
-        return _node("info", Target.ROOM, node, iq, context)
-    query = Element(ns.DISCO_INFO, "query", {"node": node} if node else None)
     if node == TRAFFIC_NODE:
-        # Everything is let through: nothing to list but the protocol itself.
-        _features(query, {ns.MUC, ns.MUC_USER})
-        return query
+        raise StanzaError("service-unavailable", "every namespace is let through")  # 18.1.1
+    if node is not None:
+        return _node("info", Target.ROOM, node, iq, context)
+    query = Element(ns.DISCO_INFO, "query")
     query.add(ns.DISCO_INFO, "identity", {"category": "conference", "type": "text", "name": room.name})
     _features(query, room_features(room))
     query.append(forms.render("result", ROOMINFO, _info_fields(room)))

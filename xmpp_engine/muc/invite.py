@@ -194,7 +194,7 @@ def _bounced(room: Room, stanza: Stanza) -> bool:
 def _check_inviter(room: Room, sender: Jid, occupant: Occupant | None) -> None:
     affiliation = room.affiliation_of(sender)
     if room.locked:
-        raise StanzaError("not-acceptable", "the room is not configured yet")
+        raise StanzaError("item-not-found", "the room is not configured yet")
     if affiliation in ("owner", "admin"):
         return
     if occupant is None:

@@ -43,6 +43,12 @@ def part(room: Room, occupant: Occupant, client: Client, children: tuple[Element
             room.show(occupant)
         return
     take_out(room, occupant)
+    if room.locked and not room.occupants:
+        # 10.1.3: a room that was never configured goes with its owner.
+        room.gone = True
+        room.send_if_bound(client, _ended(occupant, "", "", "", id))
+        room.service.destroyed(room)
+        return
     _tell(room, occupant, (), None, children)
     room.send_if_bound(client, views.absent(room, occupant, client, told, None, children, id=id))
 
@@ -112,17 +118,25 @@ def destroy(room: Room, reason: str, alternate: str, password: str) -> None:
     room.gone = True
     for occupant in list(room.occupants.values()):
         take_out(room, occupant)
-        element = Element(ns.CLIENT, "presence", {"type": "unavailable"})
-        x = element.add(ns.MUC_USER, "x")
-        x.add(ns.MUC_USER, "item", {"affiliation": "none", "role": "none"})
-        gone = x.add(ns.MUC_USER, "destroy", {"jid": alternate} if alternate else None)
-        if reason:
-            gone.add(ns.MUC_USER, "reason", text=reason)
-        if password:
-            gone.add(ns.MUC_USER, "password", text=password)
-        x.children.extend(views.status((110,)))
-        room.send(occupant, Stanza(element, None, occupant.jid, "unavailable"))
+        room.send(occupant, _ended(occupant, reason, alternate, password))
     room.service.destroyed(room)
+
+
+def _ended(occupant: Occupant, reason: str, alternate: str, password: str, id: str | None = None) -> Stanza:
+    """The presence that tells an occupant that the room is gone."""
+    attrs = {"type": "unavailable"}
+    if id is not None:
+        attrs["id"] = id
+    element = Element(ns.CLIENT, "presence", attrs)
+    x = element.add(ns.MUC_USER, "x")
+    x.add(ns.MUC_USER, "item", {"affiliation": "none", "role": "none"})
+    gone = x.add(ns.MUC_USER, "destroy", {"jid": alternate} if alternate else None)
+    if reason:
+        gone.add(ns.MUC_USER, "reason", text=reason)
+    if password:
+        gone.add(ns.MUC_USER, "password", text=password)
+    x.children.extend(views.status((110,)))
+    return Stanza(element, None, occupant.jid, "unavailable")
 
 
 def _drop(room: Room, occupant: Occupant, client: Client) -> None:

@@ -48,7 +48,8 @@ def receive(room: Room, stanza: Stanza) -> None:
 
 def _groupchat(room: Room, stanza: Stanza, occupant: Occupant) -> None:
     source = stanza.element
-    body = subject = None
+    subject = None
+    talk = False
     children: list[Element | str] = []
     for child in source.children:
         if type(child) is str:
@@ -56,21 +57,21 @@ def _groupchat(room: Room, stanza: Stanza, occupant: Occupant) -> None:
         space = child.ns  # type: ignore[union-attr]
         if space == _CLIENT:
             name = child.name  # type: ignore[union-attr]
-            if name == "body":
-                body = child
+            if name in ("body", "thread"):
+                talk = True
             elif name == "subject":
                 subject = child
         elif space in _SUSPECT and _forged(child, room.jid.domain):  # type: ignore[arg-type]
             continue
         children.append(child)
-    changes_subject = subject is not None and body is None
+    if room.locked:
+        raise StanzaError("item-not-found", "the room is not configured yet")
+    changes_subject = subject is not None and not talk
     if changes_subject:
         text = subject.text  # type: ignore[union-attr]
         _check_subject(room, occupant, text)
     elif occupant.role == "visitor":
         raise StanzaError("forbidden", "visitors have no voice in this room")
-    elif room.locked:
-        raise StanzaError("not-acceptable", "the room is not configured yet")
     children.append(Element(ns.OCCUPANT_ID, "occupant-id", {"id": occupant.id}))
     attrs = {"type": "groupchat"}
     if stanza.id is not None:

@@ -117,7 +117,7 @@ def _check(room: Room, asker: Jid) -> None:
     """Raise StanzaError for who may not register."""
     affiliation = room.affiliation_of(asker)
     if affiliation == "outcast":
-        raise StanzaError("forbidden", "you are banned from this room")
+        raise StanzaError("not-allowed", "you are banned from this room")
     if room.locked:
         raise StanzaError("item-not-found", "the room is not ready yet")
     if not room.config.nick_registration:

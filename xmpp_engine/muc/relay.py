@@ -50,14 +50,15 @@ def receive(room: Room, stanza: Stanza) -> None:
         return
     assert stanza.to is not None
     asker = room.users.get(stanza.sender.full)
-    if asker is None:
-        raise StanzaError("not-acceptable", "only occupants ask occupants")
-    target = room.occupants.get(stanza.to.resource)
-    if target is None:
-        raise StanzaError("item-not-found", "nobody in the room has this nickname")
     payload = stanza.element.first()
     if payload is None:
         raise StanzaError("bad-request", "an iq of this type needs one payload")
+    if asker is None:
+        disco = payload.ns in (ns.DISCO_INFO, ns.DISCO_ITEMS)
+        raise StanzaError("bad-request" if disco else "not-acceptable", "only occupants ask occupants")  # 6.6; XEP-0410
+    target = room.occupants.get(stanza.to.resource)
+    if target is None:
+        raise StanzaError("item-not-found", "nobody in the room has this nickname")
     if target is asker and stanza.type == "get" and (payload.ns, payload.name) == (ns.PING, "ping"):
         room.service.services.router.reply(stanza, iq_result(stanza, stanza.to))
         return

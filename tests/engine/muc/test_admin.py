@@ -116,7 +116,7 @@ async def test_several_items_are_done_or_none(story):
     )
     assert condition(answer) == ""
     assert listed(await the_list(alice, "affiliation", "member")) == [
-        {"affiliation": "member", "jid": "bob@story.example", "nick": "bob", "role": "participant"}
+        {"affiliation": "member", "jid": "bob@story.example", "nick": "bob"}
     ]
     assert listed(await the_list(alice, "affiliation", "outcast")) == [
         {"affiliation": "outcast", "jid": "evil.example"}

@@ -77,6 +77,8 @@ async def test_the_subject(story: Any) -> None:
     # With a body it is an ordinary message.
     bob.send(f"<message to='{ROOM}' type='groupchat'><subject>no</subject><body>text</body></message>")
     await alice.receives("<message><subject>no</subject><body>text</body></message>")
+    bob.send(f"<message to='{ROOM}' type='groupchat'><subject>no</subject><thread>t</thread></message>")
+    await alice.receives("<message><subject>no</subject><thread>t</thread></message>")
     assert room.record.subject == "Mine"
     await drain(bob)
     bob.send(f"<message to='{ROOM}' type='groupchat' id='t'><subject>{'s' * 9_000}</subject></message>")
@@ -143,6 +145,11 @@ async def test_iqs_between_occupants(story: Any) -> None:
     bob.send(f"<iq to='{ROOM}/carol' type='get' id='c'><vCard xmlns='vcard-temp'/></iq>")
     await bob.receives(f"<iq from='{ROOM}/carol' id='c'/>")
     await carol.receives_nothing()
+    dave = await story("dave")
+    dave.send(f"<iq to='{ROOM}/carol' type='get' id='o'>{version}</iq>")
+    dave.send(f"<iq to='{ROOM}/carol' type='get' id='d'><query xmlns='{ns.DISCO_INFO}'/></iq>")
+    await dave.receives(f"<iq type='error' id='o'>{refusal('not-acceptable')}</iq>")
+    await dave.receives(f"<iq type='error' id='d'>{refusal('bad-request')}</iq>")
     bob.send(f"<iq to='{ROOM}/nobody' type='get' id='n'>{version}</iq>")
     await bob.receives(f"<iq type='error' id='n'>{refusal('item-not-found')}</iq>")
 

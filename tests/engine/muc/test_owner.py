@@ -123,6 +123,17 @@ async def test_a_cancelled_new_room_is_gone(story):
     assert story.world.module("muc").room(ROOM) is None
 
 
+async def test_a_new_room_that_its_owner_leaves_is_gone(story):
+    alice, _bob = await new_room(story, "bob")
+    alice.send(f"<message to='{ROOM}' type='groupchat' id='early'><body>Hello?</body></message>")
+    alice.send(f"<presence to='{ROOM}/alice' type='unavailable' id='bye'/>")
+    early, bye = await alice.receives_all()
+    assert condition(early) == "item-not-found"
+    assert (bye.get("type"), bye.get("id")) == ("unavailable", "bye")
+    assert "<destroy" in text_of(bye)
+    assert story.world.module("muc").room(ROOM) is None
+
+
 async def test_cancelling_later_changes_nothing(story):
     (alice,) = await made(story, config={"muc#roomconfig_roomname": "The Coven"})
     assert condition(await asked(alice, submitted({"muc#roomconfig_roomname": "x"}, kind="cancel"))) == ""

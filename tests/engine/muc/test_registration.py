@@ -97,7 +97,7 @@ async def test_the_banned_do_not_register(story):
     await made(story)
     story.world.module("muc").room(ROOM).set_affiliation("bob@story.example", "outcast")
     (bob,) = [await story("bob")]
-    assert condition(await asked(bob, register("Bobby"))) == "forbidden"
+    assert condition(await asked(bob, register("Bobby"))) == "not-allowed"
 
 
 async def test_names_for_new_rooms(story):

@@ -225,6 +225,9 @@ async def test_what_a_room_tells(story: Any) -> None:
     assert answer.first().find(ns.DISCO_INFO, "identity").get("name") == "queen"
     answer = await eve.asks(f"<iq type='get' id='7' to='{ROOM}'>{node}</iq>")
     assert answer.first().find(ns.DISCO_INFO, "identity") is None
+    node = INFO.format(" node='http://jabber.org/protocol/muc#traffic'")
+    everything = await eve.asks(f"<iq type='get' id='t' to='{ROOM}'>{node}</iq>")
+    assert everything.find(ns.CLIENT, "error").find(ns.STANZA_ERRORS, "service-unavailable") is not None
     node = INFO.format(" node='nothing'")
     assert (await eve.asks(f"<iq type='get' id='8' to='{ROOM}'>{node}</iq>")).get("type") == "error"
     assert (await eve.asks(f"<iq type='get' id='9' to='no@{SERVICE}'>{INFO.format('')}</iq>")).get("type") == "error"
