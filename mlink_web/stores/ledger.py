@@ -26,10 +26,9 @@ from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connec
 from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive.ids import first_at
 from archive.lifecycle import UNLIST
 from archive.text import for_postgres, index_text
-from xmpp_engine.api import ArchiveRow, Batch, StoreUnavailable, StreamMark, origin_of
+from xmpp_engine.api import ArchiveRow, Batch, StoreUnavailable, StreamMark
 
 T = TypeVar("T")
 log = logging.getLogger("mlink.ledger")
@@ -44,8 +43,6 @@ class Writer(Protocol):
     def commit(self, batch: Batch) -> None: ...
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
-
-    def execute(self, statement: str, values: Sequence[Any]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -69,27 +66,6 @@ class Ledger:
             self._writer.fetch, "SELECT account_id, handled FROM stores_streammark WHERE sm_id = %s", [sm_id]
         )
         return (rows[0][0], rows[0][1]) if rows else None
-
-    async def forget_marks(self, before: float) -> None:
-        """See LedgerStore."""
-        await self._call(self._writer.execute, "DELETE FROM stores_streammark WHERE updated < %s", [before])
-
-    async def recent_origins(self, since: float, limit: int) -> set[tuple[str, str, str]]:
-        """See LedgerStore."""
-        archived = await self._call(
-            self._writer.fetch,
-            "SELECT sender, recipient, origin_id FROM archive_message WHERE id >= %s ORDER BY id DESC LIMIT %s",
-            [first_at(since), limit],
-        )
-        found = {(sender, recipient, origin) for sender, recipient, origin in archived if origin}
-        stored = await self._call(
-            self._writer.fetch, "SELECT stamp, xml FROM stores_offlinemessage ORDER BY id DESC LIMIT %s", [limit]
-        )
-        for stamp, xml in stored:
-            origin = origin_of(xml) if stamp >= since else None
-            if origin is not None:
-                found.add(origin)
-        return found
 
     async def close(self) -> None:
         """Give the connection back; after this the store is not used any more."""
@@ -178,11 +154,6 @@ class SqliteWriter:
             return self._open().execute(statement.replace("%s", "?"), values).fetchall()
         except sqlite3.Error as error:
             raise self._lost(error) from error
-
-    def execute(self, statement: str, values: Sequence[Any]) -> None:
-        """One statement in a transaction of its own."""
-        with self._Transaction(self) as execute:
-            execute(statement.replace("%s", "?"), values)
 
     def close(self) -> None:
         """Close the connection."""
@@ -338,15 +309,6 @@ class PostgresWriter:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement, values)
                 return list(cursor.fetchall())
-        except DatabaseError as error:
-            self._connection.close()
-            raise StoreUnavailable(str(error)) from error
-
-    def execute(self, statement: str, values: Sequence[Any]) -> None:
-        """One statement in a transaction of its own."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(statement, values)
         except DatabaseError as error:
             self._connection.close()
             raise StoreUnavailable(str(error)) from error

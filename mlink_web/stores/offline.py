@@ -39,15 +39,6 @@ class DatabaseOffline:
         """See the protocol."""
         return await self._executor.read(account_id, _usage, account_id)
 
-    async def expire(self, now: float) -> int:
-        """See the protocol."""
-        total = 0
-        while True:
-            removed = await self._executor.write(None, expire_slice, now)
-            total += removed
-            if removed < SLICE:
-                return total
-
 
 def _pending(database: Database, account_id: int, limit: int, after: int) -> list[OfflineRow]:
     with database.cursor() as cursor:

@@ -66,12 +66,14 @@ class Memory:
         self.numbers: dict[int, Kept] = {}
         self.offline: dict[int, OfflineRow] = {}
         self.archive: dict[int, ArchiveRow] = {}
-        self.marks: dict[str, tuple[StreamMark, float]] = {}
+        self.marks: dict[str, StreamMark] = {}
         self.last_account = 0
         self.last_offline = 0
         self.fail_with: str | None = None
         #: What other stores do when an account is removed; called with its bare JID.
         self.on_removal: list[Callable[[str], object]] = []
+        #: The same when a device is forgotten; called with the number of its account and its reference.
+        self.on_device_removal: list[Callable[[int, str], object]] = []
 
     def check(self) -> None:
         """Raise what a database that is away would."""
@@ -161,7 +163,7 @@ class MemoryAccounts:
         del self._memory.accounts[bare], self._memory.numbers[number]
         for row in self._memory.offline_of(number):
             del self._memory.offline[row.id]
-        for sm_id in [sm_id for sm_id, (mark, _when) in self._memory.marks.items() if mark.account_id == number]:
+        for sm_id in [sm_id for sm_id, mark in self._memory.marks.items() if mark.account_id == number]:
             del self._memory.marks[sm_id]
         for forget in self._memory.on_removal:
             forget(bare)
@@ -275,14 +277,6 @@ class MemoryOffline:
         rows = self._memory.offline_of(account_id)
         return len(rows), sum(row.size for row in rows)
 
-    async def expire(self, now: float) -> int:
-        """See the protocol."""
-        self._memory.check()
-        gone = [row.id for row in self._memory.offline.values() if row.expires and row.expires <= now]
-        for number in gone:
-            del self._memory.offline[number]
-        return len(gone)
-
 
 class MemoryPrivate:
     """Private XML; see `PrivateStore`."""
@@ -344,31 +338,13 @@ class MemoryLedger:
             if mark.handled < 0:
                 memory.marks.pop(sm_id, None)
             else:
-                memory.marks[sm_id] = (replace(mark), memory.now())
+                memory.marks[sm_id] = replace(mark)
 
     async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
         """See the protocol."""
         self._memory.check()
         found = self._memory.marks.get(sm_id)
-        return None if found is None else (found[0].account_id, found[0].handled)
-
-    async def forget_marks(self, before: float) -> None:
-        """See the protocol."""
-        self._memory.check()
-        for sm_id in [sm_id for sm_id, (_mark, when) in self._memory.marks.items() if when < before]:
-            del self._memory.marks[sm_id]
-
-    async def recent_origins(self, since: float, limit: int) -> set[tuple[str, str, str]]:
-        """See the protocol."""
-        self._memory.check()
-        rows = sorted(self._memory.archive.values(), key=lambda row: row.id, reverse=True)
-        recent = [row for row in rows if row.stamp >= since and row.origin_id][:limit]
-        found = {(row.sender, row.recipient, row.origin_id) for row in recent}
-        for stored in list(self._memory.offline.values())[-limit:]:
-            origin = origin_of(stored.xml) if stored.stamp >= since else None
-            if origin is not None:
-                found.add(origin)
-        return found
+        return None if found is None else (found.account_id, found.handled)
 
 
 class MemoryStores(Stores):

@@ -91,9 +91,6 @@ class OfflineStore(Protocol):
     async def usage(self, account_id: int) -> tuple[int, int]:
         """(count, bytes) stored now."""
 
-    async def expire(self, now: float) -> int:
-        """Remove expired rows in slices; returns how many."""
-
 
 class PrivateStore(Protocol):
     """Private XML (XEP-0049), one document per namespace and element name."""
@@ -126,13 +123,6 @@ class LedgerStore(Protocol):
 
     async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
         """(account id, handled count) of a stream of an earlier run, None where unknown."""
-
-    async def forget_marks(self, before: float) -> None:
-        """Drop marks last written before `before` (seconds since the epoch)."""
-
-    async def recent_origins(self, since: float, limit: int) -> set[tuple[str, str, str]]:
-        """(sender, recipient, origin id) of archived and stored messages since `since`, the newest `limit`: what a
-        client may send again after a crash."""
 
 
 class Stores:

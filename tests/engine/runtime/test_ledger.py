@@ -33,12 +33,6 @@ class Store:
     async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
         return None
 
-    async def forget_marks(self, before: float) -> None:
-        return None
-
-    async def recent_origins(self, since: float, limit: int) -> set[tuple[str, str, str]]:
-        return set()
-
 
 def row(id: int) -> ArchiveRow:
     return ArchiveRow(id, 0.0, "a@x", "b@x", 1, 2, "chat", "hello", "", "<message/>")

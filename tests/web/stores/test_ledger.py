@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
@@ -13,6 +14,7 @@ from archive.filters import Filter
 from archive.models import Message
 from archive.text import parse
 from mlink_web.stores.ledger import Ledger, PostgresWriter
+from mlink_web.stores.models import OfflineMessage
 from tests.kits.ledger_kit import LedgerKit, offline_row, row
 from xmpp_engine.storage.memory import MemoryStores
 from xmpp_engine.storage.protocols import LedgerStore, StoreUnavailable
@@ -31,6 +33,12 @@ class TestMemory(LedgerKit):
     def store(self) -> LedgerStore:
         return MemoryStores().ledger
 
+    def written(self, store: Any) -> set[tuple[str, str]]:
+        memory = store._memory
+        return {(row.sender, row.origin_id) for row in memory.archive.values()} | {
+            (row.xml, "") for row in memory.offline.values()
+        }
+
 
 @pytest.fixture
 async def ledger(database: str) -> AsyncIterator[Ledger]:
@@ -44,8 +52,14 @@ class TestDatabases(LedgerKit):
     """SQLite and PostgreSQL."""
 
     @pytest.fixture
-    def store(self, ledger: Ledger) -> Ledger:
+    def store(self, ledger: Ledger, database: str) -> Ledger:
+        self.database = database
         return ledger
+
+    def written(self, store: Any) -> set[tuple[str, str]]:
+        rows = Message.objects.using(self.database).values_list("sender", "origin_id")
+        kept = OfflineMessage.objects.using(self.database).values_list("xml", flat=True)
+        return set(rows) | {(xml, "") for xml in kept}
 
 
 async def test_all_of_a_row_is_stored(ledger: Ledger, database: str) -> None:
