@@ -30,7 +30,7 @@ def addresses(certificate: bytes, domain: str) -> tuple[str, ...]:
             .extensions.get_extension_for_class(x509.SubjectAlternativeName)
             .value.get_values_for_type(x509.OtherName)
         )
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return ()
     found: dict[str, None] = {}
     for name in list(names)[:_MOST]:

@@ -22,7 +22,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.sasl import fast
 from xmpp_engine.sasl.mechanism import Failure, Success
 from xmpp_engine.stanza.build import timestamp
-from xmpp_engine.storage.devices import FAST, GRANT, MAX_RESOURCE, MAX_TEXT, TokenRow, reference
+from xmpp_engine.storage.devices import FAST, MAX_RESOURCE, MAX_TEXT, PASSWORD, TokenRow, reference
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -157,8 +157,9 @@ async def conclude(
 async def _token(
     role: C2SRole, success: Success, request: Request, used: TokenRow | None, tokens: tuple[str, ...]
 ) -> Element | None:
-    """A `<token/>` where one was asked for, or where the one that signed in is due to be replaced. Not for a one-time
-    password: who has one minute shall not make a month of it."""
+    """A `<token/>` where one was asked for, or where the one that signed in is due to be replaced. Only a password
+    gets one: a one-time password is good for a minute and a certificate until it expires, and a token that is renewed
+    again and again would outlive both."""
     service = role.service
     now = service.clock.time()
     mechanism = ""
@@ -166,7 +167,7 @@ async def _token(
         # A token may be renewed, not turned into one that asks for less; one that has just ended has no heir.
         if used is not None and (request.token in tokens or now - used.issued >= fast.ROTATE):
             mechanism = used.mechanism
-    elif request.token in tokens and success.method != GRANT:
+    elif request.token in tokens and success.method == PASSWORD:
         mechanism = request.token
     if not mechanism or not request.device:
         return None

@@ -51,9 +51,11 @@ class Authority:
         *names: x509.GeneralName | bytes | str,
         common: str = "somebody",
         days: int = 5,
+        names_as: x509.UnrecognizedExtension | None = None,
         usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
     ) -> Path:
-        """A certificate with its key in one PEM file; text is an XmppAddr, bytes the raw value of one."""
+        """A certificate with its key in one PEM file; text is an XmppAddr, bytes the raw value of one. `names_as` is an
+        extension for names as it is to be written."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)]), key, days)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
@@ -61,6 +63,8 @@ class Authority:
         if values:
             general = [x509.OtherName(XMPP_ADDR, name) if isinstance(name, bytes) else name for name in values]
             builder = builder.add_extension(x509.SubjectAlternativeName(general), False)
+        if names_as is not None:
+            builder = builder.add_extension(names_as, False)
         path = self._folder / f"{file}.pem"
         plain = serialization.NoEncryption()
         path.write_bytes(

@@ -50,6 +50,12 @@ def test_what_is_no_certificate() -> None:
     assert addresses(b"nonsense", "localhost") == ()
 
 
+def test_a_kind_of_name_that_nobody_reads(authority: Authority) -> None:
+    value = b"\x30\x04\xa5\x02\xa1\x00"  # an ediPartyName
+    names = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, value)
+    assert addresses(der(authority.sign("odd", names_as=names)), "localhost") == ()
+
+
 @pytest.mark.parametrize(
     "value",
     [b"", b"\x0c", utf8("a@b") + b"x", b"\x0c\x7fa@b", b"\x0c\x84\xff\xff\xff\xff", b"\x0c\x81", b"\x0c\x80a@b"],
