@@ -63,10 +63,12 @@ def invite_by(account: Account, *, register: bool) -> Made:
     invites, registers = may(account)
     if not invites or (register and not registers):
         raise ValueError("You may not make such an invitation here.")
-    options = options_of(account.domain)
+    quota = options_of(account.domain).quota(is_admin=account.is_superuser)
+    if not quota:  # which means no limit to the store
+        raise ValueError("No invitations can be made here.")
     return _store(
         account.domain,
-        options.quota(is_admin=account.is_superuser),
+        quota,
         "contact",
         inviter=account.username,
         register=register,

@@ -214,6 +214,14 @@ def test_a_user_has_a_quota(client: Client, bob: Account, domain: Domain) -> Non
     assert Row.objects.count() == 1
 
 
+def test_a_quota_of_nothing_is_no_invitation(client: Client, bob: Account, domain: Domain) -> None:
+    domain.modules = {"invitations": {"per_day": 0, "accounts": "everybody"}}
+    domain.save()
+    client.force_login(bob)
+    assert client.post("/account/invitations/", {"register": "1"}).status_code == 302
+    assert not Row.objects.exists()
+
+
 def test_the_console_makes_and_withdraws(client: Client, ada: Account, bob: Account) -> None:
     client.force_login(bob)
     assert client.get("/admin/invitations/").status_code == 403
