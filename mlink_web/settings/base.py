@@ -11,6 +11,7 @@ import dj_database_url
 
 from mlink_web.settings import environment
 from mlink_web.settings.engine import XMPP_MODULES  # noqa: F401  (a setting)
+from mlink_web.settings.hosts import ServedHosts
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MLINK_HOME = environment.folder("MLINK_HOME", BASE_DIR / "var")
@@ -37,7 +38,7 @@ MLINK_ADMIN_PASSWORD = environment.text("MLINK_ADMIN_PASSWORD", "")
 
 SECRET_KEY = environment.secret(MLINK_HOME / "secret_key")
 DEBUG = False
-ALLOWED_HOSTS = [MLINK_DOMAIN, f".{MLINK_DOMAIN}", "localhost", ".localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = ServedHosts([MLINK_DOMAIN, f".{MLINK_DOMAIN}", "localhost", ".localhost", "127.0.0.1", "[::1]"])
 USE_X_FORWARDED_HOST = False
 
 INSTALLED_APPS = [
