@@ -23,6 +23,7 @@ from xmpp_engine.config.diff import difference
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
 from xmpp_engine.config.validate import check
 from xmpp_engine.modules.devices import Devices
+from xmpp_engine.modules.push import Push
 from xmpp_engine.modules.register import Register
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.plugin.loader import compile_table, load, options_of
@@ -140,6 +141,8 @@ class Engine:
         self.running = False
         for listener in self._listeners.values():
             listener.close()
+        for host in self.router.hosts.values():
+            self._close(host)
         for session in list(self.registry.full.values()):
             session.kick(StreamError("system-shutdown"))
         for account in self.accounts.resident.values():
@@ -258,8 +261,17 @@ class Engine:
             if session.host is host:
                 session.table = host.table
 
+    def _close(self, host: Host) -> None:
+        """Let the modules say a last word to the sessions."""
+        for module in host.modules.values():
+            try:
+                module.closing()
+            except Exception:
+                log.exception("module %s could not say its last word", module.name)
+
     async def _remove(self, host: Host) -> None:
         """The domain is gone: its streams end with `host-gone`, its accounts are forgotten."""
+        self._close(host)
         for session in list(self.registry.full.values()):
             if session.host is host:
                 session.kick(StreamError("host-gone"))
@@ -318,6 +330,17 @@ class Engine:
             return 0
         devices = account.host.modules.get("devices")
         return devices.end(account, device) if isinstance(devices, Devices) else 0
+
+    async def pushes_changed(self, bare: str) -> None:
+        """Push registrations of an account were removed outside: nothing is sent for them any more. Raises
+        StoreUnavailable."""
+        host = self.router.hosts.get(bare.partition("@")[2])
+        push = host.modules.get("push") if host is not None else None
+        if isinstance(push, Push):
+            # Devices are told while nobody of the account is here, so it need not be resident.
+            data = await self.services.stores.accounts.load(bare)
+            if data is not None:
+                push.reread(data.account_id)
 
     async def redeem(self, domain: str, token: str, name: str, password: str, address: str) -> str:
         """Make an account with the token of an invitation; returns its bare JID. Raises StanzaError or

@@ -11,6 +11,7 @@ from django.db.models import F, Max
 
 from mlink_web.accounts.models import Account
 from mlink_web.devices.models import Device, Token
+from mlink_web.pushes.store import forget_devices
 from mlink_web.stores.executor import StoreExecutor, fetch
 from xmpp_engine.api import DEVICE_METHODS, MAX_DEVICES, DeviceRow, DeviceVisit, TokenRow
 
@@ -89,7 +90,7 @@ def rows(database: Database, account_id: int) -> list[DeviceRow]:
 
 
 def revoke(database: Database, account_id: int, device: str) -> DeviceRow | None:
-    """Forget a device with its tokens."""
+    """Forget a device with its tokens and push registrations."""
     alias = database.alias
     with transaction.atomic(using=alias):
         # The lock that `_add_token` takes: no token can be made from one that is about to go.
@@ -97,6 +98,7 @@ def revoke(database: Database, account_id: int, device: str) -> DeviceRow | None
         found = next((row for row in rows(database, account_id) if row.device == device), None)
         Token.objects.using(alias).filter(account_id=account_id, device=device).delete()
         Device.objects.using(alias).filter(account_id=account_id, device=device).delete()
+        forget_devices(alias, account_id, [device])
     return found
 
 
@@ -150,6 +152,7 @@ def _evict(alias: str, account_id: int) -> None:
     if spare:
         Token.objects.using(alias).filter(account_id=account_id, device__in=spare).delete()
         Device.objects.using(alias).filter(account_id=account_id, device__in=spare).delete()
+        forget_devices(alias, account_id, spare)
 
 
 def _tokens(database: Database, account_id: int, device: str) -> list[TokenRow]:
@@ -204,7 +207,10 @@ def _expire(database: Database, domain: str, before: float, now: float) -> int:
             for pk, account_id, device in old:
                 removed += Token.objects.using(alias).filter(account_id=account_id, device=device).delete()[0]
                 # It may have come back a moment ago.
-                removed += Device.objects.using(alias).filter(pk=pk, last_seen__lt=before).delete()[0]
+                gone = Device.objects.using(alias).filter(pk=pk, last_seen__lt=before).delete()[0]
+                if gone:
+                    forget_devices(alias, account_id, [device])
+                removed += gone
     tokens = Token.objects.using(alias).filter(account__domain__name=domain, expires__lt=now)
     while spent := list(tokens.values_list("pk", flat=True)[:_SLICE]):
         removed += Token.objects.using(alias).filter(pk__in=spent).delete()[0]

@@ -20,6 +20,8 @@ class PushRegistration(models.Model):
     options = models.TextField(blank=True)
     #: Seconds since the epoch.
     created = models.FloatField()
+    #: The reference of the client that asked for it, "" for an unknown one; goes with its row in `devices.Device`.
+    device = models.CharField(max_length=32, blank=True, default="")
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
@@ -37,12 +38,18 @@ class DatabasePushes:
         return await self._executor.write(account_id, _remove, account_id, jid, node)
 
 
+def forget_devices(alias: str, account_id: int, devices: Collection[str]) -> None:
+    """Drop the registrations of devices that are forgotten; inside the transaction that forgets them."""
+    own = PushRegistration.objects.using(alias).filter(account_id=account_id)
+    own.filter(device__in=[device for device in devices if device]).delete()
+
+
 def _key(jid: str, node: str) -> str:
     return hashlib.sha256(f"{jid}\n{node}".encode()).hexdigest()
 
 
 def _row(stored: PushRegistration) -> rows.PushRow:
-    return rows.PushRow(stored.account_id, stored.jid, stored.node, stored.options, stored.created)
+    return rows.PushRow(stored.account_id, stored.jid, stored.node, stored.options, stored.created, stored.device)
 
 
 def _accounts(database: Database) -> set[int]:
@@ -63,7 +70,13 @@ def _put(database: Database, row: rows.PushRow, limit: int) -> list[rows.PushRow
         key = _key(row.jid, row.node)
         own.filter(key=key).delete()
         PushRegistration.objects.using(alias).create(
-            account_id=row.account_id, jid=row.jid, node=row.node, key=key, options=row.options, created=row.created
+            account_id=row.account_id,
+            jid=row.jid,
+            node=row.node,
+            key=key,
+            options=row.options,
+            created=row.created,
+            device=row.device,
         )
         gone = list(own.order_by("-pk")[limit:])
         own.filter(pk__in=[old.pk for old in gone]).delete()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from xmpp_engine.storage.devices import DeviceVisit
 from xmpp_engine.storage.protocols import Stores
 from xmpp_engine.storage.pushes import MAX_NODE, MAX_OPTIONS, PushRow
 
@@ -57,6 +58,23 @@ class PushKit:
         assert await stores.pushes.remove(number, SERVICE, None) == 2
         assert [row.jid for row in await stores.pushes.load(number)] == ["other.example"]
         assert len(await stores.pushes.load(other)) == 1
+
+    async def test_they_go_with_their_device(self, stores: Stores) -> None:
+        number, other = await made(stores), await made(stores, "juliet@kit.example")
+        for account, node, device in (
+            (number, "a", "one"),
+            (number, "b", "two"),
+            (number, "c", ""),
+            (other, "d", "one"),
+        ):
+            await stores.pushes.put(PushRow(account, SERVICE, node, device=device), 10)
+        await stores.devices.seen([DeviceVisit(number, "one", 100.0), DeviceVisit(number, "two", 200.0)])
+        assert [row.device for row in await stores.pushes.load(number)] == ["one", "two", ""]
+        await stores.devices.revoke(number, "one")
+        assert [row.node for row in await stores.pushes.load(number)] == ["b", "c"]
+        await stores.devices.expire("kit.example", 300.0, 300.0)
+        assert [row.node for row in await stores.pushes.load(number)] == ["c"]
+        assert [row.node for row in await stores.pushes.load(other)] == ["d"]
 
     async def test_they_go_with_their_account(self, stores: Stores) -> None:
         number = await made(stores)

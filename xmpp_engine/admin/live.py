@@ -34,6 +34,9 @@ class Operated(Protocol):
     def end_device(self, bare: str, device: str) -> int:
         """End the sessions of a revoked device; returns how many ended."""
 
+    async def pushes_changed(self, bare: str) -> None:
+        """Read the push registrations of an account anew."""
+
     async def account_changed(self, bare: str) -> int:
         """Read an account anew; returns how many sessions ended."""
 
@@ -100,4 +103,17 @@ async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
 )
 async def device_end(engine: Operated, jid: str, device: str) -> dict[str, Any]:
     """What `device revoke` asks of the node."""
+    await engine.pushes_changed(jid)
     return {"jid": jid, "ended": engine.end_device(jid, device)}
+
+
+@registry.command(
+    "push refresh",
+    "Read the push registrations of an account anew after a change in the database.",
+    Argument("jid", "bare address"),
+    where="node",
+)
+async def push_refresh(engine: Operated, jid: str) -> dict[str, Any]:
+    """Nothing more is sent for those that were removed."""
+    await engine.pushes_changed(jid)
+    return {"jid": jid}

@@ -222,6 +222,8 @@ class Devices(Module):
         self._known.pop((account.id, device), None)
         for ended in (False, True):
             self._waiting.pop((account.id, device, ended), None)
+        for hook in self.host.table.device_ended:
+            hook(account, device)
         chosen = [s for s in account.sessions.values() if getattr(s.facts, "device", "") == device]
         for session in chosen:
             if session is asking:

@@ -123,6 +123,11 @@ class Registrar:
         """hook(account) when an account becomes resident."""
         self._hook("account_loaded", None, hook)
 
+    def device_ended(self, hook: Callable[[Any, str], None]) -> None:
+        """hook(account, device) when a device (its reference) was revoked; the store has forgotten it, its sessions are
+        about to end."""
+        self._hook("device_ended", None, hook)
+
     def iq_get(
         self, target: Target, space: str, name: str, handler: Callable[[Any, Any], Any], *, own_only: bool = False
     ) -> None:

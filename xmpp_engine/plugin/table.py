@@ -26,6 +26,7 @@ PLAIN = (
     "session_awake",
     "presence_changed",
     "account_loaded",
+    "device_ended",
 )
 
 
@@ -70,6 +71,7 @@ class HandlerTable:
         "account_loaded",
         "bind_inline",
         "bound_extras",
+        "device_ended",
         "disco_extras",
         "disco_items",
         "early_features",
@@ -114,6 +116,7 @@ class HandlerTable:
         self.session_awake: tuple[Hook, ...] = ()
         self.presence_changed: tuple[Hook, ...] = ()
         self.account_loaded: tuple[Hook, ...] = ()
+        self.device_ended: tuple[Hook, ...] = ()
         #: (target, type, namespace, name) -> handler
         self.iq: dict[tuple[Target, str, str, str], IqHandler] = {}
         #: (namespace, name) of an element at stream level after bind -> function(element, session)

@@ -1,7 +1,8 @@
-"""What a message means to somebody who does not look: whether it is worth waking a phone.
+"""What a stanza means to somebody who does not look: whether it is worth waking a phone.
 
 Worth it is what people write and who calls: a body, also an encrypted one, a call (XEP-0353, XEP-0482), an invitation
-to a room. Chat states, receipts, markers and copies of what the user sent elsewhere are not.
+to a room; and who asks to see the user's presence (RFC 6121, 3.1.3). Chat states, receipts, markers and copies of what
+the user sent elsewhere are not.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def is_call(element: Element) -> bool:
 
 
 def wakes(stanza: Stanza) -> bool:
-    """Whether a message is worth waking its recipient's device."""
+    """Whether a message or a subscription request is worth waking its recipient's device."""
+    if stanza.kind == "presence":
+        return stanza.type == "subscribe"
     if stanza.kind != "message" or stanza.type not in _TYPES:
         return False
     element = original(stanza.element)

@@ -92,13 +92,15 @@ class DeviceStore(Protocol):
     """All methods raise StoreUnavailable when the database does not answer."""
 
     async def seen(self, visits: Sequence[DeviceVisit]) -> None:
-        """Write visits in their order; unknown accounts are passed over. Never more than MAX_DEVICES an account."""
+        """Write visits in their order; unknown accounts are passed over. Never more than MAX_DEVICES an account: what
+        is too much is forgotten as by `revoke`."""
 
     async def devices(self, account_id: int) -> list[DeviceRow]:
         """The devices of an account, the last seen first."""
 
     async def revoke(self, account_id: int, device: str) -> DeviceRow | None:
-        """Forget a device with its tokens, in one transaction; returns what it was, None for an unknown one."""
+        """Forget a device with its tokens and push registrations, in one transaction; returns what it was, None for an
+        unknown one."""
 
     async def tokens(self, account_id: int, device: str) -> list[TokenRow]:
         """The tokens of a device, the newest first; expired ones too."""
@@ -120,8 +122,8 @@ class DeviceStore(Protocol):
         """The password has changed: no device knows it any more, and all tokens go."""
 
     async def expire(self, domain: str, before: float, now: float) -> int:
-        """Remove devices of a domain not seen since `before`, with their tokens, and tokens that expired before `now`;
-        returns how many rows."""
+        """Remove devices of a domain not seen since `before`, with their tokens and push registrations, and tokens that
+        expired before `now`; returns how many rows of devices and tokens."""
 
 
 class MemoryDevices:
@@ -174,7 +176,7 @@ class MemoryDevices:
         """See the protocol."""
         found = next((row for row in await self.devices(account_id) if row.device == device), None)
         self._tokens = [token for token in self._tokens if not self._is(token, account_id, device)]
-        self._devices.pop((account_id, device), None)
+        self._forget((account_id, device))
         return found
 
     async def tokens(self, account_id: int, device: str) -> list[TokenRow]:
@@ -242,7 +244,7 @@ class MemoryDevices:
         own = {id for id, kept in self._memory.numbers.items() if kept.data.bare.partition("@")[2] == domain}
         old = [key for key, row in self._devices.items() if row.last_seen < before and key[0] in own]
         for key in old:
-            del self._devices[key]
+            self._forget(key)
         spent = [
             token
             for token in self._tokens
@@ -251,6 +253,11 @@ class MemoryDevices:
         for token in spent:
             self._tokens.remove(token)
         return len(old) + len(spent)
+
+    def _forget(self, key: tuple[int, str]) -> None:
+        self._devices.pop(key, None)
+        for hook in self._memory.on_device_removal:
+            hook(*key)
 
     @staticmethod
     def _is(token: TokenRow, account_id: int, device: str) -> bool:

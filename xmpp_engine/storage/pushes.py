@@ -17,13 +17,15 @@ MAX_OPTIONS: Final = 8_192
 @dataclass(slots=True)
 class PushRow:
     """One registration. `jid` is the push service, `node` its node ("" for none), `options` the publish options: the
-    data form as it was submitted, as XML text, "" for none. `created` is in seconds since the epoch."""
+    data form as it was submitted, as XML text, "" for none. `created` is in seconds since the epoch. `device` is the
+    reference of the client that asked for it (storage/devices.py), with which it goes; "" where none is known."""
 
     account_id: int
     jid: str
     node: str
     options: str = ""
     created: float = 0.0
+    device: str = ""
 
 
 class PushStore(Protocol):
@@ -56,6 +58,7 @@ class MemoryPushes:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._rows: dict[tuple[int, str, str], PushRow] = {}
+        memory.on_device_removal.append(self._drop_device)
 
     async def accounts(self) -> set[int]:
         """See the protocol."""
@@ -87,6 +90,11 @@ class MemoryPushes:
         for row in gone:
             del self._rows[(row.account_id, row.jid, row.node)]
         return len(gone)
+
+    def _drop_device(self, account_id: int, device: str) -> None:
+        for row in self._of(account_id):
+            if device and row.device == device:
+                del self._rows[(account_id, row.jid, row.node)]
 
     def _of(self, account_id: int) -> list[PushRow]:
         if account_id not in self._memory.numbers:

@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=64)),
                 ("options", models.TextField(blank=True)),
                 ("created", models.FloatField()),
+                ("device", models.CharField(blank=True, default="", max_length=32)),
                 (
                     "account",
                     models.ForeignKey(

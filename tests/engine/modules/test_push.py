@@ -368,7 +368,7 @@ async def test_registrations_outlive_a_restart(story: Story, push: PushDomain) -
     await enable(juliet)
     await juliet.leaves()
     module = story.world.module("push")
-    module._known.clear()  # as after a start
+    module._registrations._known.clear()  # as after a start
     await module.started()
     romeo.send(say(juliet) + say(juliet))
     await romeo.receives_nothing()
@@ -380,7 +380,7 @@ async def test_a_store_that_is_away_keeps_no_message_back(story: Story, push: Pu
     await juliet.comes_online()
     await enable(juliet)
     module = story.world.module("push")
-    module._known.clear()
+    module._registrations._known.clear()
     story.world.stores.memory.fail_with = "away"
     romeo.send(say(juliet))
     await juliet.receives("<message><body>hi</body></message>")
@@ -407,3 +407,78 @@ async def test_rooms_wake_but_not_for_the_own_message(story: Story, push: PushDo
     romeo.send(f"<message to='{room}' type='groupchat'><body>hi all</body></message>")
     await romeo.receives_all()
     assert counts(push) == [1]
+
+
+async def test_a_request_for_a_subscription_wakes_once(story: Story, push: PushDomain) -> None:
+    romeo, juliet = await story("romeo", "juliet")
+    await enable(juliet)
+    await juliet.leaves()
+    for _ in range(2):
+        romeo.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
+        await romeo.receives_all()
+    assert [one.summary for one in push.service.received] == [{"pending-subscription-count": "1"}]
+    story.world.clock.advance(6)
+    romeo.send(say(juliet))
+    await romeo.receives_nothing()
+    assert push.service.received[1].summary == {"message-count": "1", "pending-subscription-count": "1"}
+
+
+async def test_an_approval_in_advance_wakes_nobody(story: Story, push: PushDomain) -> None:
+    romeo, juliet = await story("romeo", "juliet")
+    await juliet.comes_online()
+    await enable(juliet)
+    juliet.send(f"<presence to='{romeo.bare}' type='subscribed'/>")
+    await juliet.receives_all()
+    await juliet.leaves()
+    romeo.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
+    await romeo.receives_all()
+    assert push.service.received == []
+
+
+async def test_an_inactive_device_learns_of_a_request(story: Story, push: PushDomain) -> None:
+    romeo, juliet = await story("romeo", "juliet")
+    await juliet.comes_online()
+    await enable(juliet)
+    juliet.send(f"<inactive xmlns='{ns.CSI}'/>")
+    romeo.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
+    await juliet.receives(f"<presence type='subscribe' from='{romeo.bare}'/>")
+    assert [one.summary for one in push.service.received] == [{"pending-subscription-count": "1"}]
+
+
+async def test_a_revoked_device_is_told_nothing(story: Story, push: PushDomain) -> None:
+    romeo, phone, laptop = await story("romeo", "juliet:2")
+    phone.session.facts.device, laptop.session.facts.device = "phone", "laptop"
+    await enable(phone, "phone")
+    await enable(laptop, "laptop")
+    await phone.leaves()
+    await laptop.leaves()
+    stores = story.world.stores
+    account = await stores.accounts.load(phone.bare)
+    assert account is not None
+    assert [row.device for row in await stores.pushes.load(account.account_id)] == ["phone", "laptop"]
+    await stores.devices.revoke(account.account_id, "phone")
+    await story.world.engine.pushes_changed(phone.bare)
+    romeo.send(say(phone))
+    await romeo.receives_nothing()
+    assert [one.node for one in push.service.received] == ["laptop"]
+
+
+async def test_a_registration_does_not_come_after_the_end_of_its_device(story: Story, push: PushDomain) -> None:
+    (phone,) = await story("juliet")
+    phone.session.facts.device = "phone"
+    phone.send(f"<iq type='set' id='push'><enable xmlns='{ns.PUSH}' jid='{SERVICE}' node='n'/></iq>")
+    story.world.module("devices").end(phone.account, "phone")
+    await story.world.settle()
+    assert await story.world.stores.pushes.load(phone.account.id) == []
+
+
+async def test_what_expired_in_the_store_is_noticed_within_an_hour(story: Story, push: PushDomain) -> None:
+    romeo, juliet = await story("romeo", "juliet")
+    juliet.session.facts.device = "phone"
+    await enable(juliet)
+    await juliet.leaves()
+    await story.world.stores.devices.revoke(juliet.account.id, "phone")
+    story.world.clock.advance(3_601)
+    romeo.send(say(juliet))
+    await romeo.receives_nothing()
+    assert push.service.received == []

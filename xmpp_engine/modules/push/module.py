@@ -1,12 +1,13 @@
-"""XEP-0357: a word to the push services of an account whose device does not see a message.
+"""XEP-0357: a word to the push services of an account whose device does not see a message or a subscription request.
 
-A registration belongs to the session that made it, as long as that session lives. Who gets a push:
+A registration goes with the device that made it, and belongs to the session that made it, as long as that session
+lives. Who gets a push:
 
     the registration's session                     asked by
     awake                                          nobody: the device has the message
     inactive (XEP-0352), asleep (XEP-0198)         what is delivered to that session (`delivered`)
     lost while messages were on their way          what it has not acknowledged (`fell_asleep`)
-    gone                                           what reaches the account (`arrived`, `stored`)
+    gone                                           what reaches the account (`arrived`, `stored`, `requested`)
 
 What is worth a push says `stanza/urgency.py`. Of each registration one publish request is under way at most, and one
 is sent in some seconds; what comes meanwhile is counted into the next. A call does not wait. Nothing here keeps a
@@ -21,6 +22,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.modules.push.elements import condition_of, options_of, publish_request, service_of
+from xmpp_engine.modules.push.registrations import Key, Known, Registration, Registrations
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.phases import Phase
@@ -29,38 +32,31 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
-from xmpp_engine.stanza import forms
 from xmpp_engine.stanza.build import iq as build_iq
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.stanza.urgency import is_call, original, wakes
-from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.pushes import MAX_NODE, MAX_OPTIONS, PushRow
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
-from xmpp_engine.xml.errors import STANZA_CONDITIONS, StanzaError
-from xmpp_engine.xml.parser import parse_document
-from xmpp_engine.xml.writer import write
+from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xmpp_engine.runtime.clock import Timer
 
 _CLAIMS: Final = "push"
 _COUNTED: Final = "pushed"
-#: Accounts whose registrations stay in memory.
-_KNOWN: Final = 20_000
 #: Messages that may wait while the registrations of one account are read.
 _WAITING: Final = 100
 _ANSWER_SECONDS: Final = 30.0
+#: Devices of which is known that they were revoked; longer than a registration takes.
+_ENDED: Final = 1_000
 #: Characters of a message's text in a push, where the host sends it at all.
 _BODY: Final = 400
 #: Errors that will not go away by waiting.
 _FINAL: Final = frozenset(
     {"item-not-found", "gone", "forbidden", "not-authorized", "not-allowed", "bad-request", "feature-not-implemented"}
 )
-
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,37 +76,6 @@ class PushOptions:
     resume_seconds: float = 86_400.0
 
 
-class Registration:
-    """A registration in memory: what it has not been told yet, and how its service answers."""
-
-    __slots__ = ("body", "busy", "count", "due", "failed", "failed_for_good", "row", "sender", "sent", "timer")
-
-    def __init__(self, row: PushRow) -> None:
-        self.row = row
-        self.count = 0
-        self.sender = ""
-        self.body = ""
-        #: A request is under way; something is to be told after it.
-        self.busy = False
-        self.due = False
-        self.sent = float("-inf")
-        self.timer: Timer | None = None
-        self.failed = 0
-        self.failed_for_good = 0
-
-    @property
-    def key(self) -> Key:
-        """What names it in its account."""
-        return (self.row.jid, self.row.node)
-
-    def rest(self) -> None:
-        """The device sees for itself: nothing is to be told."""
-        self.count, self.due = 0, False
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-
 class Push(Module):
     """Push registrations, and the pushes."""
 
@@ -122,10 +87,10 @@ class Push(Module):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        #: Numbers of the accounts that have registrations; None until they are read.
-        self._accounts: set[int] | None = None
-        self._known: OrderedDict[int, dict[Key, Registration]] = OrderedDict()
+        self._registrations = Registrations(self.services)
         self._reading: dict[int, list[Stanza]] = {}
+        #: Revoked devices that have not signed in again.
+        self._ended: OrderedDict[tuple[int, str], None] = OrderedDict()
 
     def setup(self, reg: Registrar) -> None:
         reg.iq_set(Target.ACCOUNT, ns.PUSH, "enable", self.enable, own_only=True)
@@ -134,14 +99,14 @@ class Push(Module):
         reg.offline(self.stored)
         self.needs("client_state").watch(self.delivered)
         reg.session_asleep(self.fell_asleep)
+        reg.session_bound(self.bound)
         reg.session_awake(self.woke)
+        reg.presence_in(Phase.COPY, self.requested)
+        reg.device_ended(self.device_ended)
 
     async def started(self) -> None:
-        """Read which accounts have registrations, so that messages to all others cost one look into a set."""
-        try:
-            self._accounts = await self.services.stores.pushes.accounts()
-        except StoreUnavailable as error:
-            refused.error("push registrations cannot be read, each account will be asked: %s", error)
+        """Read which accounts have registrations."""
+        await self._registrations.begin()
 
     # Registrations
 
@@ -150,22 +115,21 @@ class Push(Module):
         request, account = iq.element.first(), context.account
         assert request is not None
         assert account is not None
-        jid = _service(request)
+        jid = service_of(request)
         if jid.full == self.host.domain or jid.bare == account.bare:
             raise StanzaError("not-allowed", "this is no push service")
         node = request.get("node") or ""
-        options = _options(request)
+        options = options_of(request)
         if len(node) > MAX_NODE or len(options.encode()) > MAX_OPTIONS:
             raise StanzaError("not-acceptable", "the registration is too long")
-        known = await self._registrations(account.id)
-        row = PushRow(account.id, jid.full, node, options, self.services.clock.time())
-        for gone in await self.services.stores.pushes.put(row, self.config.limit):
-            self._forget(known.pop((gone.jid, gone.node), None))
-        self._forget(known.pop((jid.full, node), None))
-        known[(jid.full, node)] = Registration(row)
-        if self._accounts is not None:
-            self._accounts.add(account.id)
         session = context.session
+        device = str(getattr(session.facts, "device", "")) if session is not None else ""
+        row = PushRow(account.id, jid.full, node, options, self.services.clock.time(), device)
+        await self._registrations.put(row, self.config.limit)
+        if (account.id, device) in self._ended:
+            # The device was revoked before the row was there.
+            await self._registrations.remove(account.id, row.jid, row.node)
+            return
         if session is not None and not session.ended:
             for other in account.sessions.values():
                 _claims(other).discard((jid.full, node))
@@ -177,42 +141,46 @@ class Push(Module):
         request, account = iq.element.first(), context.account
         assert request is not None
         assert account is not None
-        jid, node = _service(request), request.get("node")
-        known = await self._registrations(account.id)
-        await self.services.stores.pushes.remove(account.id, jid.full, node)
-        self._drop(account.id, [key for key in known if key[0] == jid.full and node in (None, key[1])])
+        jid, node = service_of(request), request.get("node")
+        await self._registrations.remove(account.id, jid.full, node)
 
-    async def _registrations(self, account_id: int) -> dict[Key, Registration]:
-        known = self._known.get(account_id)
-        if known is None:
-            rows = await self.services.stores.pushes.load(account_id)
-            known = self._known.setdefault(account_id, {(row.jid, row.node): Registration(row) for row in rows})
-            if len(self._known) > _KNOWN:
-                for gone in self._known.popitem(last=False)[1].values():
-                    self._forget(gone)
-        self._known.move_to_end(account_id)
-        return known
+    def reread(self, account_id: int) -> None:
+        """Registrations of an account were removed in the store by somebody else: nothing is sent for them any more."""
+        self._registrations.reread(account_id)
 
-    def _drop(self, account_id: int, keys: Iterable[Key]) -> None:
-        known = self._known.get(account_id, {})
-        for key in keys:
-            self._forget(known.pop(key, None))
-        if not known and self._accounts is not None:
-            self._accounts.discard(account_id)
+    def bound(self, session: Session) -> None:
+        """A device that was revoked is let in again."""
+        self._ended.pop((session.account.id, getattr(session.facts, "device", "")), None)
 
-    def _forget(self, registration: Registration | None) -> None:
-        if registration is not None:
-            registration.rest()
+    def device_ended(self, account: Account, device: str) -> None:
+        """A device was revoked, and its registrations with it."""
+        self._registrations.reread(account.id)
+        self._ended[(account.id, device)] = None
+        if len(self._ended) > _ENDED:
+            self._ended.popitem(last=False)
 
     # What happens to messages
 
     def arrived(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
         """A message reached the account: devices whose session is gone learn of it."""
-        if self._accounts is not None and account.id not in self._accounts:
+        if not self._registrations.may_have(account.id):
             return
         if stanza.type == "groupchat" or stanza.sender.bare == account.bare or not wakes(stanza):
             return
-        known = self._known.get(account.id)
+        self._arrived(stanza, account)
+
+    def requested(self, stanza: Stanza, account: Account) -> None:
+        """Somebody asks for a subscription (RFC 6121, 3.1.3): as with a message, unless the account has the request
+        already or the server answers it."""
+        if stanza.type != "subscribe" or not self._registrations.may_have(account.id):
+            return
+        item = account.roster.get(stanza.sender.bare)
+        answered = item is not None and (item.pending_in or item.approved or item.subscription in ("from", "both"))
+        if not answered and stanza.sender.bare != account.bare:
+            self._arrived(stanza, account)
+
+    def _arrived(self, stanza: Stanza, account: Account) -> None:
+        known = self._registrations.fresh(account.id)
         if known is not None:
             self._tell_absent(known, account, stanza)
             return
@@ -230,13 +198,13 @@ class Push(Module):
 
     async def _read(self, account: Account) -> None:
         try:
-            known = await self._registrations(account.id)
+            known = await self._registrations.load(account.id)
         finally:
             waiting = self._reading.pop(account.id)
         for stanza in waiting:
             self._tell_absent(known, account, stanza)
 
-    def _tell_absent(self, known: dict[Key, Registration], account: Account, stanza: Stanza) -> None:
+    def _tell_absent(self, known: Known, account: Account, stanza: Stanza) -> None:
         if not known:
             return
         claimed: set[Key] = set()
@@ -269,14 +237,14 @@ class Push(Module):
 
     def woke(self, session: Session) -> None:
         """The device sees for itself what there is."""
-        known = self._known.get(session.account.id)
+        known = self._registrations.get(session.account.id)
         for key in _claims(session):
             registration = known.get(key) if known is not None else None
             if registration is not None:
                 registration.rest()
 
     def _tell_session(self, session: Session, claims: set[Key], stanzas: Iterable[Stanza]) -> None:
-        known = self._known.get(session.account.id)
+        known = self._registrations.get(session.account.id)
         if known is None:
             self.services.tasks.spawn(
                 f"push registrations of {session.account.bare}", self._read_for(session, list(stanzas))
@@ -290,7 +258,7 @@ class Push(Module):
 
     async def _read_for(self, session: Session, stanzas: list[Stanza]) -> None:
         """The registrations of a session had to make room for others'."""
-        await self._registrations(session.account.id)
+        await self._registrations.load(session.account.id)
         self._tell_session(session, _claims(session), stanzas)
 
     # Pushes
@@ -304,6 +272,10 @@ class Push(Module):
         if registration in counted:
             return
         counted.add(registration)
+        if stanza.kind == "presence":
+            registration.requests += 1
+            self._soon(registration)
+            return
         registration.count += 1
         element = original(stanza.element)
         registration.sender = element.get("from") or stanza.sender.full
@@ -332,32 +304,27 @@ class Push(Module):
         self.services.iq.request(request, partial(self._answered, registration), _ANSWER_SECONDS)
 
     def _payload(self, registration: Registration) -> Element:
-        """The publish request (section 7). By default it tells how many messages there are, and nothing of them."""
-        values: dict[str, forms.Value] = {"message-count": str(registration.count)}
-        if self.config.sender and registration.sender:
-            values["last-message-sender"] = registration.sender
-        if self.config.body and registration.body:
-            values["last-message-body"] = registration.body
-        pubsub = Element(ns.PUBSUB, "pubsub")
-        publish = pubsub.add(ns.PUBSUB, "publish", {"node": registration.row.node} if registration.row.node else None)
-        notification = publish.add(ns.PUBSUB, "item").add(ns.PUSH, "notification")
-        notification.append(forms.submit(ns.PUSH_SUMMARY, values))
-        if registration.row.options:
-            pubsub.add(ns.PUBSUB, "publish-options").append(parse_document(registration.row.options.encode()))
-        return pubsub
+        """By default it tells how many messages there are, and nothing of them."""
+        return publish_request(
+            registration.row.node,
+            registration.row.options,
+            count=registration.count,
+            requests=registration.requests,
+            sender=registration.sender if self.config.sender else "",
+            body=registration.body if self.config.body else "",
+        )
 
     def _answered(self, registration: Registration, answer: Stanza | None) -> None:
         """The service's answer, None where none came: errors in a row end the registration (section 7.1)."""
         registration.busy = False
         row = registration.row
-        if self._known.get(row.account_id, {}).get(registration.key) is not registration:
+        known = self._registrations.get(row.account_id)
+        if known is None or known.get(registration.key) is not registration:
             return
         if answer is not None and answer.type == "result":
             registration.failed = registration.failed_for_good = 0
         else:
-            error = answer.element.find(ns.CLIENT, "error") if answer is not None else None
-            names = [child.name for child in error.elements()] if error is not None else []
-            condition = next((name for name in names if name in STANZA_CONDITIONS), "")
+            condition = condition_of(answer)
             registration.failed += 1
             registration.failed_for_good = registration.failed_for_good + 1 if condition in _FINAL else 0
             self.services.counters.count("push_errors_total", condition or "no-answer")
@@ -368,7 +335,7 @@ class Push(Module):
                     condition or "no answer",
                     row.account_id,
                 )
-                self._drop(row.account_id, [registration.key])
+                self._registrations.drop(row.account_id, [registration.key])
                 self.services.tasks.spawn(
                     "remove a push registration",
                     self.services.stores.pushes.remove(row.account_id, row.jid, row.node),
@@ -391,25 +358,3 @@ def _claim(session: Session, key: Key, limit: int) -> None:
     if len(claims) >= limit:
         claims.pop()
     claims.add(key)
-
-
-def _service(request: Element) -> Jid:
-    text = request.get("jid")
-    if not text:
-        raise StanzaError("bad-request", "a push service has an address")
-    try:
-        return Jid.parse(text)
-    except ValueError as error:
-        raise StanzaError("jid-malformed", str(error)) from None
-
-
-def _options(request: Element) -> str:
-    """The publish options of a request as text, "" for none; raises StanzaError for a form that is for something
-    else."""
-    form = request.find(ns.DATA_FORMS, "x")
-    if form is None:
-        return ""
-    if form.get("type", "submit") != "submit":
-        raise StanzaError("bad-request", "the publish options are a submitted form")
-    values = forms.read(form, ns.PUBLISH_OPTIONS)
-    return write(forms.submit(ns.PUBLISH_OPTIONS, values))
