@@ -135,6 +135,10 @@ class Files:
         key = key_of(token)
         content = _Moved(draft.path, content_type)
         try:
+            if self.is_local:
+                # Left where the database went away after the file was there: its slot was freed, so it is nobody's.
+                # Object storages replace it.
+                self.remove(token)
             with _room():
                 saved = self.storage.save(key, content)
             if saved != key:

@@ -21,6 +21,7 @@ from mlink_web.uploads.files import Files
 from tests.web.http_node import EndpointEngine, HttpConnection, HttpNode, Response
 from xmpp_engine.config.schema import HttpConfig
 from xmpp_engine.storage.memory import MemoryStores
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.uploads import UploadLimits, UploadRow
 
 pytestmark = pytest.mark.net
@@ -415,6 +416,20 @@ async def test_a_database_that_is_away(bench: Bench) -> None:
     assert (await slot.get()).status == 503
     bench.stores.memory.fail_with = None
     assert (await slot.put()).status == 201
+
+
+async def test_a_database_that_goes_away_at_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_arguments: object) -> bool:
+        raise StoreUnavailable("away")
+
+    slot = await bench.slot()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.stores.uploads, "finish", away)
+        assert (await slot.put()).status == 503
+    assert await slot.state() == "slot"
+    assert (await slot.put()).status == 201
+    assert (await slot.get()).body == PNG
+    assert len(bench.left()) == 1
 
 
 async def test_a_file_that_has_vanished(bench: Bench) -> None:
