@@ -322,14 +322,16 @@ class Engine:
             register.farewell(resident)
         return len(sessions)
 
-    def end_device(self, bare: str, device: str) -> int:
+    async def end_device(self, bare: str, device: str) -> int:
         """A device of an account was revoked outside: its sessions end, and a sign-in that is under way. Returns how
-        many sessions ended."""
-        account = self.accounts.get(bare)
-        if account is None:
+        many sessions ended; raises StoreUnavailable."""
+        host = self.router.hosts.get(bare.partition("@")[2])
+        devices = host.modules.get("devices") if host is not None else None
+        if host is None or not isinstance(devices, Devices):
             return 0
-        devices = account.host.modules.get("devices")
-        return devices.end(account, device) if isinstance(devices, Devices) else 0
+        # Loaded, for who is about to sign in may not be resident yet.
+        account = await self.accounts.load(bare, host)
+        return devices.end(account, device) if account is not None else 0
 
     async def pushes_changed(self, bare: str) -> None:
         """Push registrations of an account were removed outside: nothing is sent for them any more. Raises

@@ -31,7 +31,7 @@ class Operated(Protocol):
     def hooks(self) -> dict[str, str]:
         """The order of hooks of each host."""
 
-    def end_device(self, bare: str, device: str) -> int:
+    async def end_device(self, bare: str, device: str) -> int:
         """End the sessions of a revoked device; returns how many ended."""
 
     async def pushes_changed(self, bare: str) -> None:
@@ -103,8 +103,9 @@ async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
 )
 async def device_end(engine: Operated, jid: str, device: str) -> dict[str, Any]:
     """What `device revoke` asks of the node."""
+    ended = await engine.end_device(jid, device)
     await engine.pushes_changed(jid)
-    return {"jid": jid, "ended": engine.end_device(jid, device)}
+    return {"jid": jid, "ended": ended}
 
 
 @registry.command(

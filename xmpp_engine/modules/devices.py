@@ -138,7 +138,7 @@ class Devices(Module):
     def closed(self, session: Session, _reason: str) -> None:
         """Note until when it was there."""
         device = getattr(session.facts, "device", "")
-        if device and (session.account.id, device) not in self._revoked:
+        if device and not self._is_revoked((session.account.id, device)):
             self._note(DeviceVisit(session.account.id, device, self.services.clock.time(), ended=True))
 
     def _note(self, visit: DeviceVisit) -> None:

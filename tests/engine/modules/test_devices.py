@@ -126,6 +126,21 @@ async def test_a_sign_in_with_a_token_under_way_does_not_escape(story: Story, wo
     again = await login(story, "phone", FAST, "two")
     world.clock.advance(0.1)
     assert not again.wire.closed
+    began = world.clock.time()
+    world.clock.advance(100)
+    await again.leaves()
+    back = next(row for row in await rows(story) if row.device == reference("agent", "two"))
+    assert back.last_seen >= began + 100, "its visits end as those of others"
+
+
+async def test_a_sign_in_under_way_is_of_an_account_that_nobody_uses(story: Story, world: Any) -> None:
+    bare = await world.account("alice")
+    world.services.accounts.forget(bare)
+    assert await world.engine.end_device(bare, reference("agent", "two")) == 0
+    late = await login(story, "phone", FAST, "two")
+    world.clock.advance(0.1)
+    assert late.wire.closed
+    assert await world.engine.end_device("nobody@nowhere.example", "device") == 0
 
 
 async def resume(story: Story, client: Client, method: int, device: str) -> Wire:
@@ -150,7 +165,7 @@ async def test_a_resumed_session_is_of_the_same_device(story: Story, world: Any,
     (row,) = await rows(story)
     assert row.address == ("192.0.2.8" if agent else "192.0.2.7")
     assert row.named == bool(agent)
-    assert world.engine.end_device(client.bare, row.device) == 1
+    assert await world.engine.end_device(client.bare, row.device) == 1
     assert wire.closed
 
 
@@ -158,7 +173,7 @@ async def test_a_session_that_waits_to_be_resumed_is_revoked_too(story: Story, w
     client = await login(story, "desk", CERTIFICATE, "one")
     client.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
     await client.leaves(clean=False)
-    assert world.engine.end_device(client.bare, reference("agent", "one")) == 1
+    assert await world.engine.end_device(client.bare, reference("agent", "one")) == 1
     assert client.session.ended
     assert world.services.registry.resumable == {}
 
