@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -34,7 +35,7 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 
-#: Sources that are counted at a time; the oldest go first.
+#: Sources that are counted at a time; those that were counted longest ago go first.
 _SOURCES: Final = 10_000
 #: Streams that have shown a token and not registered yet.
 _PREAUTHENTICATED: Final = 10_000
@@ -84,25 +85,31 @@ class Invites(Protocol):
 
 
 class Attempts:
-    """Counts per source in a window of seconds since its first; bounded."""
+    """Counts per source in a window of seconds since its first; bounded. What is refused is counted nowhere: so nobody
+    pushes the limits out of the table by addresses that he is refused under."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def take(self, source: str, limit: int, seconds: float, now: float) -> bool:
-        """Count one more; False, and nothing counted, where `limit` is reached. A limit of 0 is none."""
-        if not limit or not source:
-            return True
-        count, until = self._counts.get(source, (0, 0.0))
-        if until <= now:
-            self._counts.pop(source, None)
-            count, until = 0, now + seconds
-        if count >= limit:
-            return False
-        if source not in self._counts and len(self._counts) >= _SOURCES:
+    def take(self, limits: Iterable[tuple[str, int]], seconds: float, now: float) -> str:
+        """Count one more for each (source, limit); returns the source whose limit is reached, and nothing is counted
+        then, else "". A limit of 0 is none."""
+        counted: list[tuple[str, int, float]] = []
+        for source, limit in limits:
+            if not limit or not source:
+                continue
+            count, until = self._counts.get(source, (0, 0.0))
+            if until <= now:
+                count, until = 0, now + seconds
+            if count >= limit:
+                return source
+            counted.append((source, count + 1, until))
+        for source, count, until in counted:
+            self._counts[source] = (count, until)
+            self._counts.move_to_end(source)
+        while len(self._counts) > _SOURCES:
             self._counts.popitem(last=False)
-        self._counts[source] = (count + 1, until)
-        return True
+        return ""
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -365,10 +372,10 @@ class Register(Module):
         limits = [(wide_network(address), config.per_network), ("everybody", config.altogether)]
         if not invited:
             limits.insert(0, (f"address {address}" if address else "", config.per_address))
-        for source, limit in limits:
-            if not self._attempts.take(source, limit, config.seconds, now):
-                refused.warning("too many registrations, the last one from %s (%s)", address, source)
-                raise StanzaError("resource-constraint", "too many accounts were made, try again later", type="wait")
+        source = self._attempts.take(limits, config.seconds, now)
+        if source:
+            refused.warning("too many registrations, the last one from %s (%s)", address, source)
+            raise StanzaError("resource-constraint", "too many accounts were made, try again later", type="wait")
 
     def _address(self, username: str) -> str:
         try:

@@ -130,10 +130,19 @@ async def test_attempts_are_limited_by_address_network_and_altogether(story: Sto
 def test_the_tables_of_attempts_are_bounded() -> None:
     attempts = Attempts()
     for number in range(20_000):
-        assert attempts.take(str(number), 1, 60.0, 0.0)
+        assert attempts.take([(str(number), 1), ("everybody", 30_000)], 60.0, 0.0) == ""
     assert len(attempts) == 10_000
-    assert not attempts.take("19999", 1, 60.0, 1.0)
-    assert attempts.take("19999", 1, 60.0, 61.0)
+    assert attempts.take([("19999", 1)], 60.0, 1.0) == "19999"
+    assert attempts.take([("new", 1), ("everybody", 20_000)], 60.0, 1.0) == "everybody", "what is used stays"
+    assert attempts.take([("19999", 1)], 60.0, 61.0) == ""
+
+
+def test_what_is_refused_pushes_no_limit_out_of_the_table() -> None:
+    attempts = Attempts()
+    assert attempts.take([("2001:db8::", 9), ("2001:db8::/48", 1)], 60.0, 0.0) == ""
+    for number in range(20_000):
+        assert attempts.take([(f"2001:db8:0:{number:x}::", 9), ("2001:db8::/48", 1)], 60.0, 0.0) == "2001:db8::/48"
+    assert len(attempts) == 2
 
 
 @pytest.mark.parametrize(
