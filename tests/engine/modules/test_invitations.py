@@ -14,9 +14,8 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
-ADHOC = "xmpp_engine.modules.adhoc.AdHoc"
 INVITATIONS = "xmpp_engine.modules.invitations.Invitations"
-WITH = (*(name for name in MODULES if name not in (ADHOC, REGISTER, INVITATIONS)), ADHOC, REGISTER, INVITATIONS)
+WITH = (*(name for name in MODULES if name not in (REGISTER, INVITATIONS)), REGISTER, INVITATIONS)
 PREAUTH = "<iq type='set' id='t'><preauth xmlns='urn:xmpp:pars:0' token='{}'/></iq>"
 ERROR = "<iq type='error'><error><{} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
 
