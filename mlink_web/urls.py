@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("mlink_web.rooms.urls")),
     path("", include("mlink_web.reports.urls")),
     path("", include("mlink_web.devices.urls")),
+    path("", include("mlink_web.pushes.urls")),
     path("", include("mlink_web.invitations.urls")),
     path("", include("mlink_web.uploads.urls")),
     path("archive/", include("archive.urls")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xmpp_engine.addressing.jid import Jid, JidError
 from xmpp_engine.modules import invitations as invitations_module
 from xmpp_engine.modules.register import RegisterOptions
+from xmpp_engine.modules.upload import UploadOptions
 from xmpp_engine.muc import config as room_config
 from xmpp_engine.plugin.module import Module, NoOptions, Xep
 from xmpp_engine.plugin.phases import Phase
@@ -67,6 +68,7 @@ __all__ = [
     "StreamMark",
     "Target",
     "TokenRow",
+    "UploadOptions",
     "Verdict",
     "Xep",
     "build",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from django.db import transaction
 from mlink_web.accounts import scram, services
 from mlink_web.accounts.models import Account, Credential
 from mlink_web.conf.models import Domain
+from mlink_web.invitations import store as invitations
 from xmpp_engine.storage.types import ScramKeys
 
 #: Accounts of one transaction.
@@ -72,6 +74,7 @@ def import_accounts(path: str | Path) -> Imported:
 def _checked(rows: Iterable[list[str]], done: Imported) -> Iterator[Line]:
     """Lines with an address of a domain that is served here, each address once."""
     domains = {domain.name: domain for domain in Domain.objects.all()}
+    reserved = invitations.reserved_addresses(time.time())
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):
         if not row or (len(row) == 1 and not row[0].strip()) or row[0].startswith("#"):
@@ -84,6 +87,8 @@ def _checked(rows: Iterable[list[str]], done: Imported) -> Iterator[Line]:
                 raise ValueError(f"the domain {jid.domain} is not served here.")
             if jid.bare in seen:
                 raise ValueError(f"{jid.bare} stands in the file twice.")
+            if jid.bare in reserved:
+                raise ValueError(f"an invitation reserves the name {jid.local} in {jid.domain}.")
         except ValueError as error:
             _report(done, number, error)
             continue

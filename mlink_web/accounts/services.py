@@ -21,6 +21,7 @@ from mlink_web.accounts.models import Account, AccountChange, Credential, SignIn
 from mlink_web.conf import notify
 from mlink_web.conf.models import Domain
 from mlink_web.devices.store import forget_password
+from mlink_web.invitations import store as invitations
 from mlink_web.stores.models import StreamMark
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.storage.protocols import AccountExists
@@ -61,13 +62,23 @@ def find(text: str) -> Account:
 def create_account(
     text: str, password: str | None, *, is_staff: bool = False, is_superuser: bool = False, state: str = "active"
 ) -> Account:
-    """Make an account; `password` None means that nobody can sign in yet. Raises AccountExists or ValueError."""
+    """Make an account; `password` None means that nobody can sign in yet. Raises AccountExists, or ValueError also for
+    a name that an invitation reserves."""
     jid = address(text)
+    check_reserved(jid)
     keys = scram.derive(password) if password is not None else []
     try:
         return insert(jid.bare, keys, is_staff=is_staff, is_superuser=is_superuser, state=state)
     except IntegrityError:
         raise AccountExists(f"There is an account {jid.bare} already.") from None
+
+
+def check_reserved(jid: Jid) -> None:
+    """Raise ValueError where an open invitation keeps this name for somebody."""
+    if invitations.reserved(jid.domain, jid.local, time.time()):
+        raise ValueError(
+            f"An invitation reserves the name {jid.local} in {jid.domain}; withdraw it first, or let it be used."
+        )
 
 
 def set_password(account: Account, password: str) -> None:

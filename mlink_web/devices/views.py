@@ -13,6 +13,7 @@ from mlink_web.accounts.models import Account
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.devices import services
+from mlink_web.pushes import services as pushes
 
 
 @require_safe
@@ -21,7 +22,11 @@ from mlink_web.devices import services
 def own(request: HttpRequest) -> HttpResponse:
     """The devices of the person signed in."""
     sessions = services.connected_sessions(request.user)
-    context = {"devices": services.listed(request.user, sessions), "node_known": sessions is not None}
+    context = {
+        "devices": services.listed(request.user, sessions),
+        "node_known": sessions is not None,
+        "pushes": pushes.listed(request.user),
+    }
     return render(request, "devices/own.html", context)
 
 

@@ -134,10 +134,19 @@ def release(digest: str, bare: str, using: str = DEFAULT_DB_ALIAS) -> None:
 
 def reserved(domain: str, local: str, now: float, using: str = DEFAULT_DB_ALIAS) -> str:
     """See `InvitationStore.reserved`."""
-    rows = Row.objects.using(using).filter(
-        Q(expires=0) | Q(expires__gt=now), kind="account", domain=domain, local=local, revoked=False, uses__lt=F("most")
-    )
-    return rows.exclude(local="").values_list("digest", flat=True).first() or ""
+    rows = _reserving(now, using).filter(domain=domain, local=local)
+    return rows.values_list("digest", flat=True).first() or ""
+
+
+def reserved_addresses(now: float) -> set[str]:
+    """All bare JIDs that invitations reserve."""
+    return {f"{local}@{domain}" for local, domain in _reserving(now).values_list("local", "domain")}
+
+
+def _reserving(now: float, using: str = DEFAULT_DB_ALIAS) -> QuerySet[Row]:
+    open_now = Q(expires=0) | Q(expires__gt=now)
+    rows = Row.objects.using(using).filter(open_now, kind="account", revoked=False, uses__lt=F("most"))
+    return rows.exclude(local="")
 
 
 def expire(before: float | None = None, using: str = DEFAULT_DB_ALIAS) -> int:

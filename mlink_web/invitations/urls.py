@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/invitations/", views.own, name="invitations"),
     path("account/invitations/revoke", views.revoke_own, name="invitation-revoke"),
     path("admin/invitations/", views.console, name="console-invitations"),
+    path("admin/users/<int:pk>/password-link", views.reset_of, name="password-link"),
     path("admin/invitations/revoke", views.revoke, name="console-invitation-revoke"),
 ]

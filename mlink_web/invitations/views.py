@@ -17,12 +17,13 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import client_address, record
@@ -228,6 +229,27 @@ def revoke(request: HttpRequest) -> HttpResponse:
     """Withdraw any invitation."""
     _revoke(request, None)
     return redirect("console-invitations")
+
+
+@require_POST
+@administrators_only
+@private
+def reset_of(request: HttpRequest, pk: int) -> HttpResponse:
+    """A link by which the owner of an account sets a new password; shown once, in this answer."""
+    account = get_object_or_404(Account.objects.select_related("domain"), pk=pk)
+    try:
+        made = services.invite_to_new_password(account)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("console:user", pk)
+    record(request, "made link for a new password", account.username, number=made.row.id)
+    context = {
+        **_shown(request, made),
+        "section": "users",
+        "account": account,
+        "expires_at": moment(made.row.expires),
+    }
+    return render(request, "invitations/reset.html", context)
 
 
 def _listed(request: HttpRequest, domain: str, inviter: str | None) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from mlink_web.pushes import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("account/devices/push/off", views.switch_off, name="push-off"),
+]

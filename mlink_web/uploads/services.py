@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum
@@ -18,7 +19,7 @@ from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
 from mlink_web.uploads.files import ALPHABET, Files
 from mlink_web.uploads.models import Upload
-from xmpp_engine.api import stored_uploads
+from xmpp_engine.api import UploadOptions, stored_uploads
 
 log = logging.getLogger("mlink.sweep")
 
@@ -28,14 +29,47 @@ SLICE: Final = 500
 WRITING_SECONDS: Final = 24 * 3600.0
 
 
-def origin(domain: Domain) -> str:
-    """Scheme and name where the files of a domain are served, for security policies; "" where there is no HTTP. The
-    same choice as that of the module `upload`."""
-    options = domain.modules.get("upload", {}) if isinstance(domain.modules, dict) else {}
-    stated = str(options.get("url") or domain.public_url) or settings.MLINK_HTTP_BASE.replace("{domain}", domain.name)
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an account has used of what it may have, in bytes: all files but those of its profile, and those."""
+
+    used: int
+    limit: int
+    profile_used: int
+    profile_limit: int
+
+
+def _options(domain: Domain) -> dict[str, Any]:
+    return dict(domain.modules.get("upload", {})) if isinstance(domain.modules, dict) else {}
+
+
+def base(domain: Domain) -> str:
+    """What the addresses of a domain's files begin with; "" where there is no HTTP. The same choice as that of the
+    module `upload`."""
+    stated = str(_options(domain).get("url") or domain.public_url)
+    stated = stated or settings.MLINK_HTTP_BASE.replace("{domain}", domain.name)
     if stated and "://" not in stated:
         stated = f"https://{stated}"
-    parts = urlsplit(stated)
+    return stated.rstrip("/")
+
+
+def link(domain: Domain, row: Upload) -> str:
+    """The address of a file."""
+    return f"{base(domain)}/upload/{row.token}/{quote(row.name, safe='')}"
+
+
+def quota(account: Account) -> Quota:
+    """How much an account has used and may have."""
+    options = UploadOptions(**_options(account.domain))
+    rows = files().filter(account_id=account.pk).order_by()
+    is_profile = Q(purpose="profile")
+    found = rows.aggregate(used=Sum("size", filter=~is_profile), profile=Sum("size", filter=is_profile))
+    return Quota(found["used"] or 0, options.total_bytes, found["profile"] or 0, options.profile_total_bytes)
+
+
+def origin(domain: Domain) -> str:
+    """Scheme and name where the files of a domain are served, for security policies; "" where there is no HTTP."""
+    parts = urlsplit(base(domain))
     # What ends a source in a policy would begin another one.
     name = "" if set(parts.netloc) & set(" ;,'\"") else parts.netloc
     return f"{parts.scheme}://{name}" if name else ""

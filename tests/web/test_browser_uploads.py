@@ -49,3 +49,23 @@ def test_a_picture_is_sent_and_seen_and_removed(live_node: LiveNode, visit: Visi
     expect(console.locator("body")).to_contain_text("1 file of " + ada.jid + " removed.")
     expect(card).to_contain_text("shares no files")
     assert live_node.ctl_json("upload", "list", ada.jid) == []
+
+
+def test_people_see_and_remove_their_own_files_on_a_phone(live_node: LiveNode, visit: Visits) -> None:
+    ada, bob = live_node.add_user(), live_node.add_user()
+    chat = open_chat(visit, ada, bob.jid)
+    name = "a-very-long-name-without-any-place-to-break-it-" * 2 + "garden.png"
+    chat.locator("input.fileupload").set_input_files({"name": name, "mimeType": "image/png", "buffer": picture()})
+    expect(chat.locator(".chat-msg img[src*='/upload/']")).to_be_visible()
+
+    page = visit(ada, "/", viewport={"width": 360, "height": 740})
+    page.get_by_role("link", name="Your files").click()
+    expect(page.get_by_role("heading", name="Your files")).to_be_visible()
+    expect(page.locator("#used")).to_contain_text("of 2.0\xa0GB used")
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row.get_by_role("link", name=name)).to_have_attribute("href", re.compile(r"/upload/"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    row.get_by_role("button", name=f"Remove {name}").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("is removed.")
+    expect(page.get_by_text("You have shared no files.")).to_be_visible()

@@ -45,3 +45,31 @@ def test_the_home_page_leads_there(live_node: LiveNode, visit: Visits) -> None:
     page.get_by_role("link", name="Your devices").click()
     expect(page.get_by_role("heading", name="Your devices")).to_be_visible()
     expect(page.get_by_role("heading", name="What revoking does")).to_be_visible()
+
+
+def test_push_notifications_are_switched_off_by_keyboard(live_node: LiveNode, visit: Visits) -> None:
+    user = live_node.add_user()
+    client = PlainClient(live_node, user, "phone")
+    service = "push-service-with-a-long-name.example"
+    client.say(f"<iq type='set' id='p'><enable xmlns='urn:xmpp:push:0' jid='{service}' node='n'/></iq>", b"id='p'")
+    page = visit(user, "/account/devices/", viewport={"width": 360, "height": 740})
+    row = page.get_by_role("row").filter(has_text=service)
+    expect(row.get_by_role("time")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    row.get_by_role("button", name=f"Switch off {service}").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text(f"Push notifications through {service} are switched off.")
+    expect(page.get_by_text("No app asked for push notifications.")).to_be_visible()
+
+
+def test_the_console_makes_a_link_for_a_new_password(live_node: LiveNode, visit: Visits) -> None:
+    user = live_node.add_user()
+    page = visit(live_node.admin, "/admin/users/?q=" + user.jid, viewport={"width": 360, "height": 740})
+    page.get_by_role("link", name=user.jid).click()
+    page.get_by_role("button", name="Link for a new password").click()
+    expect(page.get_by_role("heading", name="Link for a new password")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    link = page.get_by_label("Link", exact=True).input_value()
+    other = visit(None, link.removeprefix(live_node.url))
+    expect(other.locator("body")).to_contain_text(user.jid)

@@ -15,8 +15,11 @@ from mlink_web.admin_commands.registry import registry
 from mlink_web.conf.models import Domain
 from mlink_web.devices import store
 from mlink_web.devices.models import Device, Token
+from mlink_web.pushes import services as pushes
+from mlink_web.pushes.store import _put
 from xmpp_engine.admin.command import CommandError
 from xmpp_engine.storage.devices import CERTIFICATE, PASSWORD, DeviceVisit, TokenRow
+from xmpp_engine.storage.pushes import PushRow
 
 pytestmark = pytest.mark.django_db
 
@@ -95,3 +98,36 @@ def test_the_commands(ada: Account) -> None:
     assert "Dino is revoked" in registry.get("device revoke").function(jid="ada@localhost", device="new")
     with pytest.raises(CommandError, match="no device"):
         registry.get("device revoke").function(jid="ada@localhost", device="new")
+
+
+def test_push_registrations_are_listed_and_switched_off(
+    client: Client, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def tell(bare: str) -> None:
+        told.append(bare)
+
+    monkeypatch.setattr(pushes, "_tell", tell)
+    for service, device in (("push.example", "new"), ("other.example", "")):
+        _put(connection, PushRow(ada.pk, service, "n", created=1e9, device=device), 10)
+    client.force_login(ada)
+    page = client.get("/account/devices/").content.decode()
+    assert "Switch off push.example for Dino" in page
+    assert "an unknown app" in page
+    assert "2001-09-09" in page
+    first, second = pushes.listed(ada)
+    bob = services.create_account("bob@localhost", "correct horse")
+    client.force_login(bob)
+    assert (
+        "not there any more"
+        in client.post("/account/devices/push/off", {"number": first.number}, follow=True).content.decode()
+    )
+    assert told == []
+    client.force_login(ada)
+    page = client.post("/account/devices/push/off", {"number": first.number}, follow=True).content.decode()
+    assert "Push notifications through other.example are switched off." in page
+    assert told == ["ada@localhost"]
+    client.post("/account/devices/revoke", {"device": "new"})
+    assert second.service == "push.example"
+    assert pushes.listed(ada) == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from mlink_web.accounts import imports, scram
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.admin_commands.registry import registry
@@ -47,7 +50,8 @@ def node(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
     def redeem(domain: str, token: str, name: str, password: str, address: str) -> str:
         asked.append({"token": token, "name": name, "address": address})
-        return accounts.create_account(f"{name}@{domain}", password).username
+        # Not `create_account`: the node knows the invitation that reserves the name.
+        return accounts.insert(f"{name}@{domain}", scram.derive(password)).username
 
     monkeypatch.setattr(services, "redeem", redeem)
     return asked
@@ -256,3 +260,39 @@ def test_commands(bob: Account, domain: Domain) -> None:
     with pytest.raises(ValueError, match="once"):
         run("invite create", name="x", uses="2")
     assert run("invite list")[1]["state"] == "withdrawn"
+
+
+def test_the_console_makes_a_link_for_a_new_password(
+    client: Client, ada: Account, bob: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.force_login(ada)
+    assert f"/admin/users/{bob.pk}/password-link" in text(client.get(f"/admin/users/{bob.pk}/"))
+    with caplog.at_level(logging.INFO, "mlink.audit"):
+        response = client.post(f"/admin/users/{bob.pk}/password-link")
+    assert response.headers["Cache-Control"] == "no-store"
+    page = text(response)
+    found = re.search(r'value="http://testserver(/invite/[^"]+)"', page)
+    assert found is not None
+    assert "data-copy" in page
+    assert found[1].removeprefix("/invite/") not in caplog.text
+    assert any("made link for a new password" in one.getMessage() for one in caplog.records)
+    assert "bob@localhost" in text(Client().get(found[1]))
+    client.force_login(bob)
+    assert client.post(f"/admin/users/{ada.pk}/password-link").status_code == 403
+    assert Row.objects.count() == 1
+
+
+def test_reserved_names_are_kept_for_whom_they_are(client: Client, ada: Account, tmp_path: Path) -> None:
+    made = services.invite_to_account(ada.domain, "dave")
+    with pytest.raises(ValueError, match="reserves the name dave"):
+        registry.get("user add").function(jid="dave@localhost", password=PASSWORD, admin="no")
+    client.force_login(ada)
+    form = {"local": "dave", "domain": "localhost", "password": PASSWORD}
+    assert "reserves the name dave" in text(client.post("/admin/users/add/", form))
+    file = tmp_path / "people.csv"
+    file.write_text("dave@localhost,correct horse\nerin@localhost,correct horse\n")
+    done = imports.import_accounts(file)
+    assert (done.made, [number for number, _ in done.errors]) == (1, [1])
+    assert made.row.id is not None
+    store.revoke(made.row.id)
+    accounts.create_account("dave@localhost", PASSWORD)

@@ -40,9 +40,17 @@ def upload(owner: int, state: str = "stored", *, with_file: bool = True, **value
     """A row, with its file where it should have one."""
     now = time.time()
     token = secrets.token_urlsafe(24)
-    given = {"created": now, "put_until": now + 300, "expires": now + 3600, "name": "a.png", "size": 3} | values
+    given = {
+        "created": now,
+        "put_until": now + 300,
+        "expires": now + 3600,
+        "name": "a.png",
+        "size": 3,
+        "purpose": "message",
+    }
+    given |= values
     row = Upload.objects.create(
-        token=token, secret="x", account_id=owner, owner="romeo@localhost", purpose="message", state=state, **given
+        token=token, secret="x", account_id=owner, owner="romeo@localhost", state=state, **given
     )
     if with_file:
         put(token)
