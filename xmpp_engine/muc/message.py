@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import leave
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
@@ -138,5 +139,14 @@ def _forged(child: Element, service: str) -> bool:
     if child.ns == ns.STANZA_ID:
         return child.name != "origin-id"
     if child.ns == ns.DELAY:
-        return (child.get("from") or service).partition("/")[0].endswith(service)
+        return _of_server(child.get("from") or service, service)
     return True
+
+
+def _of_server(text: str, service: str) -> bool:
+    """Whether an address, however it is written, is of this service, or is the server that it is part of."""
+    try:
+        jid = Jid.parse(text)
+    except ValueError:
+        return True
+    return f".{jid.domain}".endswith(f".{service}") or (not jid.local and service.endswith(f".{jid.domain}"))

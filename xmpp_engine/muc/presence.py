@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 #: What only the room may say in a presence: whoever sends it forges.
 _ROOMS_OWN: Final = frozenset({ns.MUC, ns.MUC_USER, ns.OCCUPANT_ID, ns.STANZA_ID, ns.HATS, ns.DELAY})
+
+#: Seconds after which presence that changes too often is told, and the stanzas that this may send at a time.
+_LATE_SECONDS: Final = 1.0
+_LATE: Final = 5_000
 
 
 def receive(room: Room, stanza: Stanza) -> None:
@@ -93,6 +98,9 @@ def _update(room: Room, stanza: Stanza, occupant: Occupant) -> None:
         room.service.allow(stanza.sender)
     client.wear(worn(room, stanza), stanza.element.attrs.get(XML_LANG, ""))
     another = occupant.choose()
+    if entering is None and not _at_once(room, occupant):
+        _postpone(room, occupant)
+        return
     if another or occupant.shown is client:
         occupant.changed()
         if entering is None:
@@ -107,6 +115,30 @@ def _update(room: Room, stanza: Stanza, occupant: Occupant) -> None:
         room.send(client, views.present(room, occupant, True, (110,), None, stanza.id))
     if entering is not None:
         join.welcome(room, occupant, client, entering, (), stanza.id)
+
+
+def _at_once(room: Room, occupant: Occupant) -> bool:
+    """Whether a change of presence is told now: each costs as much as the room has occupants."""
+    now = room.service.services.clock.now()
+    return room.service.changes.take(f"{occupant.user.bare} {room.record.local}", now)
+
+
+def _postpone(room: Room, occupant: Occupant) -> None:
+    """Tell the occupant's presence some time later, as it is then: what it was between is left out."""
+    if not room.late:
+        room.service.services.clock.call_later(_LATE_SECONDS, lambda: _show_late(room))
+    room.late[occupant] = None
+
+
+def _show_late(room: Room) -> None:
+    with room.turn:
+        for occupant in list(islice(room.late, max(1, _LATE // max(1, len(room.users))))):
+            del room.late[occupant]
+            if room.occupants.get(occupant.nick) is occupant:
+                occupant.changed()
+                room.show(occupant)
+    if room.late:
+        room.service.services.clock.call_later(_LATE_SECONDS, lambda: _show_late(room))
 
 
 def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> None:

@@ -87,6 +87,7 @@ class Room:
         "gone",
         "history",
         "jid",
+        "late",
         "locked",
         "notes",
         "occupants",
@@ -121,6 +122,8 @@ class Room:
         self.relayed: dict[str, relay.Relayed] = {}
         #: Occupants whose presence is to be shown again, a slice at a time; see affiliations.py.
         self.showing: dict[str, Occupant] = {}
+        #: Occupants whose presence has changed too often and is told later; see presence.py.
+        self.late: dict[Occupant, None] = {}
         self.empty_since = service.services.clock.now()
         #: For other modules, by module name.
         self.notes: dict[str, Any] = {}
@@ -220,10 +223,10 @@ class Room:
                 relay.receive(self, stanza)
             else:
                 relay.answered(self, stanza)
+                self.service.refusals.watch(stanza)
                 self.service.services.iq.serve(stanza, self.service.host, Target.ROOM, None, self)
         except StanzaError as error:
-            refused.debug("%s refused a %s of %s: %s", self.jid, stanza.kind, stanza.sender, error)
-            bounce(self.service.services.router, stanza, error)
+            self.service.refusals.refuse(stanza, error)
         except Exception as error:
             refused.exception("%s failed on a %s of %s", self.jid, stanza.kind, stanza.sender, exc_info=error)
             bounce(self.service.services.router, stanza, StanzaError("internal-server-error"))

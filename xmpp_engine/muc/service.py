@@ -22,6 +22,7 @@ from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.muc.options import ServiceOptions
+from xmpp_engine.muc.refusals import Refusals
 from xmpp_engine.muc.room import Room
 from xmpp_engine.muc.saving import Saver
 from xmpp_engine.observe.log import refused
@@ -48,6 +49,9 @@ _ALL_WAITING: Final = 20_000
 _UNKNOWN_SECONDS: Final = 5.0
 _UNKNOWN: Final = 10_000
 _RETRY_SECONDS: Final = 5.0
+#: Changes of presence of one account in one room: those shown at once; more are shown when their time comes.
+_CHANGES_PER_SECOND: Final = 0.5
+_CHANGES_AT_ONCE: Final = 20
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class RoomService:
         self._waiting = 0
         self._unknown: dict[str, float] = {}
         self._touched: dict[int, float] = {}
+        self.refusals = Refusals(muc.services)
         self.administration = Administration(self)
         self.configure(options)
 
@@ -100,6 +105,8 @@ class RoomService:
         self._pattern = re.compile(options.name_pattern) if options.name_pattern else None
         self._joins = Buckets(options.joins_per_second, options.join_burst)
         self._lookups = Buckets(options.joins_per_second, options.join_burst)
+        #: Changes of presence that are shown at once, by account and room.
+        self.changes = Buckets(_CHANGES_PER_SECOND, _CHANGES_AT_ONCE)
 
     @property
     def groups(self) -> Groups:
@@ -123,13 +130,14 @@ class RoomService:
             else:
                 self._wait(stanza, to.local)
         except StanzaError as error:
-            bounce(self.services.router, stanza, error)
+            self.refusals.refuse(stanza, error)
         except Exception as error:
             refused.exception("%s failed on a %s of %s", self.domain, stanza.kind, stanza.sender, exc_info=error)
             bounce(self.services.router, stanza, StanzaError("internal-server-error"))
 
     def _to_service(self, stanza: Stanza) -> None:
         if stanza.kind == "iq" and not stanza.to.resource:  # type: ignore[union-attr]
+            self.refusals.watch(stanza)
             self.services.iq.serve(stanza, self.host, Target.SERVICE, None, self)
         elif stanza.kind != "presence" or stanza.type in ("", "subscribe"):
             raise StanzaError("service-unavailable", "write to a room of this service")
