@@ -52,7 +52,7 @@ def domain_remove(name: str) -> str:
     "Change an option of a domain.",
     NAME,
     Argument("key", f"one of {', '.join(services.CHANGEABLE)}"),
-    Argument("value", "the new value; lists as a,b,c or JSON"),
+    Argument("value", "the new value; lists as a,b,c or JSON", logged=False),
 )
 def domain_set(name: str, key: str, value: str) -> str:
     """Checked as the engine checks it before anything is stored."""

@@ -145,10 +145,9 @@ class ControlServer:
         command = live.registry.get(str(name))
         # The console asks for sessions and figures once a second: only what changes something is worth a line.
         level = logging.DEBUG if command.permission == "read" else logging.INFO
-        secrets = {argument.name for argument in command.arguments if argument.secret}
-        shown = {name: text for name, text in request.get("arguments", {}).items() if name not in secrets}
-        log.log(level, "command %s %s", command.name, shown or "")
-        return await command.function(self._engine, **command.bind(request.get("arguments", {})))
+        arguments = request.get("arguments", {})
+        log.log(level, "command %s %s", command.name, command.told(arguments) or "")
+        return await command.function(self._engine, **command.bind(arguments))
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

@@ -28,13 +28,15 @@ class CommandError(Exception):
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument. `option` ones are given by name (`--password PW`), others by place; `secret` ones are never shown
-    or logged; a `default` of None makes it required."""
+    or logged; what is typed for others may hold a secret too (the options of a room its password) and is then not
+    `logged`; a `default` of None makes it required."""
 
     name: str
     help: str
     option: bool = False
     secret: bool = False
     default: str | None = None
+    logged: bool = True
 
     @property
     def required(self) -> bool:
@@ -72,6 +74,11 @@ class Command:
             else:
                 raise CommandError(f"{self.name} needs {name}: {argument.help}.")
         return bound
+
+    def told(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as a log may have them."""
+        hidden = {argument.name for argument in self.arguments if argument.secret or not argument.logged}
+        return {name: "(not logged)" if name in hidden and value else value for name, value in arguments.items()}
 
 
 class Registry:

@@ -122,13 +122,11 @@ def _text(value: Value) -> str:
 
 def _record(caller: Caller, command: Command, arguments: Mapping[str, str], outcome: str) -> None:
     """One line with who did what; JSON strings, so that no value forges a second line."""
-    secret = {argument.name for argument in command.arguments if argument.secret}
-    told = {name: "(secret)" if name in secret else value for name, value in arguments.items()}
     audit.info(
         "who=%s did=%s with=%s outcome=%s over=XMPP",
         json.dumps(caller.jid.full),
         json.dumps(command.name),
-        json.dumps(told),
+        json.dumps(command.told(arguments)),
         outcome,
     )
 

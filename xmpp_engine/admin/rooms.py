@@ -194,7 +194,7 @@ async def room_config(engine: Hosting, room: str) -> list[dict[str, Any]]:
     "Make a persistent room.",
     _ROOM,
     Argument("owner", "bare address of its owner"),
-    Argument("options", "key=value;key=value ..., or a JSON object", option=True, default=""),
+    Argument("options", "key=value;key=value ..., or a JSON object", option=True, default="", logged=False),
     where="node",
 )
 async def room_create(engine: Hosting, room: str, owner: str, options: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ async def room_destroy(engine: Hosting, room: str, reason: str, alternate: str) 
     "Change one option of a room.",
     _ROOM,
     Argument("key", "name of the option, such as roomname or membersonly; `room config` lists them"),
-    Argument("value", "its value; several are separated by commas"),
+    Argument("value", "its value; several are separated by commas", logged=False),
     where="node",
 )
 async def room_set(engine: Hosting, room: str, key: str, value: str) -> dict[str, Any]:
@@ -252,7 +252,7 @@ async def room_set(engine: Hosting, room: str, key: str, value: str) -> dict[str
     "room configure",
     "Change several options of a room at once.",
     _ROOM,
-    Argument("values", "a JSON object: name of the option to its value or list of values"),
+    Argument("values", "a JSON object: name of the option to its value or list of values", logged=False),
     where="node",
 )
 async def room_configure(engine: Hosting, room: str, values: str) -> dict[str, Any]:

@@ -176,6 +176,18 @@ async def test_a_user_is_added(boss: Client, data: Data, caplog: pytest.LogCaptu
     assert condition(await run(boss, f"{ns.ADMIN}#add-user", {**good, "accountjid": "a@b@c"})) == "bad-request"
 
 
+async def test_the_audit_log_has_no_passwords_of_rooms(
+    story: Story, boss: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mlink.audit")
+    await run(
+        boss, "mlink:command:room-set", {"room": f"hall@conference.{DOMAIN}", "key": "roomsecret", "value": "s3cret!"}
+    )
+    line = next(record.getMessage() for record in caplog.records if record.name == "mlink.audit")
+    assert "roomsecret" in line
+    assert "s3cret!" not in caplog.text
+
+
 async def test_several_accounts_at_once_and_none_where_one_is_unknown(story: Story, boss: Client, data: Data) -> None:
     romeo, juliet = await story("romeo", "juliet")
     several = {"accountjids": [romeo.bare, f"nobody@{DOMAIN}"]}

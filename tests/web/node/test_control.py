@@ -133,6 +133,20 @@ async def test_a_failure_inside_is_logged_and_tells_no_secrets(
     assert await client.stats() == {"sessions": 0}
 
 
+async def test_what_may_hold_a_secret_is_not_logged(client: EngineClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "mlink.node")
+    room = {"room": "hall@conference.a.example"}
+    for command, arguments in (
+        ("room set", {"key": "roomsecret", "value": "s3cret!"}),
+        ("room configure", {"values": '{"roomsecret": "s3cret!"}'}),
+        ("room create", {"owner": "a@a.example", "options": "roomsecret=s3cret!"}),
+    ):
+        with pytest.raises(EngineError):
+            await client.call(command, **room, **arguments)
+    assert caplog.text.count("hall@conference.a.example") >= 3
+    assert "s3cret!" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "line", [b"\n", b"[]\n", b'{"command": 1}\n', b'{"command": "kick", "arguments": []}\n', b"{\n"]
 )
