@@ -30,6 +30,8 @@ class Room(models.Model):
     last_activity = models.FloatField(default=0.0)
     affiliation_version = models.BigIntegerField(default=0)
     extras = models.JSONField(default=dict)
+    approved = models.BooleanField(default=False)
+    activity = models.JSONField(default=dict)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [

@@ -7,9 +7,10 @@ Writers of one room follow each other by the lock on the room's row, which each 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
 from mlink_web.rooms.models import Room, RoomAffiliation
@@ -26,25 +27,29 @@ ROOM_FIELDS = (
     "creator",
     "last_activity",
     "extras",
+    "approved",
+    "activity",
 )
 ENTRY_FIELDS = ("affiliation", "nick", "reason", "version")
 #: Rows of one statement; SQLite takes at most 32,766 values.
 ROWS_AT_ONCE = 500
 
 LOAD = """
-SELECT id, config, subject, subject_nick, subject_time, created, creator, last_activity, affiliation_version, extras
+SELECT id, config, subject, subject_nick, subject_time, created, creator, last_activity, affiliation_version, extras,
+  approved, activity
 FROM rooms_room WHERE service = %s AND local = %s"""
 ENTRIES = "SELECT jid, affiliation, nick, reason, version FROM rooms_roomaffiliation WHERE room_id = %s"
 LIST = """
 SELECT r.id, r.local, r.config, r.last_activity,
   (SELECT COUNT(*) FROM rooms_roomaffiliation a WHERE a.room_id = r.id AND a.affiliation NOT IN ('none', 'outcast')),
-  r.creator, r.created
+  r.creator, r.created, r.approved
 FROM rooms_room r WHERE r.service = %s"""
 OF_PERSON = """
 SELECT r.id, r.service, r.local, a.affiliation, a.nick
 FROM rooms_roomaffiliation a JOIN rooms_room r ON r.id = a.room_id
 WHERE a.jid = %s AND (a.affiliation <> 'none' OR a.nick <> '')"""
-TOUCH = "UPDATE rooms_room SET last_activity = %s WHERE id = %s"
+TOUCH = "UPDATE rooms_room SET last_activity = %s, activity = %s WHERE id = %s"
+RESERVE_POSTGRESQL = "SELECT nextval(pg_get_serial_sequence('rooms_room', 'id')) FROM generate_series(1, %s)"
 RAISE_VERSION = """
 UPDATE rooms_room SET affiliation_version =
   CASE WHEN affiliation_version < %s THEN %s ELSE affiliation_version END WHERE id = %s"""
@@ -68,10 +73,15 @@ class DatabaseRooms:
         """See the protocol."""
         return await self._executor.read((service, ""), _rooms, service)
 
-    async def save(self, record: stored_rooms.RoomRecord) -> int:
+    async def reserve(self, count: int) -> list[int]:
+        """See the protocol."""
+        stored_rooms.check_count(count)
+        return await self._executor.write(("rooms", "numbers"), _reserve, count)
+
+    async def save(self, record: stored_rooms.RoomRecord, *, new: bool = False) -> int:
         """See the protocol."""
         stored_rooms.check_record(record)
-        return await self._executor.write((record.service, record.local), _save, record)
+        return await self._executor.write((record.service, record.local), _save, record, new)
 
     async def put_affiliations(self, number: int, version: int, entries: list[stored_rooms.RoomAffiliation]) -> None:
         """See the protocol."""
@@ -79,10 +89,10 @@ class DatabaseRooms:
             stored_rooms.check_entry(entry)
         await self._executor.write(("room", number), _put_affiliations, number, version, entries)
 
-    async def touch(self, times: dict[int, float]) -> None:
+    async def touch(self, rows: Sequence[stored_rooms.RoomTouch]) -> None:
         """See the protocol."""
-        if times:
-            await self._executor.write(None, _touch, sorted(times.items()))
+        if rows:
+            await self._executor.write(None, _touch, sorted(rows, key=lambda row: row.number))
 
     async def remove(self, number: int) -> None:
         """See the protocol."""
@@ -119,25 +129,58 @@ def _load(database: Database, service: str, local: str) -> stored_rooms.RoomReco
         affiliation_version=version,
         affiliations=entries,
         extras=_document(row[9]),
+        approved=bool(row[10]),
+        activity=_document(row[11]),
     )
 
 
 def _rooms(database: Database, service: str) -> list[stored_rooms.RoomSummary]:
     found = []
-    for number, local, config, last_activity, members, *made in fetch(database, LIST, (service,)):
-        name, description, public = stored_rooms.summary_values(_document(config))
-        found.append(stored_rooms.RoomSummary(number, local, name, description, public, last_activity, members, *made))
+    for number, local, config, last_activity, members, creator, created, approved in fetch(database, LIST, (service,)):
+        found.append(
+            stored_rooms.RoomSummary(
+                number=number,
+                local=local,
+                last_activity=last_activity,
+                members=members,
+                creator=creator,
+                created=created,
+                approved=bool(approved),
+                **stored_rooms.summary_values(_document(config)),
+            )
+        )
     # Sorted here: databases have alphabets of their own.
     return sorted(found, key=lambda summary: summary.local)
 
 
-def _save(database: Database, record: stored_rooms.RoomRecord) -> int:
+def _reserve(database: Database, count: int) -> list[int]:
+    """Move the sequence of the table on, which both databases keep apart from the rows."""
+    with transaction.atomic(using=database.alias), database.cursor() as cursor:
+        if database.vendor == "postgresql":
+            cursor.execute(RESERVE_POSTGRESQL, (count,))
+            return sorted(number for (number,) in cursor.fetchall())
+        cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = 'rooms_room'", (count,))
+        if not cursor.rowcount:
+            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('rooms_room', %s)", (count,))
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rooms_room'")
+        last = int(cursor.fetchone()[0])
+    return list(range(last - count + 1, last + 1))
+
+
+def _save(database: Database, record: stored_rooms.RoomRecord, new: bool) -> int:
     values = {name: getattr(record, name) for name in ROOM_FIELDS}
     rooms = Room.objects.using(database.alias)
     if record.number:
-        if not rooms.filter(pk=record.number, service=record.service, local=record.local).update(**values):
-            raise ValueError(f"Room {record.number} is not {record.local}@{record.service}.")
-        return record.number
+        if rooms.filter(pk=record.number, service=record.service, local=record.local).update(**values):
+            return record.number
+        try:
+            if new:
+                with transaction.atomic(using=database.alias):
+                    rooms.create(id=record.number, service=record.service, local=record.local, **values)
+                return record.number
+        except IntegrityError:
+            pass
+        raise ValueError(f"Room {record.number} is not {record.local}@{record.service}.")
     row = Room(service=record.service, local=record.local, **values)
     with transaction.atomic(using=database.alias):
         rooms.bulk_create([row], update_conflicts=True, update_fields=ROOM_FIELDS, unique_fields=("service", "local"))
@@ -180,9 +223,9 @@ def _put_affiliations(
                 stored.filter(id__in=surplus[start : start + ROWS_AT_ONCE]).delete()
 
 
-def _touch(database: Database, times: list[tuple[int, float]]) -> None:
+def _touch(database: Database, rows: list[stored_rooms.RoomTouch]) -> None:
     with transaction.atomic(using=database.alias), database.cursor() as cursor:
-        cursor.executemany(TOUCH, [(when, number) for number, when in times])
+        cursor.executemany(TOUCH, [(row.last_activity, json.dumps(row.activity), row.number) for row in rows])
 
 
 def _remove(database: Database, number: int) -> None:

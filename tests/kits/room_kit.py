@@ -12,7 +12,7 @@ import pytest
 from tests.kits.store_kit import ROMEO, account
 from xmpp_engine.storage import rooms
 from xmpp_engine.storage.protocols import Stores
-from xmpp_engine.storage.rooms import PersonRoom, RoomAffiliation, RoomRecord, RoomSummary
+from xmpp_engine.storage.rooms import PersonRoom, RoomAffiliation, RoomRecord, RoomSummary, RoomTouch
 
 SERVICE = "conference.kit.example"
 
@@ -38,7 +38,7 @@ class RoomKit:
         assert await stores.rooms.of_person(ROMEO) == []
         assert await stores.rooms.forget_person(ROMEO) == []
         await stores.rooms.remove(4711)
-        await stores.rooms.touch({4711: 1.0})
+        await stores.rooms.touch([RoomTouch(4711, 1.0)])
         with pytest.raises(ValueError, match="4711"):
             await stores.rooms.put_affiliations(4711, 1, [])
         with pytest.raises(ValueError, match="4711"):
@@ -55,6 +55,8 @@ class RoomKit:
             creator=ROMEO,
             last_activity=1_700_000_001.125,
             extras={"vcard": "<vCard xmlns='vcard-temp'/>", "hats": [{"title": "Chef"}]},
+            approved=True,
+            activity={"since": 7, "counts": [1, 2]},
         )
         number = await stores.rooms.save(room)
         assert number > 0
@@ -149,19 +151,60 @@ class RoomKit:
         lists = [("x", "owner"), ("y", "member"), ("z", "outcast"), ("w", "none")]
         entries = [RoomAffiliation(f"{name}@kit.example", kind, version=1) for name, kind in lists]  # type: ignore[arg-type]
         await stores.rooms.put_affiliations(number, 1, entries)
-        await stores.rooms.touch({number: 12.5, 4711: 1.0})
+        await stores.rooms.touch([RoomTouch(number, 12.5), RoomTouch(4711, 1.0)])
         listed = await stores.rooms.rooms(SERVICE)
         assert [summary.local for summary in listed] == ["B", "a", "b", "c", "ä"]
         assert listed[3] == RoomSummary(number, "c", "Sea", "Salt", False, 12.5, 2, "x@kit.example", 3.5)
-        assert listed[0].public is None, "the service's default stands"
+        plain = listed[0]
+        assert (plain.public, plain.lang, plain.members_only, plain.protected, plain.whois) == (None,) * 5
+
+    async def test_a_list_tells_who_may_enter_and_who_is_known(self, stores: Stores) -> None:
+        told = {"lang": "de", "members_only": True, "secret": "x", "whois": "anyone"}
+        await stores.rooms.save(record("a", config=told, approved=True))
+        await stores.rooms.save(record("b", config={"secret": "", "members_only": False, "whois": "moderators"}))
+        first, second = await stores.rooms.rooms(SERVICE)
+        assert (first.lang, first.members_only, first.protected, first.whois) == ("de", True, True, "anyone")
+        assert (second.members_only, second.protected, second.whois) == (False, False, "moderators")
+        assert (first.approved, second.approved) == (True, False)
+
+    async def test_numbers_are_reserved(self, stores: Stores) -> None:
+        plain = await stores.rooms.save(record("plain"))
+        numbers = await stores.rooms.reserve(3)
+        more = await stores.rooms.reserve(2)
+        later = await stores.rooms.save(record("later"))
+        assert len({plain, later, *numbers, *more}) == 7
+        assert plain < min(numbers)
+        assert max(numbers) < min(more)
+        assert max(more) < later
+        room = record("reserved", number=numbers[1], subject="first")
+        with pytest.raises(ValueError):
+            await stores.rooms.save(room)
+        for subject in ("first", "again"):
+            room.subject = subject
+            assert await stores.rooms.save(room, new=True) == numbers[1]
+            assert await loaded(stores, "reserved") == room
+        for taken in (record("reserved", number=numbers[2]), record("other", number=numbers[1])):
+            with pytest.raises(ValueError):
+                await stores.rooms.save(taken, new=True)
+        await stores.rooms.remove(numbers[1])
+        assert await stores.rooms.save(record("reserved", number=numbers[2]), new=True) == numbers[2]
+        assert await stores.rooms.save(record("last")) > later
+        for count in (0, rooms.MAX_RESERVED + 1):
+            with pytest.raises(ValueError):
+                await stores.rooms.reserve(count)
+
+    async def test_the_first_number_may_be_a_reserved_one(self, stores: Stores) -> None:
+        (number,) = await stores.rooms.reserve(1)
+        assert await stores.rooms.save(record(number=number), new=True) == number
+        assert await stores.rooms.save(record("next")) > number
 
     async def test_touch_changes_the_activity_alone(self, stores: Stores) -> None:
         room = record(subject="same", last_activity=1.0)
         room.number = await stores.rooms.save(room)
-        await stores.rooms.touch({room.number: 2.5})
-        room.last_activity = 2.5
+        await stores.rooms.touch([RoomTouch(room.number, 2.5, {"hour": 3})])
+        room.last_activity, room.activity = 2.5, {"hour": 3}
         assert await loaded(stores) == room
-        await stores.rooms.touch({})
+        await stores.rooms.touch([])
 
     async def test_rows_are_copies(self, stores: Stores) -> None:
         room = record(config={"presence_of": ["moderator"]}, extras={"hats": []})
@@ -188,6 +231,7 @@ class RoomKit:
             record(subject_nick="x" * 1_024),
             record(config={"description": "x" * rooms.MAX_CONFIG_BYTES}),
             record(extras={"vcard": "x" * rooms.MAX_EXTRAS_BYTES}),
+            record(activity={"counts": "x" * rooms.MAX_ACTIVITY_BYTES}),
             record(subject="\ud800"),
         )
         for room in wrong:

@@ -1,7 +1,8 @@
 """How busy a room is (XEP-0502): messages per hour, told in disco#info of public rooms that everybody may enter.
 
 Twenty-five counters of an hour each; the running hour does not count yet. Counting costs a message one comparison and
-one addition.
+one addition. They are stored with the time of the last message (`RoomService.write_activity`): what was said in the
+seconds before a crash is not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from xmpp_engine.muc.config import RoomConfig
     from xmpp_engine.storage.rooms import RoomRecord
 
-_EXTRA: Final = "activity"
 _HOUR: Final = 3_600
 _HOURS: Final = 24
 _FIELD: Final = f"{{{ns.MUC_ACTIVITY}}}message-activity"
@@ -32,10 +32,10 @@ def count(record: RoomRecord, now: float) -> None:
 
 def per_hour(record: RoomRecord, now: float) -> float | None:
     """Messages per hour over the last full hours, a day at most; None where nothing is known yet."""
-    if _EXTRA not in record.extras:
+    if not record.activity:
         return None
     counters = _counters(record, now)
-    known = min(_HOURS, int(now // _HOUR) - int(record.extras[_EXTRA]["since"]))
+    known = min(_HOURS, int(now // _HOUR) - int(record.activity["since"]))
     return round(sum(counters[1 : known + 1]) / known, 2) if known > 0 else None
 
 
@@ -51,9 +51,9 @@ def info_field(record: RoomRecord, config: RoomConfig, now: float) -> Field | No
 def _counters(record: RoomRecord, now: float) -> list[int]:
     """The counters, moved on to the present hour."""
     hour = int(now // _HOUR)
-    facts = record.extras.get(_EXTRA)
-    if facts is None:
-        facts = record.extras[_EXTRA] = {"since": hour, "hour": hour, "counts": [0] * (_HOURS + 1)}
+    facts = record.activity
+    if not facts:
+        facts.update(since=hour, hour=hour, counts=[0] * (_HOURS + 1))
     counts: list[int] = facts["counts"]
     gone = hour - facts["hour"]
     if gone > 0:

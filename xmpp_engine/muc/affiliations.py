@@ -154,6 +154,8 @@ def hide(room: Room, occupant: Occupant) -> None:
 def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
     """See Room.reconfigure."""
     old, was_logged = room.config, room.logged
+    if config.persistent and not old.persistent:
+        room.record.number = room.service.numbers.take()
     shown = {occupant.nick for occupant in room.occupants.values() if room.shows(occupant)}
     room.config = config
     first = room.locked

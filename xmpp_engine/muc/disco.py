@@ -81,7 +81,7 @@ def visible(service: RoomService, local: str, iq: Stanza) -> bool:
     room = service.rooms.get(local)
     if room is None:
         listing = service.directory[local]
-        return listing.public and not (listing.new and service.young(listing.creator, listing.created))
+        return listing.public and not service.hidden(listing)
     if iq.sender.full in room.users:
         return True
     return room.config.public and not room.locked and not service.quarantined(room)

@@ -128,6 +128,8 @@ def configure(room: Room, actor: Jid | None, submitted: Mapping[str, Sequence[st
     if len(json.dumps(to_values(submission.config, room.service.defaults))) > MAX_CONFIG_BYTES:
         raise StanzaError("not-acceptable", "the texts of the form are too long together")
     items = _list_changes(room, submission)
+    if submission.config.persistent and not room.config.persistent:
+        room.service.numbers.check()
     with room.turn:
         if items:
             admin.apply(room, actor, items)

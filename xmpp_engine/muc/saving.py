@@ -37,14 +37,20 @@ class Saver:
         self._record: RoomRecord | None = None
         self._dirty = False
         self._entries: dict[str, RoomAffiliation] = {}
-        #: Numbers of stored rooms that are to go before anything else is written.
+        #: Numbers of rooms that are to go from the store before anything else is written.
         self._gone: list[int] = []
+        #: The number under which the store has the room, 0 while it has none.
+        self._stored = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
     def idle(self) -> bool:
         """Whether everything is written."""
         return self._task is None
+
+    def loaded(self, record: RoomRecord) -> None:
+        """The store has this record."""
+        self._stored = record.number
 
     def save(self, record: RoomRecord) -> None:
         """The record has changed (everything but its affiliations)."""
@@ -56,7 +62,7 @@ class Saver:
         self._record = record
         for entry in entries:
             self._entries[entry.jid] = replace(entry)
-        if not record.number:
+        if record.number != self._stored:
             self._dirty = True
         self._wake()
 
@@ -86,15 +92,18 @@ class Saver:
         pause = _FIRST_PAUSE
         try:
             while self._gone or self._dirty or self._entries:
+                removes = bool(self._gone)
                 try:
                     await self._step()
                     pause = _FIRST_PAUSE
                 except ValueError as error:
                     # The store will never take it: trying again would only hide that.
                     refused.error("the room %s cannot be saved: %s", self._name, error)
-                    self._dirty = False
-                    self._entries.clear()
-                    del self._gone[:1]
+                    if removes:
+                        del self._gone[0]
+                    else:
+                        self._dirty = False
+                        self._entries.clear()
                 except Exception as error:
                     refused.error("the room %s cannot be saved now: %s", self._name, error)
                     await self._sleep(pause)
@@ -109,32 +118,32 @@ class Saver:
             number = self._gone[0]
             await store.remove(number)
             del self._gone[0]
-            if self._record is not None and self._record.number == number:
-                # It became temporary and persistent again while it was written: it is stored anew.
-                self._record.number = 0
-                self._dirty = True
-                self._entries = {entry.jid: replace(entry) for entry in self._record.affiliations.values()}
+            if self._stored == number:
+                self._stored = 0
             return
         record = self._record
         assert record is not None
         if self._dirty:
             self._dirty = False
-            copy = replace(record, affiliations={}, config=deepcopy(record.config), extras=deepcopy(record.extras))
+            copy = replace(
+                record,
+                affiliations={},
+                config=deepcopy(record.config),
+                extras=deepcopy(record.extras),
+                activity=deepcopy(record.activity),
+            )
             try:
-                number = await store.save(copy)
+                await store.save(copy, new=copy.number != self._stored)
             except BaseException:
                 if self._record is record:
                     self._dirty = True
                 raise
-            if self._record is record:
-                record.number = number
-            else:
-                # The room went while it was written.
-                self._gone.append(number)
+            # Where the room went while it was written, or got another number, this one is among those that are to go.
+            self._stored = copy.number
             return
         entries, self._entries = self._entries, {}
         try:
-            await store.put_affiliations(record.number, record.affiliation_version, list(entries.values()))
+            await store.put_affiliations(self._stored, record.affiliation_version, list(entries.values()))
         except BaseException:
             if self._record is record:
                 self._entries = {**entries, **self._entries}

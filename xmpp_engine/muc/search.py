@@ -120,7 +120,7 @@ class RoomSearch(Module):
         found = []
         for listing in service.directory.values():
             room = service.rooms.get(listing.local)
-            if not listing.public or (room is not None and service.quarantined(room)):
+            if not listing.public or service.hidden(listing):
                 continue
             occupants = 0 if room is None else len(room.occupants)
             if occupants >= int(least) and _matches(listing, words, values):
@@ -173,28 +173,24 @@ def _result(service: RoomService, found: list[Found], key: str, page: rsm.PageRe
     rows = []
     for one in found:
         address = f"{one.listing.local}@{service.domain}"
-        rows.append((f"{10**9 - one.occupants:010d} {address}" if by_users else address, _item(service, address, one)))
+        rows.append((f"{10**9 - one.occupants:010d} {address}" if by_users else address, _item(address, one)))
     rows.sort(key=lambda row: row[0])
     return paging.answer(Element(ns.CHANNEL_SEARCH, "result"), rows, page, most)
 
 
-def _item(service: RoomService, address: str, one: Found) -> Element:
+def _item(address: str, one: Found) -> Element:
     listing = one.listing
-    room = service.rooms.get(listing.local)
     item = Element(ns.CHANNEL_SEARCH, "item", {"address": address})
     item.add(ns.CHANNEL_SEARCH, "name", text=listing.name or listing.local)
     if listing.description:
         item.add(ns.CHANNEL_SEARCH, "description", text=listing.description)
     item.add(ns.CHANNEL_SEARCH, "nusers", text=str(one.occupants))
     item.add(ns.CHANNEL_SEARCH, "service-type", text=_MUC)
-    if room is not None:
-        # Of rooms that are not in memory this is not known, and an element that is not known may be left out.
-        config = room.config
-        if config.lang:
-            item.add(ns.CHANNEL_SEARCH, "language", text=config.lang)
-        item.add(ns.CHANNEL_SEARCH, "is-open", text="false" if config.members_only or config.secret else "true")
-        anonymity = f"{{{ns.CHANNEL_SEARCH_ANONYMITY}}}none" if config.whois == "anyone" else "muc_semianonymous"
-        item.add(ns.CHANNEL_SEARCH, "anonymity-mode", text=anonymity)
+    if listing.lang:
+        item.add(ns.CHANNEL_SEARCH, "language", text=listing.lang)
+    item.add(ns.CHANNEL_SEARCH, "is-open", text="true" if listing.open else "false")
+    anonymity = "muc_semianonymous" if listing.anonymous else f"{{{ns.CHANNEL_SEARCH_ANONYMITY}}}none"
+    item.add(ns.CHANNEL_SEARCH, "anonymity-mode", text=anonymity)
     return item
 
 

@@ -12,15 +12,18 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from copy import deepcopy
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import join, presence
 from xmpp_engine.muc.administration import Administration
 from xmpp_engine.muc.config import RoomConfig, from_values
+from xmpp_engine.muc.directory import Listing, of_room, of_summary
 from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.muc.limits import Buckets
+from xmpp_engine.muc.numbers import Numbers
 from xmpp_engine.muc.options import ServiceOptions
 from xmpp_engine.muc.refusals import Refusals
 from xmpp_engine.muc.room import Room
@@ -29,7 +32,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
+from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord, RoomTouch
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
@@ -49,26 +52,11 @@ _ALL_WAITING: Final = 20_000
 _UNKNOWN_SECONDS: Final = 5.0
 _UNKNOWN: Final = 10_000
 _RETRY_SECONDS: Final = 5.0
+#: Rooms of which the last activity is written in one transaction.
+_TOUCHED: Final = 500
 #: Changes of presence of one account in one room: those shown at once; more are shown when their time comes.
 _CHANGES_PER_SECOND: Final = 0.5
 _CHANGES_AT_ONCE: Final = 20
-
-
-@dataclass(slots=True)
-class Listing:
-    """One line of the directory. `new` is whether the room is in quarantine as long as it is young: whether a stored
-    one was approved is known once it is loaded."""
-
-    local: str
-    name: str
-    description: str
-    public: bool
-    members: int
-    last_activity: float
-    number: int
-    creator: str = ""
-    created: float = 0.0
-    new: bool = False
 
 
 class RoomService:
@@ -91,7 +79,9 @@ class RoomService:
         self._loading: dict[str, deque[Stanza]] = {}
         self._waiting = 0
         self._unknown: dict[str, float] = {}
-        self._touched: dict[int, float] = {}
+        #: Rooms in which somebody spoke since that was written last, by number.
+        self._touched: dict[int, RoomRecord] = {}
+        self.numbers = Numbers(self.services, domain)
         self.refusals = Refusals(muc.services)
         self.administration = Administration(self)
         self.configure(options)
@@ -200,7 +190,9 @@ class RoomService:
                 refused.error("the history of %s@%s is missing: %s", local, self.domain, caught)
         room = self.rooms.get(local)
         if room is None:
-            room = Room(self, record, from_values(self.defaults, record.config), self._saver(local))
+            saver = self._saver(local)
+            saver.loaded(record)
+            room = Room(self, record, from_values(self.defaults, record.config), saver)
             room.history.restore(tail)
             self.rooms[local] = room
             self.listed(room)
@@ -253,14 +245,16 @@ class RoomService:
         is one. The caller knows that none is stored; see `create`."""
         if local in self.rooms:
             raise StanzaError("conflict", "the room exists")
+        config = config or self.defaults
+        number = self.numbers.take() if config.persistent else 0
         now = self.services.clock.time()
-        record = RoomRecord(self.domain, local, created=now, creator=creator, last_activity=now)
+        record = RoomRecord(self.domain, local, number, created=now, creator=creator, last_activity=now)
         if creator:
             record.affiliation_version = 1
             record.affiliations[creator] = RoomAffiliation(creator, "owner", version=1)
             if self.is_operator(Jid.parse(creator)):
-                record.extras["approved"] = True
-        room = self.rooms[local] = Room(self, record, config or self.defaults, self._saver(local))
+                record.approved = True
+        room = self.rooms[local] = Room(self, record, config, self._saver(local))
         self._unknown.pop(local, None)
         if room.config.persistent:
             room.saver.put(record, list(record.affiliations.values()))
@@ -272,6 +266,7 @@ class RoomService:
         `conflict` where there is one, StoreUnavailable."""
         if await self.fetch(local) is not None:
             raise StanzaError("conflict", "the room exists")
+        await self.numbers.ready()
         room = self.make(local, creator, config)
         self.approve(room)
         await room.saved()
@@ -321,24 +316,16 @@ class RoomService:
 
     def listed(self, room: Room) -> None:
         """The directory's line of a room has changed."""
-        record = room.record
-        self.directory[record.local] = Listing(
-            record.local,
-            room.config.name,
-            room.config.description,
-            room.config.public and not room.locked,
-            sum(entry.affiliation in ("owner", "admin", "member") for entry in record.affiliations.values()),
-            record.last_activity,
-            record.number,
-            record.creator,
-            record.created,
-            self.quarantined(room),
-        )
+        self.directory[room.record.local] = of_room(room)
 
     def quarantined(self, room: Room) -> bool:
         """Whether the room is new, not made by an operator, and not approved: then it is hidden and small."""
         record = room.record
-        return not record.extras.get("approved") and self.young(record.creator, record.created)
+        return not record.approved and self.young(record.creator, record.created)
+
+    def hidden(self, listing: Listing) -> bool:
+        """Whether a line of the directory is not for others because the room is in quarantine."""
+        return not listing.approved and self.young(listing.creator, listing.created)
 
     def young(self, creator: str, created: float) -> bool:
         """Whether a room of this age that this bare JID made is in quarantine, unless approved."""
@@ -349,13 +336,13 @@ class RoomService:
 
     def approve(self, room: Room) -> None:
         """End a room's quarantine."""
-        room.record.extras["approved"] = True
+        room.record.approved = True
         room.save()
 
     def touched(self, room: Room) -> None:
         """Somebody spoke: the time is written with the next sweep."""
         if room.record.number:
-            self._touched[room.record.number] = room.record.last_activity
+            self._touched[room.record.number] = room.record
 
     def emptied(self, room: Room) -> None:
         """Nobody is inside: a temporary room is gone, a stored one waits for the sweep."""
@@ -395,6 +382,7 @@ class RoomService:
 
     async def started(self) -> None:
         """Read the directory; again and again until the store answers."""
+        self.numbers.fill()
         self.services.tasks.spawn(f"rooms of {self.domain}", self._read_directory())
 
     async def _read_directory(self) -> None:
@@ -406,39 +394,40 @@ class RoomService:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             for row in rows:
-                public = self.defaults.public if row.public is None else row.public
-                listing = Listing(
-                    row.local, row.name, row.description, public, row.members, row.last_activity, row.number
-                )
-                listing.creator, listing.created, listing.new = row.creator, row.created, True
-                self.directory.setdefault(row.local, listing)
+                self.directory.setdefault(row.local, of_summary(row, self.defaults))
             self.complete = True
 
     async def sweep(self) -> None:
         """Write last activities, drop rooms with nobody inside, and forget what is over."""
+        await self.write_activity()
         now = self.services.clock.now()
         for room in list(self.rooms.values()):
             if not room.occupants and room.saver.idle and not room.turn.depth:
                 if not room.config.persistent:
                     self.emptied(room)
-                elif room.empty_since + self.options.unload_seconds <= now:
+                elif room.empty_since + self.options.unload_seconds <= now and room.number not in self._touched:
                     self.listed(room)
                     del self.rooms[room.record.local]
         for local in [local for local, saver in self.savers.items() if saver.idle and local not in self.rooms]:
             del self.savers[local]
         for local in [local for local, until in self._unknown.items() if until <= now]:
             del self._unknown[local]
-        await self.write_activity()
 
     async def write_activity(self) -> None:
-        """Store when rooms were last spoken in."""
-        times, self._touched = self._touched, {}
-        if times:
+        """Store when rooms were last spoken in, and how much (XEP-0502), some rooms at a time."""
+        left = len(self._touched)
+        while left > 0 and self._touched:
+            left -= _TOUCHED
+            records = {number: self._touched.pop(number) for number in list(islice(self._touched, _TOUCHED))}
+            rows = [
+                RoomTouch(number, record.last_activity, deepcopy(record.activity)) for number, record in records.items()
+            ]
             try:
-                await self.services.stores.rooms.touch(times)
+                await self.services.stores.rooms.touch(rows)
             except Exception as error:
-                self._touched = {**times, **self._touched}
+                self._touched = {**records, **self._touched}
                 refused.error("last activities of %s are not stored: %s", self.domain, error)
+                return
 
     async def stopping(self) -> None:
         """Write what waits, as long as the store answers soon."""
@@ -450,9 +439,7 @@ class RoomService:
     def close(self) -> None:
         """The service is switched off: everybody leaves (332), what is stored stays stored."""
         for room in list(self.rooms.values()):
-            with room.turn:
-                for occupant in list(room.occupants.values()):
-                    room.expel(occupant, (332,))
+            room.close()
         self.rooms.clear()
 
     def _remember_unknown(self, local: str) -> None:

@@ -7,7 +7,7 @@ account is, and stays resident while somebody is in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -19,7 +19,7 @@ Affiliation = Literal["owner", "admin", "member", "none", "outcast"]
 Role = Literal["moderator", "participant", "visitor", "none"]
 
 #: Bounds of what is stored, in bytes of UTF-8: a part of an address (RFC 7622), an address without resource, a
-#: registered nickname, a reason, the subject, and the JSON of `config` and of `extras`.
+#: registered nickname, a reason, the subject, and the JSON of `config`, of `extras` and of `activity`.
 MAX_PART_BYTES: Final = 1_023
 MAX_JID_BYTES: Final = 2_047
 MAX_NICK_BYTES: Final = 1_023
@@ -27,8 +27,11 @@ MAX_REASON_BYTES: Final = 4_096
 MAX_SUBJECT_BYTES: Final = 65_536
 MAX_CONFIG_BYTES: Final = 131_072
 MAX_EXTRAS_BYTES: Final = 524_288
+MAX_ACTIVITY_BYTES: Final = 4_096
 #: Entries with the affiliation "none" and no nickname that a room keeps for XEP-0463; the oldest go first.
 REMOVED_KEPT: Final = 1_000
+#: Numbers that are reserved at a time.
+MAX_RESERVED: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -48,7 +51,8 @@ class RoomAffiliation:
 class RoomRecord:
     """A stored room. `number` is its id in the database and in the archive, 0 until stored. `config` are the values of
     `muc.config.RoomConfig` that differ from the service's defaults. Times are seconds since the epoch. `extras` holds
-    further small documents by name ("vcard": its XML, "hats": a list ...)."""
+    further small documents by name ("vcard": its XML, "hats": a list ...). `approved` is whether an operator has ended
+    the room's quarantine, `activity` what XEP-0502 counts."""
 
     service: str
     local: str
@@ -63,12 +67,15 @@ class RoomRecord:
     affiliation_version: int = 0
     affiliations: dict[str, RoomAffiliation] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+    approved: bool = False
+    activity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RoomSummary:
-    """One line of a service's list of stored rooms. `public` is None where the room follows the service's default.
-    `members` counts the affiliations other than "none" and "outcast"."""
+    """One line of a service's list of stored rooms. What the room does not set itself, where it follows the service's
+    default, is None. `members` counts the affiliations other than "none" and "outcast"; `protected` is whether there
+    is a password."""
 
     number: int
     local: str
@@ -79,6 +86,20 @@ class RoomSummary:
     members: int
     creator: str = ""
     created: float = 0.0
+    approved: bool = False
+    lang: str | None = None
+    members_only: bool | None = None
+    protected: bool | None = None
+    whois: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTouch:
+    """What changes in a room with every message; see RoomRecord."""
+
+    number: int
+    last_activity: float
+    activity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,17 +127,22 @@ class RoomStore(Protocol):
     async def rooms(self, service: str) -> list[RoomSummary]:
         """All stored rooms of a service, in the order of their local parts."""
 
-    async def save(self, record: RoomRecord) -> int:
+    async def reserve(self, count: int) -> list[int]:
+        """Numbers for rooms that are to be stored, 1 to 1,000 of them; no room has one or will be given it otherwise.
+        Those that are not used are lost."""
+
+    async def save(self, record: RoomRecord, *, new: bool = False) -> int:
         """Insert or replace everything but the affiliations; returns the room's number, which never changes and is
         never given to another room. A record is known by its service and local part; when it carries a number that is
-        not this room's (any more), ValueError: the room was destroyed meanwhile."""
+        not this room's (any more), ValueError: the room was destroyed meanwhile. A `new` room is stored under the
+        reserved number that it carries; ValueError where another room has that, or this address another number."""
 
     async def put_affiliations(self, number: int, version: int, entries: list[RoomAffiliation]) -> None:
         """Insert or replace these entries and set the room's affiliation version, in one transaction; ValueError for
         an unknown room. A version lower than the stored one leaves that (a late repetition)."""
 
-    async def touch(self, times: dict[int, float]) -> None:
-        """Set the last activity of some rooms by number; unknown numbers are no error."""
+    async def touch(self, rows: Sequence[RoomTouch]) -> None:
+        """Set the last activity of some rooms, and what is counted; unknown numbers are no error."""
 
     async def remove(self, number: int) -> None:
         """Forget the room with its affiliations; its archive stays unless somebody clears it. An unknown number is no
@@ -144,6 +170,13 @@ def check_record(record: RoomRecord) -> None:
     _check("creator", record.creator, MAX_JID_BYTES)
     _check("configuration", json.dumps(record.config), MAX_CONFIG_BYTES)
     _check("further data", json.dumps(record.extras), MAX_EXTRAS_BYTES)
+    _check("activity", json.dumps(record.activity), MAX_ACTIVITY_BYTES)
+
+
+def check_count(count: int) -> None:
+    """Raise ValueError for a number of numbers that is not reserved at once."""
+    if not 1 <= count <= MAX_RESERVED:
+        raise ValueError(f"From 1 to {MAX_RESERVED} numbers are reserved at a time.")
 
 
 def check_entry(entry: RoomAffiliation) -> None:
@@ -160,10 +193,25 @@ def _check(what: str, text: str, limit: int) -> None:
         raise ValueError(f"The {what} of a room has at most {limit} bytes.")
 
 
-def summary_values(config: Mapping[str, Any]) -> tuple[str, str, bool | None]:
-    """(name, description, public or None) as a summary tells them from a stored configuration."""
-    public = config.get("public")
-    return str(config.get("name", "")), str(config.get("description", "")), None if public is None else bool(public)
+def summary_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Those fields of a summary that come from the stored configuration, by name."""
+    return {
+        "name": str(config.get("name", "")),
+        "description": str(config.get("description", "")),
+        "public": _truth(config.get("public")),
+        "lang": _text(config.get("lang")),
+        "members_only": _truth(config.get("members_only")),
+        "protected": _truth(config.get("secret")),
+        "whois": _text(config.get("whois")),
+    }
+
+
+def _truth(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 class MemoryRooms:
@@ -188,18 +236,29 @@ class MemoryRooms:
         found = [record for record in self._rooms.values() if record.service == service]
         return [_summary(record) for record in sorted(found, key=lambda record: record.local)]
 
-    async def save(self, record: RoomRecord) -> int:
+    async def reserve(self, count: int) -> list[int]:
+        """See the protocol."""
+        self._memory.check()
+        check_count(count)
+        first, self._last = self._last + 1, self._last + count
+        return list(range(first, self._last + 1))
+
+    async def save(self, record: RoomRecord, *, new: bool = False) -> int:
         """See the protocol."""
         self._memory.check()
         check_record(record)
         key = (record.service, record.local)
         number = self._numbers.get(key, 0)
-        if record.number and record.number != number:
+        if new and not number and record.number and record.number not in self._rooms:
+            self._numbers[key] = record.number
+        elif record.number and record.number != number:
             raise ValueError(f"Room {record.number} is not {record.local}@{record.service}.")
         entries: dict[str, RoomAffiliation] = {}
         version = 0
         if number:
             entries, version = self._rooms[number].affiliations, self._rooms[number].affiliation_version
+        elif record.number:
+            number = record.number
         else:
             self._last = number = self._last + 1
             self._numbers[key] = number
@@ -209,6 +268,7 @@ class MemoryRooms:
             # As a database would keep them: without what JSON cannot tell.
             config=json.loads(json.dumps(record.config)),
             extras=json.loads(json.dumps(record.extras)),
+            activity=json.loads(json.dumps(record.activity)),
             affiliations=entries,
             affiliation_version=version,
         )
@@ -229,12 +289,13 @@ class MemoryRooms:
         for entry in sorted(removed, key=lambda entry: entry.version)[: max(0, len(removed) - REMOVED_KEPT)]:
             del record.affiliations[entry.jid]
 
-    async def touch(self, times: dict[int, float]) -> None:
+    async def touch(self, rows: Sequence[RoomTouch]) -> None:
         """See the protocol."""
         self._memory.check()
-        for number, when in times.items():
-            if number in self._rooms:
-                self._rooms[number].last_activity = when
+        for row in rows:
+            record = self._rooms.get(row.number)
+            if record is not None:
+                record.last_activity, record.activity = row.last_activity, json.loads(json.dumps(row.activity))
 
     async def remove(self, number: int) -> None:
         """See the protocol."""
@@ -275,21 +336,19 @@ def _copy(record: RoomRecord) -> RoomRecord:
         record,
         config=deepcopy(record.config),
         extras=deepcopy(record.extras),
+        activity=deepcopy(record.activity),
         affiliations={jid: replace(entry) for jid, entry in record.affiliations.items()},
     )
 
 
 def _summary(record: RoomRecord) -> RoomSummary:
-    name, description, public = summary_values(record.config)
-    members = sum(entry.affiliation not in ("none", "outcast") for entry in record.affiliations.values())
     return RoomSummary(
-        record.number,
-        record.local,
-        name,
-        description,
-        public,
-        record.last_activity,
-        members,
-        record.creator,
-        record.created,
+        number=record.number,
+        local=record.local,
+        last_activity=record.last_activity,
+        members=sum(entry.affiliation not in ("none", "outcast") for entry in record.affiliations.values()),
+        creator=record.creator,
+        created=record.created,
+        approved=record.approved,
+        **summary_values(record.config),
     )

@@ -25,6 +25,8 @@ class Migration(migrations.Migration):
                 ("last_activity", models.FloatField(default=0.0)),
                 ("affiliation_version", models.BigIntegerField(default=0)),
                 ("extras", models.JSONField(default=dict)),
+                ("approved", models.BooleanField(default=False)),
+                ("activity", models.JSONField(default=dict)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("service", "local"), name="room_once")],

@@ -9,6 +9,8 @@ import pytest
 
 from tests.engine.muc.inside import SERVICE, hall, room_of
 from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.errors import StanzaError
 
 
 class Slow:
@@ -21,10 +23,10 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
 
-        async def late(*arguments: Any) -> Any:
+        async def late(*arguments: Any, **named: Any) -> Any:
             for _ in range(self._turns):
                 await asyncio.sleep(0)
-            found = await call(*arguments)
+            found = await call(*arguments, **named)
             for _ in range(self._turns):
                 await asyncio.sleep(0)
             return found
@@ -73,6 +75,43 @@ async def test_a_new_room_of_a_destroyed_ones_name(story: Any, pause: int) -> No
     assert stored.config["name"] == "New"
     assert stored.number == new.number
     assert len(await stores.rooms.rooms(SERVICE)) == 1
+
+
+async def test_a_room_has_its_number_at_once(story: Any) -> None:
+    """So what is said before the store has the room goes to the archive."""
+    (alice,) = await hall(story)
+    room, stores = room_of(story), story.world.stores
+    stores.memory.fail_with = "away"
+    room.reconfigure(room.with_config(persistent=True))
+    number = room.number
+    assert number
+    assert room.service.directory["hall"].number == number
+    alice.send(f"<message to='{room.jid}' type='groupchat'><body>first words</body></message>")
+    await asyncio.sleep(0)
+    stores.memory.fail_with = None
+    story.world.clock.advance(2.0)
+    await room.saved()
+    stored = await stores.rooms.load(SERVICE, "hall")
+    assert (stored.number, set(stored.affiliations)) == (number, set(room.record.affiliations))
+
+
+async def test_without_numbers_no_room_becomes_persistent(story: Any) -> None:
+    (alice,) = await hall(story)
+    room, stores = room_of(story), story.world.stores
+    stores.memory.fail_with = "away"
+    while room.service.numbers._stock:
+        room.service.numbers.take()
+    with pytest.raises(StanzaError, match="no room can be stored now"):
+        room.reconfigure(room.with_config(persistent=True, name="New"))
+    assert (room.config.persistent, room.config.name, room.number) == (False, "", 0)
+    form = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>"
+    form += f"<field var='muc#roomconfig_roomowners'><value>{alice.bare}</value><value>x@y</value></field>"
+    alice.send(
+        f"<iq type='set' id='1' to='{room.jid}'><query xmlns='{ns.MUC_OWNER}'>"
+        f"<x xmlns='{ns.DATA_FORMS}' type='submit'>{form}</x></query></iq>"
+    )
+    answer = next(one for one in await alice.receives_all() if one.name == "iq")
+    assert (answer.get("type"), list(room.record.affiliations)) == ("error", [alice.bare])
 
 
 async def test_nobody_waits_for_ever_for_a_store_that_is_away(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.engine.muc.stage import asked, condition, text_of
 from xmpp_engine.muc.config import RoomConfig
+from xmpp_engine.muc.options import service_options
+from xmpp_engine.muc.service import RoomService
 from xmpp_engine.stanza.forms import submit
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.writer import write
@@ -117,3 +119,34 @@ async def test_searches_have_a_rate(story):
     answer = await asked(alice, search(q="witches"))
     assert condition(answer) == "resource-constraint"
     assert "retry-after='1'" in text_of(answer)
+
+
+async def test_rooms_that_are_not_in_memory_are_told_as_others(story):
+    alice = await rooms(story)
+    muc = story.world.module("muc")
+    service = muc.chat[SERVICE]
+    config = RoomConfig(name="Macbeth's", lang="gd", secret="x", whois="anyone", persistent=True)
+    await service.create("keep", "owner@story.example", config)
+    resident = text_of(await asked(alice, search(q="keep")))
+    fresh = RoomService(muc, SERVICE, service.options)
+    await fresh.started()
+    await story.world.settle()
+    assert text_of(await asked(alice, search(q="keep"))) == resident
+    service.directory, service.rooms = fresh.directory, {}
+    assert text_of(await asked(alice, search(q="keep"))) == resident
+    for told in ("<language>gd</language>", "<is-open>false</is-open>", "none</anonymity-mode>"):
+        assert told in resident
+
+
+async def test_new_rooms_are_not_found_before_they_are_approved(story):
+    alice = await rooms(story)
+    muc = story.world.module("muc")
+    service = muc.chat[SERVICE]
+    service.configure(service_options({"quarantine_seconds": 3_600}))
+    service.make("new", "bob@story.example", RoomConfig(name="Fresh witches", persistent=True))
+    assert "new" not in found(await asked(alice, search(q="witches")))
+    await service.rooms["new"].saved()
+    del service.rooms["new"]
+    assert "new" not in found(await asked(alice, search(q="witches")))
+    story.world.clock.advance(3_700)
+    assert "new" in found(await asked(alice, search(q="witches")))

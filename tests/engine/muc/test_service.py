@@ -136,6 +136,7 @@ async def test_rooms_come_and_go_from_memory(story: Any) -> None:
 
 async def test_a_store_that_is_away(story: Any) -> None:
     service = await begin(story)
+    await story.world.settle()
     memory = story.world.stores.memory
     alice = await story("alice")
     memory.fail_with = "away"
@@ -149,7 +150,7 @@ async def test_a_store_that_is_away(story: Any) -> None:
     room.reconfigure(RoomConfig(persistent=True, name="Hall"))
     room.set_affiliation("bob@story.example", "member")
     await story.world.settle()
-    assert room.number == 0
+    assert room.number, "it was there before"
     memory.fail_with = None
     story.world.clock.advance(2)
     await story.world.settle()
@@ -266,6 +267,20 @@ async def test_quarantine_ends_with_time_and_survives_a_restart(story: Any) -> N
     assert items(await eve.asks(listed)) == [ROOM]
 
 
+async def test_an_approved_room_is_listed_after_a_restart(story: Any) -> None:
+    await hall(story, options={"quarantine_seconds": 3_600}, persistent=True)
+    room = room_of(story)
+    room.service.approve(room)
+    await room.saved()
+    muc = story.world.module("muc")
+    fresh = RoomService(muc, SERVICE, service_options({"quarantine_seconds": 3_600}))
+    await fresh.started()
+    await story.world.settle()
+    muc.chat[SERVICE].directory, muc.chat[SERVICE].rooms = fresh.directory, {}
+    eve = await story("eve")
+    assert items(await eve.asks(f"<iq type='get' id='1' to='{SERVICE}'>{ITEMS.format('')}</iq>")) == [ROOM]
+
+
 async def test_services_come_and_go_with_the_configuration(story: Any) -> None:
     from dataclasses import replace
 
@@ -280,6 +295,15 @@ async def test_services_come_and_go_with_the_configuration(story: Any) -> None:
     await drain(alice)
     alice.send(enter("alice"))
     await alice.receives(f"<presence type='error'>{refusal('remote-server-not-found')}</presence>")
+
+
+async def test_who_is_inside_learns_that_the_server_stops(story: Any) -> None:
+    alice, bob = await hall(story, "bob")
+    await story.world.engine.stop()
+    for client in (alice, bob):
+        nick = client.bare.partition("@")[0]
+        await client.receives(f"<presence type='unavailable' from='{ROOM}/{nick}'>{x(status(110, 332))}</presence>")
+        await client.receives_nothing()
 
 
 async def test_rooms_forget_a_removed_account_and_no_other(story: Any) -> None:
