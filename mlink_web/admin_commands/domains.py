@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from django.db.models import Count
 
-from mlink_web.conf import certificates, services
+from mlink_web.conf import certificates, sealing, services
 from mlink_web.conf.models import Domain
 from xmpp_engine.admin.command import Argument, Registry
 
 registry: Final = Registry()
-SECRET_NAMES: Final = frozenset({"password", "secret"})
 NAME: Final = Argument("name", "domain name")
 
 
@@ -72,7 +71,7 @@ def without_secrets(value: Any) -> Any:
     """An option as it may be shown: what modules keep under `secret` or `password` is left out."""
     if isinstance(value, dict):
         return {
-            name: "(not shown)" if name in SECRET_NAMES and part else without_secrets(part)
+            name: "(not shown)" if name in sealing.NAMES and part else without_secrets(part)
             for name, part in value.items()
         }
     return [without_secrets(part) for part in value] if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
-from mlink_web.conf import notify, snapshot
+from mlink_web.conf import notify, sealing, snapshot
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
 from xmpp_engine.addressing.prep import domainpart
 
@@ -165,5 +165,6 @@ def _store(domain: Domain) -> Domain:
     except ValidationError as error:
         sentences = (f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
         raise ValueError(" ".join(sentences)) from None
+    domain.modules = sealing.sealed(domain.modules, domain.name)
     domain.save()
     return domain

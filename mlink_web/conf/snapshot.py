@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from django.conf import settings
 
+from mlink_web.conf import sealing
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
 from xmpp_engine.config.schema import (
     EngineConfig,
@@ -84,7 +85,10 @@ def _configured_first(domain: Domain) -> bool:
 def host_of(domain: Domain, *, with_certificates: bool = True) -> HostConfig:
     """One domain as the engine's value."""
     path = f"hosts.{domain.name}"
-    modules = {name: dict(options) for name, options in _mapping(f"{path}.modules", domain.modules).items()}
+    modules = {
+        name: dict(_mapping(f"{path}.modules.{name}", sealing.opened(options, domain.name)))
+        for name, options in _mapping(f"{path}.modules", domain.modules).items()
+    }
     modules["register"] = {**modules.get("register", {}), "open": domain.registration}
     contacts = _mapping(f"{path}.contacts", domain.contacts)
     return HostConfig(
