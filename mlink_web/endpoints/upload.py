@@ -14,19 +14,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import formatdate, parsedate_to_datetime
 from typing import IO, Any, Final, TypeVar
 
 from django.conf import settings
 
 from mlink_web.endpoints.bosh import respond
+from mlink_web.endpoints.file_answers import Headers, applies, byte_range, file_headers, shown, unchanged
 from mlink_web.endpoints.peer import Peer, Scope, allowed_origin, header, peer_of
-from mlink_web.uploads.files import Draft, Files, StorageFull, disposition, is_token
-from mlink_web.uploads.sniff import INLINE, OCTETS, Lie, served_type
+from mlink_web.uploads.files import Draft, Files, StorageFull, is_token
+from mlink_web.uploads.sniff import Lie, served_type
 from xmpp_engine.engine import Engine
 from xmpp_engine.modules.upload import PATH, authorises, media_type
 from xmpp_engine.observe.log import refused
@@ -36,7 +35,6 @@ from xmpp_engine.xml.errors import StanzaError
 
 log = logging.getLogger("mlink.http")
 R = TypeVar("R")
-_Headers = list[tuple[bytes, bytes]]
 
 __all__ = ["PATH", "UploadEndpoint"]
 
@@ -57,19 +55,18 @@ READER_SECONDS: Final = 60.0
 DRAIN_BYTES: Final = 1024 * 1024
 DRAIN_SECONDS: Final = 3.0
 
-_RANGE: Final = re.compile(r"\Abytes=(\d{0,18})-(\d{0,18})\Z")
 _POLICY: Final = (
     b"content-security-policy",
     b"default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'; sandbox",
 )
-_SAFE: Final[_Headers] = [
+_SAFE: Final[Headers] = [
     _POLICY,
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-_PREFLIGHT: Final[_Headers] = [
+_PREFLIGHT: Final[Headers] = [
     (b"access-control-allow-methods", b"OPTIONS, HEAD, GET, PUT"),
     (b"access-control-allow-headers", b"authorization, content-type, range"),
     (b"access-control-max-age", b"86400"),
@@ -148,8 +145,8 @@ class UploadEndpoint:
         except Gone:
             pass
 
-    async def _refuse(self, scope: Scope, receive: Body, send: Any, refusal: Refusal, cors: _Headers) -> None:
-        headers: _Headers = [(b"content-type", b"text/plain; charset=utf-8"), _POLICY, *cors]
+    async def _refuse(self, scope: Scope, receive: Body, send: Any, refusal: Refusal, cors: Headers) -> None:
+        headers: Headers = [(b"content-type", b"text/plain; charset=utf-8"), _POLICY, *cors]
         if refusal.retry:
             headers.append((b"retry-after", str(refusal.retry).encode()))
         if refusal.status == 405:
@@ -254,20 +251,20 @@ class UploadEndpoint:
     # Downloads
 
     async def _get(
-        self, scope: Scope, receive: Any, send: Any, peer: Peer, token: str, name: str, cors: _Headers
+        self, scope: Scope, receive: Any, send: Any, peer: Peer, token: str, name: str, cors: Headers
     ) -> None:
         row = await self._row(token, name)
         now = self._engine.clock.time()
         if row is None or row.state != "stored" or (row.expires and row.expires <= now):
             raise Refusal(404, "There is no such file (any more).")
-        headers = [*_file_headers(row, now), *_SAFE, *cors]
-        if _unchanged(scope, row):
+        headers = [*file_headers(row, now), *_SAFE, *cors]
+        if unchanged(scope, row):
             kept = [pair for pair in headers if pair[0] not in (b"content-type", b"content-disposition")]
             await send({"type": "http.response.start", "status": 304, "headers": kept})
             await send({"type": "http.response.body", "body": b""})
             return
-        first, last = _range(scope, row)
-        status = 206 if _applies(scope, row) else 200
+        first, last = byte_range(scope, row)
+        status = 206 if applies(scope, row) else 200
         if first > last:
             headers = [*_SAFE, *cors, (b"content-range", f"bytes */{row.size}".encode())]
             await respond(send, 416, b"", headers)
@@ -286,9 +283,9 @@ class UploadEndpoint:
         with _counted(self._downloads, peer.address):
             await self._serve(receive, send, row, status, headers, first, last)
 
-    async def _redirect(self, send: Any, row: UploadRow, cors: _Headers) -> bool:
+    async def _redirect(self, send: Any, row: UploadRow, cors: Headers) -> bool:
         """Send the reader to the storage; False where that has no address of its own."""
-        url = await self._thread(self.files.signed_url, row.token, row.served_type, _shown(row))
+        url = await self._thread(self.files.signed_url, row.token, row.served_type, shown(row))
         if not url:
             return False
         headers = [(b"location", url.encode("ascii")), *_SAFE, *cors]
@@ -296,7 +293,7 @@ class UploadEndpoint:
         return True
 
     async def _serve(
-        self, receive: Any, send: Any, row: UploadRow, status: int, headers: _Headers, first: int, last: int
+        self, receive: Any, send: Any, row: UploadRow, status: int, headers: Headers, first: int, last: int
     ) -> None:
         try:
             file = await self._thread(self.files.open, row.token, first)
@@ -351,70 +348,7 @@ def _check_promise(scope: Scope, row: UploadRow) -> None:
             raise Refusal(415, f"The file must be {row.content_type} as its slot says.", spent=True)
 
 
-def _shown(row: UploadRow) -> str:
-    return disposition("inline" if row.served_type in INLINE else "attachment", row.name)
-
-
-def _file_headers(row: UploadRow, now: float) -> _Headers:
-    age = 31_536_000 if not row.expires else max(0, min(31_536_000, int(row.expires - now)))
-    kind = row.served_type if row.served_type in INLINE else OCTETS
-    return [
-        (b"content-type", kind.encode()),
-        (b"content-disposition", _shown(row).encode("ascii")),
-        (b"etag", _etag(row).encode()),
-        (b"last-modified", formatdate(row.stored, usegmt=True).encode()),
-        (b"accept-ranges", b"bytes"),
-        (b"cache-control", f"private, max-age={age}, immutable".encode()),
-    ]
-
-
-def _etag(row: UploadRow) -> str:
-    return f'"{row.digest[:32]}"'
-
-
-def _unchanged(scope: Scope, row: UploadRow) -> bool:
-    """Whether the reader has the file already (RFC 9110, 13.1)."""
-    tags = header(scope, b"if-none-match")
-    if tags:
-        return tags.strip() == "*" or _etag(row) in (tag.strip().removeprefix("W/") for tag in tags.split(","))
-    return _since(header(scope, b"if-modified-since"), row)
-
-
-def _since(text: str, row: UploadRow) -> bool:
-    if not text:
-        return False
-    try:
-        return int(row.stored) <= parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return False
-
-
-def _applies(scope: Scope, row: UploadRow) -> bool:
-    """Whether there is a Range header that we follow (RFC 9110, 13.1.5 and 14.2): one range of bytes of this very
-    file."""
-    wanted = header(scope, b"range").strip()
-    if not _RANGE.match(wanted) or wanted == "bytes=-":
-        return False
-    condition = header(scope, b"if-range").strip()
-    return not condition or condition == _etag(row)
-
-
-def _range(scope: Scope, row: UploadRow) -> tuple[int, int]:
-    """First and last byte to send; first > last where the range lies outside the file."""
-    if not _applies(scope, row):
-        return 0, row.size - 1
-    found = _RANGE.match(header(scope, b"range").strip())
-    assert found is not None
-    first, last = found.groups()
-    if not first:
-        length = int(last)
-        return (max(0, row.size - length), row.size - 1) if length else (row.size, 0)
-    if int(first) >= row.size or (last and int(last) < int(first)):
-        return row.size, 0
-    return int(first), min(int(last), row.size - 1) if last else row.size - 1
-
-
-def _cors(origin: str | None) -> _Headers:
+def _cors(origin: str | None) -> Headers:
     if not origin:
         return []
     allowed = [

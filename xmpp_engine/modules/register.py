@@ -11,9 +11,7 @@ contacts learn of it by the stanzas that a user would send who takes every conta
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -24,6 +22,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
+from xmpp_engine.sasl.attempts import Attempts, wide_network
 from xmpp_engine.sasl.keys import fresh
 from xmpp_engine.sasl.throttle import network
 from xmpp_engine.stanza import forms
@@ -35,8 +34,6 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 
-#: Sources that are counted at a time; those that were counted longest ago go first.
-_SOURCES: Final = 10_000
 #: Streams that have shown a token and not registered yet.
 _PREAUTHENTICATED: Final = 10_000
 #: Farewells between two looks at what else the loop has to do.
@@ -82,37 +79,6 @@ class Invites(Protocol):
 
     async def accepted(self, invitation: Invitation, account: str) -> None:
         """An account was made with it."""
-
-
-class Attempts:
-    """Counts per source in a window of seconds since its first; bounded. What is refused is counted nowhere: so nobody
-    pushes the limits out of the table by addresses that he is refused under."""
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def take(self, limits: Iterable[tuple[str, int]], seconds: float, now: float) -> str:
-        """Count one more for each (source, limit); returns the source whose limit is reached, and nothing is counted
-        then, else "". A limit of 0 is none."""
-        counted: list[tuple[str, int, float]] = []
-        for source, limit in limits:
-            if not limit or not source:
-                continue
-            count, until = self._counts.get(source, (0, 0.0))
-            if until <= now:
-                count, until = 0, now + seconds
-            if count >= limit:
-                return source
-            counted.append((source, count + 1, until))
-        for source, count, until in counted:
-            self._counts[source] = (count, until)
-            self._counts.move_to_end(source)
-        while len(self._counts) > _SOURCES:
-            self._counts.popitem(last=False)
-        return ""
-
-    def __len__(self) -> int:
-        return len(self._counts)
 
 
 class Register(Module):
@@ -395,16 +361,6 @@ class Register(Module):
         for address in self.config.notify:
             body = Element(ns.CLIENT, "body", None, text)
             self.services.router.route(message(self.host.jid, Jid.parse(address), "normal", body))
-
-
-def wide_network(address: str) -> str:
-    """The network that an address is counted under beside itself: an IPv4 /24 or IPv6 /48; "" for no address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    bits = 24 if parsed.version == 4 else 48
-    return str(ipaddress.ip_network((parsed, bits), strict=False))
 
 
 def _filled_in(query: Element) -> tuple[str, str]:

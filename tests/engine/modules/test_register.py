@@ -10,7 +10,8 @@ import pytest
 
 from tests.story import MODULES, Story, elements, matches
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.modules.register import Attempts, RegisterOptions, wide_network
+from xmpp_engine.modules.register import RegisterOptions
+from xmpp_engine.sasl.attempts import Attempts, wide_network
 from xmpp_engine.storage.types import RosterItem
 from xmpp_engine.stream.role_c2s import C2SRole
 from xmpp_engine.xml import ns
