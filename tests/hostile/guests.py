@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from xml.etree.ElementTree import Element
@@ -163,8 +164,6 @@ async def occupants(node: LiveNode, room: str) -> dict[str, list[str]]:
     if done.returncode:
         assert "no such room" in done.stdout + done.stderr, done.stdout + done.stderr
         return {}
-    import json
-
     return {row["nick"]: row["jids"] for row in json.loads(done.stdout)}
 
 

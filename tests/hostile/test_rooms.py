@@ -31,7 +31,6 @@ from tests.hostile.guests import (
     hosting,
     in_step,
     items,
-    occupants,
 )
 from tests.hostile.test_floods import KEPT_BYTES, memory_returns, undisturbed
 from tests.live import LiveNode, User
@@ -86,14 +85,6 @@ def tally(guest: Guest, prefix: str) -> collections.Counter[str]:
     return collections.Counter(condition for id, condition in answers.items() if id.startswith(prefix))
 
 
-async def gone(node: LiveNode, room: str, seconds: float = 10.0) -> None:
-    """Wait until nobody is in the room."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while inside := await occupants(node, room):
-        assert asyncio.get_running_loop().time() < deadline, inside
-        await asyncio.sleep(0.2)
-
-
 # One account that joins without end
 
 
@@ -129,9 +120,7 @@ async def test_ten_thousand_joins(
             assert asyncio.get_running_loop().time() < deadline, found
             await asyncio.sleep(0.1)
         assert set(found) <= {"", "policy-violation", "resource-constraint"}, found
-        assert found[""] <= 600, found
-        if where == "new rooms":
-            assert found[""] <= 100, found
+        assert found[""] <= (100 if where == "new rooms" else 600), found
         await flooder.leave()
 
     await undisturbed(node, users, attack)
@@ -264,7 +253,9 @@ async def test_an_occupant_that_does_not_read(
     await undisturbed(node, users, attack)
     inside = await in_step(node, room, [owner, *crowd])
     assert len(inside) == CROWD + 1
-    assert any(users[4].jid in line for line in logged())
+    ends = [line for line in logged() if f"{users[4].jid}/deaf ended" in line]
+    assert ends
+    assert all("slow reader" in line for line in ends), ends
     talked = sum(e.findtext(name(CLIENT, "body"), "").startswith("talk") for e in crowd[0].heard)
     assert talked == 9
     for guest in (owner, *crowd):
@@ -329,7 +320,8 @@ async def test_clients_that_vanish_while_they_join(node: LiveNode, users: list[U
             assert await again.ask("iq", "type='set'", unblock) == ""
             await again.leave()
 
-    await asyncio.gather(*(vanish(number) for number in range(60)))
+    for start in range(0, 60, 15):  # fewer at a time than an account may have sessions
+        await asyncio.gather(*(vanish(number) for number in range(start, start + 15)))
     await asyncio.sleep(0.3)
     for place in (room, stored):
         assert await in_step(node, place, [owner]) == {"owner": [owner.jid]}
@@ -351,11 +343,8 @@ async def test_floods_of_invitations_and_requests(
         f"<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>{MUC}#request</value></field>"
         "<field var='muc#role'><value>participant</value></field></x>"
     )
-    rounds = 0
 
     async def attack() -> None:
-        nonlocal rounds
-        rounds += 1
         for guest in (owner, flooder, visitor):
             guest.forget()
         for start in range(0, JOINS, 100):
@@ -384,7 +373,9 @@ async def test_floods_of_invitations_and_requests(
     await memory_returns(node, before)
 
 
-async def test_a_flood_of_private_messages(node: LiveNode, users: list[User], owner: Guest, flooder: Guest) -> None:
+async def test_a_flood_of_private_messages(
+    node: LiveNode, users: list[User], owner: Guest, flooder: Guest, logged: Logged
+) -> None:
     room = f"whispers@{SERVICE}"
     await hosting(owner, room)
     assert await flooder.enter(room, "flooder") == ""
@@ -403,5 +394,6 @@ async def test_a_flood_of_private_messages(node: LiveNode, users: list[User], ow
         assert [stanza_condition(e) for e in flooder.heard if e.get("id") == "n"] == ["item-not-found"] * 2_000
 
     await undisturbed(node, users, attack)
+    said_once(logged(), users[10].jid, 1)
     await in_step(node, room, [owner, flooder])
     assert await owner.set(room, form()) == ""
