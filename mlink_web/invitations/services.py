@@ -113,6 +113,9 @@ def find_valid(token: str) -> Invitation | None:
     row = store.find(stored_invitations.digest_of(token))
     if row is None or not row.valid(time.time()):
         return None
+    # Those who were put out let nobody in.
+    if row.inviter and not Account.objects.filter(username=row.inviter, state=Account.State.ACTIVE).exists():
+        return None
     return row if Domain.objects.filter(name=row.domain, enabled=True).exists() else None
 
 

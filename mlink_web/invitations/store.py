@@ -155,6 +155,12 @@ def expire(before: float | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
     return int(Row.objects.using(using).filter(expires__gt=0, expires__lt=limit).delete()[0])
 
 
+def forget_person(bare: str, using: str = DEFAULT_DB_ALIAS) -> None:
+    """An account is removed: see `InvitationStore`. Joins a transaction that is open."""
+    local, _, domain = bare.rpartition("@")
+    Row.objects.using(using).filter(Q(inviter=bare) | Q(kind="reset", local=local, domain=domain)).delete()
+
+
 def _values(rows: QuerySet[Row]) -> list[Invitation]:
     return [Invitation(**values) for values in rows.values(*FIELDS)]
 

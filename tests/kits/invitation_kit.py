@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.kits.store_kit import account
 from xmpp_engine.storage.invitations import Invitation, digest_of, new_token
 from xmpp_engine.storage.protocols import QuotaExceeded, Stores
 from xmpp_engine.storage.reports import Report
@@ -101,6 +102,20 @@ class InvitationKit:
         assert [row.id for row in await store.made(DOMAIN, ROMEO, 2, page[-1].id)] == [numbers[2], numbers[1]]
         assert (await store.made(DOMAIN, None, 1))[0].id == other
         assert await store.made("other.example", None, 10) == []
+
+    async def test_a_removed_account_leaves_none(self, stores: Stores) -> None:
+        store = stores.invitations
+        await account(stores)
+        made, other = invitation(), invitation("", local="juliet")
+        reset = Invitation(digest_of(new_token()), DOMAIN, "reset", local="romeo", register=False)
+        of_juliet = Invitation(digest_of(new_token()), DOMAIN, "reset", local="juliet", register=False)
+        for row in (made, reset, other, of_juliet):
+            await store.add(row, 0.0, 0)
+        await stores.accounts.remove(ROMEO)
+        assert await store.find(made.digest) is None
+        assert await store.find(reset.digest) is None, "or it would set the password of who gets the name later"
+        assert await store.find(other.digest) is not None
+        assert await store.find(of_juliet.digest) is not None
 
     async def test_those_that_ended_go(self, stores: Stores) -> None:
         store = stores.invitations

@@ -215,9 +215,16 @@ class Invitations(Module):
         if 0 < len(token) <= TOKEN_LENGTH:
             row = await self.services.stores.invitations.find(digest_of(token))
         fits = row is not None and row.register and row.kind != "reset" and row.domain == self.host.domain
-        if row is None or not fits or not row.valid(self.services.clock.time()):
+        if row is None or not fits or not row.valid(self.services.clock.time()) or not await self._stands(row):
             raise StanzaError("item-not-found", "the token is invalid, or has expired")
         return row
+
+    async def _stands(self, row: Invitation) -> bool:
+        """Whether who made it may still sign in: those who were put out let nobody in."""
+        if not row.inviter:
+            return True
+        inviter = await self.services.stores.accounts.credentials(row.inviter)
+        return inviter is not None and inviter.state == "active"
 
     async def accepted(self, invitation: Invitation, account: str) -> None:
         """An account was made: inviter and invitee become contacts where the invitation says so (XEP-0401, 4.6)."""

@@ -55,7 +55,11 @@ class Invitation:
 
 
 class InvitationStore(Protocol):
-    """All methods raise StoreUnavailable when the database does not answer."""
+    """All methods raise StoreUnavailable when the database does not answer.
+
+    Removing an account, in whatever way, removes in the same transaction the invitations that it made and those by
+    which its password is set: whoever gets the address later has nothing to do with either.
+    """
 
     async def add(self, row: Invitation, since: float, quota: int) -> int:
         """Store a new one and return its number. Raises QuotaExceeded where the inviter has made `quota` or more since
@@ -100,6 +104,7 @@ class MemoryInvitations:
         self._memory = memory
         self._rows: dict[str, Invitation] = {}
         self._last = 0
+        memory.on_removal.append(self._forget)
 
     async def add(self, row: Invitation, since: float, quota: int) -> int:
         """See the protocol."""
@@ -173,3 +178,8 @@ class MemoryInvitations:
         for digest in gone:
             del self._rows[digest]
         return len(gone)
+
+    def _forget(self, bare: str) -> None:
+        for row in list(self._rows.values()):
+            if row.inviter == bare or (row.kind == "reset" and f"{row.local}@{row.domain}" == bare):
+                del self._rows[row.digest]

@@ -131,6 +131,15 @@ async def test_an_invited_stranger_registers_once_and_both_are_contacts(story: S
     assert await story.world.stores.accounts.credentials("carol@story.example") is None
 
 
+async def test_who_was_put_out_lets_nobody_in(story: Story) -> None:
+    alice = await begin(story)
+    token = token_of(await link(alice))
+    story.world.stores.memory_accounts.change(alice.bare, state="disabled")
+    assert outcome(await Stranger(story).asks(PREAUTH.format(token))) == "item-not-found"
+    story.world.stores.memory_accounts.change(alice.bare, state="active")
+    assert outcome(await Stranger(story).asks(PREAUTH.format(token))) == "result"
+
+
 async def test_a_failed_registration_leaves_the_invitation(story: Story) -> None:
     alice = await begin(story)
     token = token_of(await link(alice))

@@ -218,6 +218,15 @@ def test_a_user_has_a_quota(client: Client, bob: Account, domain: Domain) -> Non
     assert Row.objects.count() == 1
 
 
+def test_who_was_put_out_lets_nobody_in(client: Client, bob: Account, domain: Domain) -> None:
+    domain.modules = {"invitations": {"accounts": "everybody"}}
+    domain.save()
+    made = services.invite_by(Account.objects.get(pk=bob.pk), register=True)
+    assert client.get(f"/invite/{made.token}").status_code == 200
+    accounts.disable(bob)
+    assert client.get(f"/invite/{made.token}").status_code == 404
+
+
 def test_a_quota_of_nothing_is_no_invitation(client: Client, bob: Account, domain: Domain) -> None:
     domain.modules = {"invitations": {"per_day": 0, "accounts": "everybody"}}
     domain.save()
