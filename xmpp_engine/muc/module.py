@@ -105,6 +105,11 @@ class Muc(Module):
         for service in self.chat.values():
             await service.started()
 
+    def closing(self) -> None:
+        """Everybody learns that the rooms go (332)."""
+        for service in self.chat.values():
+            service.close()
+
     async def stopping(self) -> None:
         """Write what rooms have not written yet."""
         for service in self.chat.values():

@@ -73,5 +73,8 @@ class Module:
     async def started(self) -> None:
         """The engine runs: start what needs a loop."""
 
+    def closing(self) -> None:
+        """The engine is about to end all sessions, or those of the host: send what they should still learn."""
+
     async def stopping(self) -> None:
         """The engine stops: finish what must not be lost."""
