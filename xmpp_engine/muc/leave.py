@@ -111,6 +111,15 @@ def lose(room: Room, occupant: Occupant, client: Client) -> None:
         expel(room, occupant, (333,), "", None)
 
 
+def close(room: Room) -> None:
+    """Everybody leaves as the service goes (11.2), each told by his own presence only: nobody is left to be told of the
+    others."""
+    for occupant in list(room.occupants.values()):
+        take_out(room, occupant)
+        for client in occupant.clients.values():
+            room.send_if_bound(client, views.absent(room, occupant, client, (110, 332)))
+
+
 def destroy(room: Room, reason: str, alternate: str, password: str) -> None:
     """Everybody leaves, each told by his own presence only, and the room is gone."""
     if room.gone:

@@ -429,6 +429,11 @@ class Room:
         with self.turn:
             leave.destroy(self, reason, alternate, password)
 
+    def close(self) -> None:
+        """Everybody leaves because the service goes (332); what is stored stays."""
+        with self.turn:
+            leave.close(self)
+
     def save(self) -> None:
         """The record has changed: it is stored soon, if the room is persistent."""
         record = self.record
