@@ -339,7 +339,9 @@ def _check_promise(scope: Scope, row: UploadRow) -> None:
         text = f"The file must have the {row.size} bytes of its slot, not {length[:19]}."
         raise Refusal(413 if larger else 400, text, spent=True)
     stated = header(scope, b"content-type")
-    if row.content_type and stated:
+    if row.content_type and not stated:
+        raise Refusal(415, f"The Content-Type header is missing; the slot is for {row.content_type}.")
+    if row.content_type:
         try:
             kind = media_type(stated)
         except StanzaError:

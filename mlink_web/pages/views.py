@@ -23,6 +23,7 @@ from mlink_web.console.audit import record
 from mlink_web.pages.forms import SignInForm
 from mlink_web.security import HEADER, policy
 from mlink_web.uploads.services import origin as upload_origin
+from mlink_web.uploads.services import storage_origin
 
 #: Plug-ins of Converse that are left out: they need what this server does not offer yet (publish-subscribe), or
 #: would keep messages from the archive (encryption between clients), or duplicate our own pages.
@@ -142,13 +143,14 @@ def chat(request: HttpRequest) -> HttpResponse:
     public = urlsplit(Domain.objects.filter(name=name).values_list("public_url", flat=True).first() or "")
     if public.scheme in ("http", "https") and public.netloc:
         places += [f"{public.scheme}://{public.netloc}", f"ws{public.scheme.removeprefix('http')}://{public.netloc}"]
-    if files and files not in places:
-        places.append(files)
+    # A storage that serves them itself is where browsers are sent on to.
+    sources = [source for source in (files, storage_origin()) if source]
+    places += [source for source in sources if source not in places]
     response.headers[HEADER] = policy(
         script_src="'wasm-unsafe-eval'",
         style_src="'unsafe-inline'",
-        img_src=f"blob: {files}",
-        media_src=f"'self' blob: {files}",
+        img_src=" ".join(("blob:", *sources)),
+        media_src=" ".join(("'self' blob:", *sources)),
         font_src="data:",
         connect_src=" ".join(places),
         worker_src="'self'",

@@ -140,6 +140,9 @@ class Files:
                 # Object storages replace it.
                 self.remove(token)
             with _room():
+                if self.is_local and self.storage.exists(key):
+                    # Left by a node that ended before it could note that the file was there.
+                    self.storage.delete(key)
                 saved = self.storage.save(key, content)
             if saved != key:
                 self.storage.delete(saved)

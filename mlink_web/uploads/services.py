@@ -69,7 +69,24 @@ def quota(account: Account) -> Quota:
 
 def origin(domain: Domain) -> str:
     """Scheme and name where the files of a domain are served, for security policies; "" where there is no HTTP."""
-    parts = urlsplit(base(domain))
+    return _origin(base(domain))
+
+
+def storage_origin() -> str:
+    """Scheme and name of the storage where it serves the files itself (MLINK_UPLOADS_SERVE=redirect), for security
+    policies; "" where it does not, or nobody knows its name."""
+    if settings.MLINK_UPLOADS_SERVE != "redirect":
+        return ""
+    try:
+        url = Files().signed_url("A" * 32, "image/png", "inline")
+    except Exception as error:
+        log.error("the storage of files gives no address: %s", error)
+        return ""
+    return _origin(url)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
     # What ends a source in a policy would begin another one.
     name = "" if set(parts.netloc) & set(" ;,'\"") else parts.netloc
     return f"{parts.scheme}://{name}" if name else ""
@@ -85,6 +102,12 @@ def usage(account_id: int) -> tuple[int, int]:
     """(files, bytes) of an account."""
     found = files().filter(account_id=account_id).order_by().aggregate(count=Count("pk"), total=Sum("size"))
     return found["count"], found["total"] or 0
+
+
+def totals() -> dict[str, int]:
+    """`files` and `bytes` of everybody."""
+    found = files().order_by().aggregate(files=Count("pk"), bytes=Sum("size"))
+    return {"files": found["files"], "bytes": found["bytes"] or 0}
 
 
 def usage_by_owner(limit: int) -> list[dict[str, Any]]:

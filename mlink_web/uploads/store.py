@@ -39,6 +39,10 @@ class DatabaseUploads:
         """See the protocol."""
         await self._executor.write(token, _release, token)
 
+    async def release_all(self, domain: str) -> int:
+        """See the protocol."""
+        return await self._executor.write(None, _release_all, domain)
+
     async def finish(self, token: str, served_type: str, digest: str, stored: float) -> bool:
         """See the protocol."""
         return await self._executor.write(token, _finish, token, served_type, digest, stored)
@@ -83,6 +87,11 @@ def _claim(database: Database, token: str) -> bool:
 def _release(database: Database, token: str) -> None:
     rows = Upload.objects.using(database.alias).filter(token=token, state=Upload.State.WRITING)
     rows.update(state=Upload.State.SLOT)
+
+
+def _release_all(database: Database, domain: str) -> int:
+    rows = Upload.objects.using(database.alias).filter(state=Upload.State.WRITING, owner__endswith=f"@{domain}")
+    return rows.update(state=Upload.State.SLOT)
 
 
 def _finish(database: Database, token: str, served_type: str, digest: str, stored: float) -> bool:

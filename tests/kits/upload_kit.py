@@ -51,6 +51,18 @@ class UploadKit:
         assert await stores.uploads.get("token-of-nobody-at-all") is None
         assert await stores.uploads.usage(slot.account_id) == (0, 0)
 
+    async def test_what_was_cut_off_is_free_again(self, stores: Stores) -> None:
+        number = (await account(stores)).account_id
+        cut, done, other = row(number), row(number, 2), row(number, 3, owner="romeo@other.kit.example")
+        for slot in (cut, other):
+            await stores.uploads.reserve(slot, LIMITS)
+            assert await stores.uploads.claim(slot.token)
+        await stored(stores, done)
+        assert await stores.uploads.release_all("kit.example") == 1
+        assert await stores.uploads.claim(cut.token)
+        assert not await stores.uploads.claim(other.token)
+        assert not await stores.uploads.claim(done.token)
+
     async def test_the_life_of_a_file(self, stores: Stores) -> None:
         slot = row((await account(stores)).account_id)
         await stores.uploads.reserve(slot, LIMITS)

@@ -257,7 +257,11 @@ async def test_the_type_must_be_the_promised_one(bench: Bench) -> None:
     assert (await slot.put(**{"content-type": "text/html"})).status == 415
     assert await slot.state() == "none"
     slot = await bench.slot()
+    missing = await slot.put(**{"content-type": ""})
+    assert (missing.status, await slot.state()) == (415, "slot")
     assert (await slot.put(**{"content-type": "IMAGE/PNG; x=y"})).status == 201
+    untyped = await bench.slot(kind="")
+    assert (await untyped.put(**{"content-type": ""})).status == 201
 
 
 async def test_only_who_got_the_slot_may_fill_it_and_once(bench: Bench) -> None:
@@ -331,6 +335,20 @@ async def test_a_lost_connection_leaves_the_slot_and_no_bytes(bench: Bench) -> N
         while await slot.state() != "slot" or bench.left():  # noqa: ASYNC110  (what is waited for has no event)
             await asyncio.sleep(0.01)
     assert (await slot.put(bytes(1_000_000))).status == 201
+
+
+async def test_what_a_dead_node_has_left_is_sent_again(bench: Bench) -> None:
+    slot = await bench.slot()
+    assert await bench.stores.uploads.claim(slot.row.token)
+    draft = bench.files.draft()
+    draft.write(b"half of it")
+    draft.close()
+    bench.files.keep(slot.row.token, draft, "image/png")
+    assert (await slot.put()).status == 409
+    assert await bench.stores.uploads.release_all("kit.example") == 1  # as at the start
+    assert (await slot.put()).status == 201
+    assert (await slot.get()).body == PNG
+    assert len(bench.left()) == 1
 
 
 async def until_writing(slot: Slot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -219,3 +220,20 @@ def test_chat_page_may_connect_where_the_domain_says(client: Client, ada: Accoun
     sign_in(client, "ada")
     policy = client.get("/chat/", headers={"Host": "localhost:8080"}).headers["Content-Security-Policy"]
     assert "connect-src 'self' ws://localhost:8080 https://chat.example.org wss://chat.example.org;" in policy
+
+
+def test_the_chat_may_load_what_the_storage_serves_itself(client: Client, ada: Account, settings: Any) -> None:
+    backend = "storages.backends.s3.S3Storage"
+    options = {"bucket_name": "b", "endpoint_url": "https://s3.example:9000", "addressing_style": "path"}
+    options |= {"access_key": "a", "secret_key": "b", "region_name": "eu-west-1"}
+    settings.STORAGES = {**settings.STORAGES, "uploads": {"BACKEND": backend, "OPTIONS": options}}
+    client.force_login(ada)
+    assert "s3.example" not in client.get("/chat/").headers["Content-Security-Policy"]
+    settings.MLINK_UPLOADS_SERVE = "redirect"
+    policy = client.get("/chat/").headers["Content-Security-Policy"]
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    for name in ("img-src", "media-src", "connect-src"):
+        assert "https://s3.example:9000" in directives[name].split()
+    settings.STORAGES["uploads"] = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    settings.STORAGES = {**settings.STORAGES}
+    assert "s3.example" not in client.get("/chat/").headers["Content-Security-Policy"]

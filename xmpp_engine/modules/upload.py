@@ -114,6 +114,13 @@ class Upload(Module):
         reg.service(self.jid.domain, self)
         reg.disco_items(lambda: ((self.jid.full, _NAME),))
 
+    async def started(self) -> None:
+        """What the end of the node cut off may be sent again."""
+        try:
+            await self.services.stores.uploads.release_all(self.host.domain)
+        except StoreUnavailable as error:
+            refused.error("uploads of %s that were cut off stay so: %s", self.host.domain, error)
+
     def base(self) -> str:
         """What the addresses begin with, without a slash at the end; "" where there is no HTTP."""
         stated: str = self.config.url or self.host.config.public_url

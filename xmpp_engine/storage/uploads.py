@@ -92,6 +92,9 @@ class UploadStore(Protocol):
     async def release(self, token: str) -> None:
         """From `writing` back to `slot`: the sender may try again."""
 
+    async def release_all(self, domain: str) -> int:
+        """The same for all owners of a domain: its node starts, so nothing is being written. Returns how many."""
+
     async def finish(self, token: str, served_type: str, digest: str, stored: float) -> bool:
         """From `writing` to `stored`; False when the row is not there any more (the file must go then)."""
 
@@ -186,6 +189,14 @@ class MemoryUploads:
     async def release(self, token: str) -> None:
         """See the protocol."""
         self._move(token, "writing", "slot")
+
+    async def release_all(self, domain: str) -> int:
+        """See the protocol."""
+        self._memory.check()
+        own = [row for row in self._rows.values() if row.owner.endswith(f"@{domain}") and row.state == "writing"]
+        for row in own:
+            row.state = "slot"
+        return len(own)
 
     async def finish(self, token: str, served_type: str, digest: str, stored: float) -> bool:
         """See the protocol."""

@@ -464,7 +464,7 @@ async def test_a_revoked_device_is_told_nothing(story: Story, push: PushDomain) 
 
 
 async def test_a_registration_does_not_come_after_the_end_of_its_device(story: Story, push: PushDomain) -> None:
-    (phone,) = await story("juliet")
+    phone = await story("juliet")
     phone.session.facts.device = "phone"
     phone.send(f"<iq type='set' id='push'><enable xmlns='{ns.PUSH}' jid='{SERVICE}' node='n'/></iq>")
     story.world.module("devices").end(phone.account, "phone")

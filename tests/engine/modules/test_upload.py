@@ -299,3 +299,14 @@ def test_types_that_are_none(text: str) -> None:
 def test_options_that_make_no_sense(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="upload"):
         UploadOptions(**options)  # type: ignore[arg-type]
+
+
+async def test_what_the_end_of_the_node_cut_off_is_free_at_its_start(story: Story) -> None:
+    romeo = await story("romeo")
+    world = story.world
+    module = world.module("upload")
+    row = UploadRow("t" * 32, "s", romeo.account.id, romeo.bare, "a", 1, "", "message", 0.0, world.clock.time() + 60)
+    await world.stores.uploads.reserve(row, module._limits("message"))
+    assert await world.stores.uploads.claim(row.token)
+    await module.started()
+    assert await world.stores.uploads.claim(row.token)
