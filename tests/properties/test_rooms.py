@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.story import Client, World
+from xmpp_engine.muc import affiliations
 from xmpp_engine.muc.room import Room
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -34,6 +35,7 @@ ROOM = f"hall@{SERVICE}"
 ACCOUNTS = ("ann", "ben", "cat", "dan")
 RESOURCES = ("r1", "r2")
 NICKS = ("a", "b", "c", "d", "e")
+_SLICE = affiliations._SLICE
 Seat = tuple[str, str]
 SEATS = [(account, resource) for account in ACCOUNTS for resource in RESOURCES]
 ENTER = f"<presence to='{ROOM}/{{}}'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
@@ -110,12 +112,15 @@ class Rooms(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     def teardown(self) -> None:
+        affiliations._SLICE = _SLICE  # type: ignore[misc]
         if hasattr(self, "world"):
             self.run(self.world.engine.stop())
         self.loop.close()
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(pace=st.sampled_from([1, _SLICE]))
+    def begin(self, pace: int) -> None:
+        """`pace`: presences that a change of configuration sends at once; 1 has everything happen in between."""
+        affiliations._SLICE = pace  # type: ignore[misc]
         self.run(self._begin())
 
     async def _begin(self) -> None:
@@ -236,6 +241,21 @@ class Rooms(RuleBasedStateMachine):
     @rule(values=st.sampled_from(CONFIGS))
     def configure(self, values: dict[str, Any]) -> None:
         self.act(change=lambda room: room.reconfigure(room.with_config(**values)))
+
+    @rule(
+        values=st.lists(st.sampled_from(CONFIGS), min_size=2, max_size=4),
+        seats=st.lists(st.sampled_from(SEATS), max_size=3),
+        nick=st.sampled_from(NICKS),
+        kind=st.sampled_from(["", " type='unavailable'"]),
+    )
+    def configure_and_move(self, values: list[dict[str, Any]], seats: list[Seat], nick: str, kind: str) -> None:
+        """Several changes, and people who move, before the first change is told to everybody."""
+
+        def change(room: Room) -> None:
+            for some in values:
+                room.reconfigure(room.with_config(**some))
+
+        self.act(*((seat, f"<presence to='{ROOM}/{nick}'{kind}/>") for seat in seats), change=change)
 
     @rule(
         values=st.sampled_from(CONFIGS), seat=st.sampled_from(SEATS), nick=st.sampled_from(NICKS), after=st.booleans()

@@ -33,6 +33,11 @@ class Administration:
     def __init__(self, service: RoomService) -> None:
         self._service = service
 
+    def counts(self) -> tuple[int, int]:
+        """See the protocol."""
+        service = self._service
+        return len(service.directory), sum(len(room.occupants) for room in service.rooms.values())
+
     async def rooms(self) -> list[RoomFacts]:
         """See the protocol."""
         return [self._listed(listing) for listing in list(self._service.directory.values())]
@@ -173,13 +178,7 @@ class Administration:
     def forget_person(self, bare: str) -> None:
         """See the protocol. A room may be left without an owner: then the server's administrators are what it has."""
         for room in list(self._service.rooms.values()):
-            entry = room.record.affiliations.get(bare)
-            if entry is None or entry.affiliation == "outcast" or (entry.affiliation == "none" and not entry.nick):
-                continue
-            with room.turn:
-                affiliations._put(room, RoomAffiliation(bare, "none"))
-                for occupant in [one for one in room.occupants.values() if one.user.bare == bare]:
-                    affiliations.review(room, occupant)
+            affiliations.forget(room, bare)
 
     async def _room(self, local: str) -> Room:
         room = await self._service.fetch(local)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xmpp_engine.storage.rooms import Affiliation, Role
 
 #: Presence stanzas that a change of configuration sends at once; more go in slices of this size.
-_SLICE: Final = 20_000
+_SLICE: Final = 5_000
 
 
 def affiliation_of(room: Room, jid: Jid) -> Affiliation:
@@ -96,11 +96,30 @@ def register_nick(room: Room, bare: str, nick: str) -> None:
     _put(room, RoomAffiliation(bare, affiliation, nick, entry.reason if entry is not None else ""))
 
 
+def forget(room: Room, bare: str) -> None:
+    """The account of this bare JID is gone, and with it what it was to the room, even if it was the last owner. A ban
+    stays: it is the room's decision about the address."""
+    entry = room.record.affiliations.get(bare)
+    if entry is None or entry.affiliation == "outcast" or (entry.affiliation == "none" and not entry.nick):
+        return
+    with room.turn:
+        _put(room, RoomAffiliation(bare, "none"))
+        for occupant in [one for one in room.occupants.values() if one.user.bare == bare]:
+            review(room, occupant)
+
+
 def review(
-    room: Room, occupant: Occupant, reason: str = "", actor: Jid | None = None, *, left: int = 321, anew: bool = False
+    room: Room,
+    occupant: Occupant,
+    reason: str = "",
+    actor: Jid | None = None,
+    *,
+    left: int = 321,
+    anew: bool = False,
+    paced: bool = False,
 ) -> None:
     """See what an occupant is to the room now: he goes where he may not stay (`left` is the status code of lost
-    membership), else his role follows a changed affiliation, or is given `anew` in any case."""
+    membership), else his role follows a changed affiliation, or is given `anew` in any case. `paced`: see `change`."""
     affiliation = room.affiliation_of(occupant.user)
     same = affiliation == occupant.affiliation
     was = occupant.affiliation
@@ -112,7 +131,7 @@ def review(
     elif not same or anew:
         role = default_role(room.config, affiliation)
         occupant.affiliation = was
-        change(room, occupant, role, affiliation, reason, actor)
+        change(room, occupant, role, affiliation, reason, actor, paced=paced)
 
 
 def set_role(room: Room, occupant: Occupant, role: Role, reason: str, actor: Jid | None) -> None:
@@ -126,26 +145,45 @@ def set_role(room: Room, occupant: Occupant, role: Role, reason: str, actor: Jid
 
 
 def change(
-    room: Room, occupant: Occupant, role: Role, affiliation: Affiliation, reason: str, actor: Jid | None
+    room: Room,
+    occupant: Occupant,
+    role: Role,
+    affiliation: Affiliation,
+    reason: str,
+    actor: Jid | None,
+    *,
+    paced: bool = False,
 ) -> None:
-    """Another role or affiliation of somebody inside, and everybody sees it."""
+    """Another role or affiliation of somebody inside, and everybody sees it; where many change at once (`paced`) he
+    himself now, the others soon."""
     why = views.change_by(room, actor, reason, affiliation=affiliation != occupant.affiliation)
-    shown, saw = room.shows(occupant), room.sees_jids(occupant)
+    saw = room.sees_jids(occupant)
     room.unseat(occupant)
     occupant.role, occupant.affiliation = role, affiliation
     occupant.changed()
-    if room.shows(occupant):
-        room.show_others(occupant, why)
-    elif shown:
-        hide(room, occupant)
+    if paced:
+        room.restating[occupant] = why
+    else:
+        tell_others(room, occupant, why)
     room.seat(occupant)
     room.send(occupant, views.present(room, occupant, True, (110,), why))
     if room.sees_jids(occupant) and not saw:
         join.roster(room, occupant, occupant.clients.values(), True)
 
 
+def tell_others(room: Room, occupant: Occupant, why: views.Change | None = None) -> None:
+    """The others see the occupant as he is now, or that he is gone where his role is not shown; he is not seated."""
+    if room.restating:
+        room.restating.pop(occupant, None)
+    if room.shows(occupant):
+        room.show_others(occupant, why)
+    elif occupant.visible:
+        hide(room, occupant)
+
+
 def hide(room: Room, occupant: Occupant) -> None:
     """To those who are seated the occupant is gone: his role is not shown in this room."""
+    occupant.visible = False
     for pairs, client in ((room.seeing, occupant.shown), (room.blind, None)):
         if pairs:
             room.fan(tuple(pairs.values()), views.absent(room, occupant, client))
@@ -156,7 +194,6 @@ def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
     old, was_logged = room.config, room.logged
     if config.persistent and not old.persistent:
         room.record.number = room.service.numbers.take()
-    shown = {occupant.nick for occupant in room.occupants.values() if room.shows(occupant)}
     room.config = config
     first = room.locked
     room.locked = False
@@ -168,14 +205,18 @@ def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
     room.history.resize(min(config.history, room.service.options.history_limit))
     if config.whois != old.whois:
         _change_sight(room)
-    if config.presence_of != old.presence_of:
-        _change_shown(room, shown)
+    waiting = _paces(room)
     moderated = config.moderated != old.moderated
     for occupant in list(room.occupants.values()):
         if moderated and occupant.affiliation == "none" and occupant.role != "moderator":
-            review(room, occupant, "", actor, left=322, anew=True)
+            review(room, occupant, "", actor, left=322, anew=True, paced=True)
         elif config.groups != old.groups or config.members_only:
             review(room, occupant, "", actor, left=322)
+    if config.presence_of != old.presence_of:
+        for occupant in room.occupants.values():
+            if occupant.visible != room.shows(occupant):
+                room.restating.setdefault(occupant, None)
+    _pace(room, waiting)
     if not first:
         codes = _codes(room, old, was_logged)
         if codes:
@@ -192,43 +233,48 @@ def _change_sight(room: Room) -> None:
     show_again(room, [occupant for occupant in occupants if occupant.role != "moderator"])
 
 
-def _change_shown(room: Room, shown: set[str]) -> None:
-    """Other roles are shown from now on: some occupants come into sight, others go out of it."""
-    for occupant in list(room.occupants.values()):
-        shows = room.shows(occupant)
-        if shows == (occupant.nick in shown):
-            continue
-        room.unseat(occupant)
-        if shows:
-            room.show_others(occupant)
-        else:
-            hide(room, occupant)
-        room.seat(occupant)
-
-
 def show_again(room: Room, occupants: list[Occupant]) -> None:
-    """Send these occupants the presence of all others as they see it now. Many at a time would stop the server, so a
-    large room is told in slices; what is sent is always what is then true."""
-    waiting = bool(room.showing)
-    room.showing.update((occupant.nick, occupant) for occupant in occupants)
-    _show_slice(room)
-    if room.showing and not waiting:
-        room.service.services.tasks.spawn(f"show {room.jid}", _show_rest(room))
+    """Send these occupants the presence of all others as they see it now."""
+    waiting = _paces(room)
+    room.showing.update(dict.fromkeys(occupants))
+    _pace(room, waiting)
 
 
-def _show_slice(room: Room) -> None:
-    count = max(1, _SLICE // max(1, len(room.occupants)))
-    for nick in list(islice(room.showing, count)):
-        occupant = room.showing.pop(nick)
+# Many at a time would stop the server, so a large room is told in slices. What an occupant may do changes at once; what
+# is sent of him is what is true when it is sent, and `Occupant.visible` says what the others believe until then.
+
+
+def _paces(room: Room) -> bool:
+    return bool(room.showing or room.restating)
+
+
+def _pace(room: Room, waiting: bool) -> None:
+    """Tell the first slice, and the rest soon; `waiting` is whether some was waiting already."""
+    _tell_slice(room)
+    if _paces(room) and not waiting:
+        room.service.services.tasks.spawn(f"show {room.jid}", _tell_rest(room))
+
+
+def _tell_slice(room: Room) -> None:
+    count = max(1, _SLICE // max(1, len(room.users)))
+    for occupant in list(islice(room.restating, count)):
+        why = room.restating.pop(occupant, None)
+        if room.occupants.get(occupant.nick) is occupant:
+            room.unseat(occupant)
+            tell_others(room, occupant, why)
+            room.seat(occupant)
+            count -= 1
+    for occupant in list(islice(room.showing, max(0, count))):
+        room.showing.pop(occupant, None)
         if room.occupants.get(occupant.nick) is occupant:
             join.roster(room, occupant, list(occupant.clients.values()), room.sees_jids(occupant))
 
 
-async def _show_rest(room: Room) -> None:
-    while room.showing and not room.gone:
+async def _tell_rest(room: Room) -> None:
+    while _paces(room) and not room.gone:
         await asyncio.sleep(0)
         with room.turn:
-            _show_slice(room)
+            _tell_slice(room)
 
 
 def _codes(room: Room, old: RoomConfig, was_logged: bool) -> list[int]:

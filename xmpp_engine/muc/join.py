@@ -48,8 +48,7 @@ def enter(room: Room, stanza: Stanza, *, created: bool = False) -> None:
         if occupant.choose():
             occupant.changed()
             room.unseat(occupant)
-            if room.shows(occupant):
-                room.show_others(occupant)
+            affiliations.tell_others(room, occupant)
     else:
         occupant = Occupant(
             room.jid.with_resource(nick),
@@ -92,11 +91,11 @@ def welcome(
 
 
 def roster(room: Room, occupant: Occupant, clients: Iterable[Client], with_jid: bool) -> None:
-    """Presence of all others to some clients of an occupant (7.2.2)."""
+    """Presence of all others to some clients of an occupant (7.2.2). Who is still to be shown to all is left out."""
     stanzas = [
         views.view(room, other, with_jid)
         for other in room.occupants.values()
-        if other is not occupant and room.shows(other)
+        if other.visible and other is not occupant and room.shows(other)
     ]
     route = room.service.services.router.route
     for client in clients:

@@ -58,7 +58,6 @@ def take_out(room: Room, occupant: Occupant) -> None:
     room.unseat(occupant)
     if room.occupants.get(occupant.nick) is occupant:
         del room.occupants[occupant.nick]
-    room.showing.pop(occupant.nick, None)
     for full in occupant.clients:
         room.users.pop(full, None)
 
@@ -163,7 +162,7 @@ def _tell(
     children: tuple[Element, ...] = (),
 ) -> None:
     """The others learn that he is gone, if they knew that he was there."""
-    if not room.shows(occupant):
+    if not occupant.visible:
         return
     for pairs, client in ((room.seeing, occupant.shown), (room.blind, None)):
         if pairs:

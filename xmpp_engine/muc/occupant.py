@@ -55,7 +55,7 @@ class Occupant:
     """A nickname in a room. `user` is the bare JID behind it, `jid` the occupant JID (`room/nick`), `id` the stable
     occupant id (XEP-0421). `affiliation` and `role` are kept current by the room: only the room changes them."""
 
-    __slots__ = ("affiliation", "clients", "id", "jid", "nick", "role", "shown", "since", "user", "views")
+    __slots__ = ("affiliation", "clients", "id", "jid", "nick", "role", "shown", "since", "user", "views", "visible")
 
     def __init__(
         self, jid: Jid, user: Jid, id: str, affiliation: Affiliation, role: Role, client: Client, since: float
@@ -70,6 +70,8 @@ class Occupant:
         self.clients: dict[str, Client] = {client.jid.full: client}
         self.shown = client
         self.since = since
+        #: Whether the others were told that he is there; see affiliations.py.
+        self.visible = False
         #: Its presence as others see it, without and with the real JID; None until somebody needs it.
         self.views: list[Stanza | None] = [None, None]
 

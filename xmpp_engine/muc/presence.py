@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import join, leave, views
+from xmpp_engine.muc import affiliations, join, leave, views
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
@@ -108,8 +108,7 @@ def _update(room: Room, stanza: Stanza, occupant: Occupant) -> None:
         else:
             # Not yet to himself: his own presence comes after the others'.
             room.unseat(occupant)
-            if room.shows(occupant):
-                room.show_others(occupant)
+            affiliations.tell_others(room, occupant)
             room.seat(occupant)
     elif entering is None:
         room.send(client, views.present(room, occupant, True, (110,), None, stanza.id))
@@ -160,6 +159,8 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
         twin = occupant
         twin.choose()
     else:
+        if occupant in room.showing:
+            room.showing[twin] = None
         twin.clients.update(occupant.clients)
         twin.choose()
     twin.changed()
@@ -171,7 +172,9 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
 
 def _tell_renamed(room: Room, occupant: Occupant, nick: str, *, merged: bool) -> None:
     """The old nickname goes: with 303 and the new one, or for the others without where the new one is there already."""
-    if room.shows(occupant):
+    if occupant.visible:
+        occupant.visible = False
+        merged = merged or not room.shows(occupant)
         for pairs, client in ((room.seeing, occupant.shown), (room.blind, None)):
             if pairs:
                 codes, new = ((), "") if merged else ((303,), nick)

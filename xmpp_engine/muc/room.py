@@ -94,6 +94,7 @@ class Room:
         "record",
         "relayed",
         "reserved",
+        "restating",
         "saver",
         "seeing",
         "service",
@@ -120,8 +121,10 @@ class Room:
         self.reserved = {entry.nick: entry.jid for entry in record.affiliations.values() if entry.nick}
         #: Iqs that were passed on to an occupant and wait for an answer, see relay.py.
         self.relayed: dict[str, relay.Relayed] = {}
-        #: Occupants whose presence is to be shown again, a slice at a time; see affiliations.py.
-        self.showing: dict[str, Occupant] = {}
+        #: Occupants who are to see all others again, and who are to be shown to all others again with why, a slice at a
+        #: time; see affiliations.py.
+        self.showing: dict[Occupant, None] = {}
+        self.restating: dict[Occupant, views.Change | None] = {}
         #: Occupants whose presence has changed too often and is told later; see presence.py.
         self.late: dict[Occupant, None] = {}
         self.empty_since = service.services.clock.now()
@@ -313,8 +316,7 @@ class Room:
         `client` is the one of them whose stanza had the `id`."""
         with self.turn:
             self.unseat(occupant)
-            if self.shows(occupant):
-                self.show_others(occupant, change)
+            affiliations.tell_others(self, occupant, change)
             self.seat(occupant)
             stanza = views.present(self, occupant, True, (110, *codes), change)
             if client is None or id is None:
@@ -328,6 +330,7 @@ class Room:
 
     def show_others(self, occupant: Occupant, change: views.Change | None = None) -> None:
         """The occupant's presence to everybody who is seated."""
+        occupant.visible = True
         for with_jid, pairs in ((True, self.seeing), (False, self.blind)):
             if pairs:
                 if change is None:
