@@ -288,3 +288,32 @@ async def test_the_node_is_asked_with_a_time_limit(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(services.EngineClient, "call", forever)
     with pytest.raises(services.NodeUnavailable, match="did not answer"):
         await services.aask("room list", 0.05)
+
+
+def test_the_rooms_of_a_person_stand_on_his_page(console: Client, room: Room) -> None:
+    ada = accounts.create_account("ada@localhost", None)
+    page = f"/admin/users/{ada.pk}/"
+    other = Room.objects.create(service="conference.localhost", local="attic & co")
+    RoomAffiliation.objects.create(room=other, jid="ada@localhost", affiliation="outcast", version=1)
+    shown = text(console.get(page))
+    assert f'<a href="{PAGE}">{ROOM}</a>' in shown
+    assert "owner" in shown
+    assert "attic &amp; co@conference.localhost" in shown
+    assert "banned" in shown
+    assert shown.index(ROOM) < shown.index("attic"), "owned ones first"
+    RoomAffiliation.objects.filter(jid="ada@localhost").update(affiliation="none")
+    assert "no part in a stored room" in text(console.get(page))
+    RoomAffiliation.objects.filter(jid="ada@localhost", room=room).update(nick="Lovelace")
+    assert "Lovelace" in text(console.get(page))
+
+
+def test_the_card_of_rooms_is_bounded(console: Client) -> None:
+    ada = accounts.create_account("ada@localhost", None)
+    rooms = [Room.objects.create(service="conference.localhost", local=f"r{number:03}") for number in range(103)]
+    RoomAffiliation.objects.bulk_create(
+        RoomAffiliation(room=one, jid="ada@localhost", affiliation="member") for one in rooms
+    )
+    shown = text(console.get(f"/admin/users/{ada.pk}/"))
+    assert "These are 100 of 103 rooms." in shown
+    assert "r099@" in shown
+    assert "r100@" not in shown
