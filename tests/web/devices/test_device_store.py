@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from mlink_web.accounts import services
-from mlink_web.conf.models import Domain
 from mlink_web.devices.models import Device, Token
 from mlink_web.stores.build import DatabaseStores
 from tests.kits.device_kit import DeviceKit, token, visit
 from tests.kits.store_kit import ROMEO, account, keys
-
-
-@pytest.fixture
-async def stores(database: str) -> AsyncIterator[DatabaseStores]:
-    """All stores over an empty database with one domain."""
-    Domain.objects.using(database).create(name="kit.example")
-    made = DatabaseStores(database)
-    yield made
-    await made.close()
 
 
 class TestDatabase(DeviceKit):

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from mlink_web.conf.models import Domain
 from mlink_web.stores.build import DatabaseStores
-from tests.kits.invitation_kit import DOMAIN, InvitationKit, ReportKit, invitation
-
-
-@pytest.fixture
-async def stores(database: str) -> AsyncIterator[DatabaseStores]:
-    """All stores over an empty database with one domain."""
-    Domain.objects.using(database).create(name=DOMAIN)
-    made = DatabaseStores(database)
-    yield made
-    await made.close()
+from tests.kits.invitation_kit import InvitationKit, ReportKit, invitation
 
 
 class TestDatabase(InvitationKit, ReportKit):

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
-import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from mlink_web.conf.models import Domain
 from mlink_web.rooms import store
 from mlink_web.stores.build import DatabaseStores
 from tests.kits.room_kit import RoomKit, record
 from xmpp_engine.storage.rooms import RoomAffiliation
-
-
-@pytest.fixture
-async def stores(database: str) -> AsyncIterator[DatabaseStores]:
-    """All stores over an empty database with one domain."""
-    Domain.objects.using(database).create(name="kit.example")
-    made = DatabaseStores(database)
-    yield made
-    await made.close()
 
 
 class TestDatabaseRooms(RoomKit):

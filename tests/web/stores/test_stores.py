@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,21 +13,11 @@ import pytest
 from django.db import OperationalError, connections
 
 from mlink_web.accounts.models import Account, SignInToken
-from mlink_web.conf.models import Domain
 from mlink_web.stores.build import DatabaseStores
 from mlink_web.stores.executor import PER_ACCOUNT, StoreExecutor
 from tests.kits.store_kit import ROMEO, GiveToken, SetState, StoreKit, account, keys
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import ScramKeys
-
-
-@pytest.fixture
-async def stores(database: str) -> AsyncIterator[DatabaseStores]:
-    """All stores over an empty database with one domain."""
-    Domain.objects.using(database).create(name="kit.example")
-    made = DatabaseStores(database)
-    yield made
-    await made.close()
 
 
 class TestDatabase(StoreKit):
