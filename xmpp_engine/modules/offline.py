@@ -171,8 +171,8 @@ class Offline(Module):
 
 def _worth_keeping(message: Element) -> bool:
     """Whether a message is of use to somebody who comes later: it has a body or a payload that says something by
-    itself, or its sender asks for it (XEP-0334). Chat states never are (XEP-0085, 5.1), nor what only asks for an answer,
-    marks a private message of a room, or tells how to treat the rest."""
+    itself, or its sender asks for it (XEP-0334). Chat states never are (XEP-0085, 5.1), nor what only asks for an
+    answer, marks a private message of a room, or tells how to treat the rest."""
     wanted = passing = False
     for child in message.elements():
         space, name = child.ns, child.name
