@@ -7,7 +7,7 @@
     Romeo and Juliet are friends                               both subscribed to each other, before the first step
     Romeo is an administrator                                  of the server
     Only over tcp, tls                                         where the script runs; `Not over bosh` is the opposite
-    Option offline.messages is 2                               an option of a module
+    Option offline.messages is 2                               an option of a module; also JSON without blanks
 
     Romeo comes online                                         steps, in order; lines with # are comments
     Romeo sends:
@@ -45,6 +45,7 @@ remembered. At the end nobody may have received anything that the script did not
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Callable
@@ -186,6 +187,8 @@ def _where(script: Script, found: re.Match[str]) -> None:
 def _option(script: Script, found: re.Match[str]) -> None:
     value = found[3]
     parsed: object = int(value) if value.isdigit() else {"on": True, "off": False}.get(value, value)
+    if value.startswith("{"):
+        parsed = json.loads(value)
     script.options.setdefault(found[1], {})[found[2]] = parsed
 
 
