@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xmpp_engine.muc.occupant import Client, Occupant
     from xmpp_engine.muc.room import Room
 
-#: Errors that say that a client is not there any more ("Ghost users", 17.5).
+#: Errors that say that a client is not there any more ("Ghost users", 18.1.2).
 _GONE: Final = frozenset(
     {
         "gone",

@@ -109,6 +109,8 @@ async def test_nicknames_in_use_and_registered(story: Any) -> None:
     await bob.receives(f"<presence type='error'>{refusal('conflict')}</presence>")
     bob.send(enter("").replace(f"{ROOM}/", ROOM))
     await bob.receives(f"<presence type='error'>{refusal('jid-malformed')}</presence>")
+    bob.send(enter(" \u00a0"))
+    await bob.receives(f"<presence type='error'>{refusal('not-acceptable')}</presence>")
     bob.send(enter("n" * 300))
     await bob.receives(f"<presence type='error'>{refusal('not-acceptable')}</presence>")
     bob.send(enter("bob", children=f"<status>{'s' * 9_000}</status>"))
