@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import leave
+from xmpp_engine.muc import leave, relay
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
@@ -130,7 +130,9 @@ def _pass_error(room: Room, stanza: Stanza, occupant: Occupant) -> None:
     """An error about a private message goes to who sent that."""
     target = room.occupants.get(stanza.to.resource) if stanza.to is not None and stanza.to.resource else None
     if target is not None:
-        room.send(target, passed_on(stanza, occupant))
+        told = passed_on(stanza, occupant)
+        told.element.children = relay.nameless(told.element.children)
+        room.send(target, told)
 
 
 def _forged(child: Element, service: str) -> bool:

@@ -76,8 +76,23 @@ def answered(room: Room, stanza: Stanza) -> None:
     if waiting.asker.full not in room.users:
         return
     element = Element(ns.CLIENT, "iq", {"type": stanza.type, "id": waiting.id})
-    element.children = stanza.element.children
+    element.children = nameless(stanza.element.children)
     room.send(waiting.asker, Stanza(element, None, waiting.occupant, stanza.type))
+
+
+def nameless(children: list[Element | str]) -> list[Element | str]:
+    """Children of a stanza that an occupant's client answers with, without the address of who refuses: an error may
+    tell it (RFC 6120, 8.3.1), and a room does not (XEP-0045, 17.4)."""
+    return [
+        _without_by(child) if type(child) is Element and child.name == "error" and "by" in child.attrs else child
+        for child in children
+    ]
+
+
+def _without_by(error: Element) -> Element:
+    found = error.copy()
+    del found.attrs["by"]
+    return found
 
 
 def _pass_on(room: Room, stanza: Stanza, asker: Occupant, target: Occupant, payload: Element) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.engine.muc.inside import ROOM, USER, begin, drain, hall, refusal, room_of, says
+from tests.engine.muc.inside import ROOM, USER, begin, drain, enter, hall, refusal, room_of, says
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.verdict import Reject, Verdict
 from xmpp_engine.xml import ns
+from xmpp_engine.xml.writer import write
 
 
 async def test_everybody_gets_a_message_the_sender_too(story: Any) -> None:
@@ -152,6 +153,59 @@ async def test_iqs_between_occupants(story: Any) -> None:
     await dave.receives(f"<iq type='error' id='d'>{refusal('bad-request')}</iq>")
     bob.send(f"<iq to='{ROOM}/nobody' type='get' id='n'>{version}</iq>")
     await bob.receives(f"<iq type='error' id='n'>{refusal('item-not-found')}</iq>")
+
+
+async def test_iqs_to_a_nickname_of_several_clients(story: Any) -> None:
+    """The client that is shown is asked, and no other; the account for what is the account's; the room for a ping to
+    one's own nickname, whichever client sends it."""
+    _alice, bob = await hall(story, "bob")
+    desk, phone = await story("carol:2")
+    desk.send(enter("carol", children="<priority>1</priority>"))
+    phone.send(enter("carol"))
+    await drain(_alice, bob, desk, phone)
+    ask = f"<iq to='{ROOM}/carol' type='{{}}' id='i'>{{}}</iq>"
+    for payload in (
+        f"<query xmlns='{ns.DISCO_INFO}'/>",
+        "<ping xmlns='urn:xmpp:ping'/>",
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:data'/></pubsub>",
+    ):
+        bob.send(ask.format("get", payload))
+        asked = await desk.receives(f"<iq from='{ROOM}/bob' to='{desk.full}' type='get'>{payload}</iq>")
+        await phone.receives_nothing()
+        # The other client cannot answer for it; a refusal does not tell who it is.
+        phone.send(f"<iq to='{ROOM}/bob' type='result' id='{asked.attrs['id']}'/>")
+        await bob.receives_nothing()
+        error = refusal("service-unavailable", "cancel").replace("<error", f"<error by='{desk.full}'")
+        desk.send(f"<iq to='{ROOM}/bob' type='error' id='{asked.attrs['id']}'>{error}</iq>")
+        answer = await bob.receives(f"<iq from='{ROOM}/carol' type='error' id='i'/>")
+        assert "carol@" not in write(answer)
+    # The vCard is the account's, and nobody's to write but the account's own.
+    bob.send(ask.format("get", "<vCard xmlns='vcard-temp'/>"))
+    answer = await bob.receives(f"<iq from='{ROOM}/carol' id='i'/>")
+    assert "carol@" not in write(answer)
+    bob.send(ask.format("set", "<vCard xmlns='vcard-temp'/>"))
+    await bob.receives(f"<iq from='{ROOM}/carol' type='error' id='i'/>")
+    await desk.receives_nothing()
+    await phone.receives_nothing()
+    for client in (desk, phone):
+        client.send(ask.format("get", "<ping xmlns='urn:xmpp:ping'/>"))
+        await client.receives(f"<iq from='{ROOM}/carol' to='{client.full}' type='result' id='i'/>")
+    # Another is shown, another is asked.
+    desk.send(f"<presence to='{ROOM}/carol'><show>xa</show></presence>")
+    await drain(_alice, bob, desk, phone)
+    bob.send(ask.format("get", "<query xmlns='jabber:iq:version'/>"))
+    await phone.receives(f"<iq from='{ROOM}/bob' to='{phone.full}' type='get'/>")
+    await desk.receives_nothing()
+
+
+async def test_an_error_to_a_private_message_tells_no_address(story: Any) -> None:
+    _alice, bob, carol = await hall(story, "bob", "carol")
+    bob.send(f"<message to='{ROOM}/carol' type='chat' id='m'><body>psst</body></message>")
+    await carol.receives("<message type='chat'/>")
+    error = refusal("not-acceptable", "modify").replace("<error", f"<error by='{carol.full}'")
+    carol.send(f"<message to='{ROOM}/bob' type='error' id='m'>{error}</message>")
+    answer = await bob.receives(f"<message from='{ROOM}/carol' type='error'>{refusal('not-acceptable')}</message>")
+    assert "carol@" not in write(answer)
 
 
 async def test_a_ping_to_oneself_tells_whether_one_is_inside(story: Any) -> None:
