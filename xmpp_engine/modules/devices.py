@@ -105,7 +105,10 @@ class Devices(Module):
         software, device = agent or ("", "")
         facts.agent = None
         key = (session.account.id, facts.device)
-        if method == FAST and self._is_revoked(key):
+        if method != FAST:
+            # It has come back by itself: the token that it gets now is not one of those that were revoked.
+            self._revoked.pop(key, None)
+        elif self._is_revoked(key):
             self.services.clock.call_later(0.0, session.kick, _ended())
             return
         fresh = key not in self._known

@@ -133,6 +133,15 @@ async def test_a_sign_in_with_a_token_under_way_does_not_escape(story: Story, wo
     assert back.last_seen >= began + 100, "its visits end as those of others"
 
 
+async def test_a_device_that_comes_back_with_the_password_has_tokens_again(story: Story, world: Any) -> None:
+    phone = await login(story, "phone", PASSWORD, "two")
+    assert await world.engine.end_device(phone.bare, reference("agent", "two")) == 1
+    await (await login(story, "phone", PASSWORD, "two")).leaves()
+    again = await login(story, "phone", FAST, "two")
+    world.clock.advance(0.1)
+    assert not again.wire.closed
+
+
 async def test_a_sign_in_under_way_is_of_an_account_that_nobody_uses(story: Story, world: Any) -> None:
     bare = await world.account("alice")
     world.services.accounts.forget(bare)
