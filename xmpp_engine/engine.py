@@ -386,6 +386,7 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """The figures of the overview."""
         counters = self.counters
+        counts = [administration.counts() for administration in self.room_services().values()]
         return {
             "node": self.config.node,
             "version": self.config.version,
@@ -393,6 +394,8 @@ class Engine:
             "domains": list(self.router.hosts),
             "sessions": len(self.registry),
             "streams": len(self.sweeper.streams),
+            "rooms": sum(rooms for rooms, _occupants in counts),
+            "occupants": sum(occupants for _rooms, occupants in counts),
             "accounts_resident": len(self.accounts.resident),
             "messages": counters.messages,
             "messages_delivered": counters.messages_delivered,

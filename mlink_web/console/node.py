@@ -37,13 +37,15 @@ async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
 
 
 async def afigures() -> dict[str, Any]:
-    """Sessions, messages since the start, uptime as text; or `error`."""
+    """Sessions, rooms and their occupants, messages since the start, uptime as text; or `error`."""
     try:
         stats = await _ask(lambda client: client.stats())
     except NodeUnavailable as error:
         return {"error": str(error)}
     return {
         "sessions": stats["sessions"],
+        "rooms": stats["rooms"],
+        "occupants": stats["occupants"],
         "messages": stats["messages"],
         "uptime": duration(stats["uptime"]),
         "error": "",

@@ -59,6 +59,9 @@ class RoomAdministration(Protocol):
     for a room that is not there, and what an owner would get for a wish that cannot be granted; all may raise
     StoreUnavailable."""
 
+    def counts(self) -> tuple[int, int]:
+        """How many rooms there are, and how many occupants in all of them; asked for once a second."""
+
     async def rooms(self) -> list[RoomFacts]:
         """All rooms, stored and temporary, in no order."""
 

@@ -11,6 +11,8 @@ from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
 from mlink_web.console import node
 from mlink_web.console.access import administrators_only
+from mlink_web.reports.store import open_count
+from mlink_web.uploads.services import totals
 
 
 @require_safe
@@ -20,5 +22,12 @@ def overview(request: HttpRequest) -> HttpResponse:
     active = Q(state=Account.State.ACTIVE)
     users = Account.objects.aggregate(on=Count("pk", filter=active), off=Count("pk", filter=~active))
     domains = Domain.objects.aggregate(on=Count("pk", filter=Q(enabled=True)), off=Count("pk", filter=Q(enabled=False)))
-    context = {"section": "overview", "node": node.figures(), "users": users, "domains": domains}
+    context = {
+        "section": "overview",
+        "node": node.figures(),
+        "users": users,
+        "domains": domains,
+        "reports": open_count(),
+        "uploads": totals(),
+    }
     return render(request, "console/overview.html", context)

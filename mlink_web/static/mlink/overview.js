@@ -31,6 +31,8 @@ function draw() {
 listen(figures.dataset.socket, (data) => {
   set("sessions", readable(data.sessions));
   set("messages", readable(data.messages));
+  set("rooms", readable(data.rooms));
+  set("occupants", data.occupants === 1 ? "1 occupant" : `${readable(data.occupants)} occupants`);
   set("uptime", data.uptime);
   if (data.rate === null) return;
   set("rate", readable(data.rate));
