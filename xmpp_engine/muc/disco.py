@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.stanza import forms, rsm
@@ -103,7 +104,7 @@ def room_info(iq: Stanza, context: IqContext) -> Element:
     query = Element(ns.DISCO_INFO, "query")
     query.add(ns.DISCO_INFO, "identity", {"category": "conference", "type": "text", "name": room.name})
     _features(query, room_features(room))
-    query.append(forms.render("result", ROOMINFO, _info_fields(room)))
+    query.append(forms.render("result", ROOMINFO, _info_fields(room, tells_all(room, iq.sender))))
     for parts in room.service.muc.info_parts.values():
         query.children.extend(parts(room))
     return query
@@ -117,9 +118,7 @@ def room_items(iq: Stanza, context: IqContext) -> Element:
     if node:
         return _node("items", Target.ROOM, node, iq, context)
     query = Element(ns.DISCO_ITEMS, "query")
-    config = room.config
-    inside = iq.sender.full in room.users
-    if inside or (config.public and not config.members_only and not config.secret and not room.locked):
+    if iq.sender.full in room.users or is_open(room):
         for occupant in room.occupants.values():
             if room.shows(occupant):
                 query.add(ns.DISCO_ITEMS, "item", {"jid": occupant.jid.full, "name": occupant.nick})
@@ -142,14 +141,26 @@ def room_features(room: Room) -> set[str]:
     return features
 
 
-def _info_fields(room: Room) -> list[forms.Field]:
+def is_open(room: Room) -> bool:
+    """Whether everybody may find and enter the room."""
+    config = room.config
+    return config.public and not config.members_only and not config.secret and not room.locked
+
+
+def tells_all(room: Room, asker: Jid) -> bool:
+    """Whether a room tells who asks what is talked about (14.4): who is inside or belongs to it, and everybody where it
+    is open to all."""
+    return is_open(room) or asker.full in room.users or room.affiliation_of(asker) in ("owner", "admin", "member")
+
+
+def _info_fields(room: Room, all_of_it: bool) -> list[forms.Field]:
     config, record = room.config, room.record
     field = forms.Field
     fields = [
         field("muc#maxhistoryfetch", label="Messages of history", values=(str(config.history),)),
         field("muc#roominfo_description", label="Description", values=(config.description,)),
         field("muc#roominfo_occupants", label="Occupants", values=(str(len(room.occupants)),)),
-        field("muc#roominfo_subject", label="Subject", values=(record.subject,)),
+        field("muc#roominfo_subject", label="Subject", values=(record.subject if all_of_it else "",)),
         field(
             "muc#roominfo_subjectmod",
             "boolean",
@@ -163,6 +174,10 @@ def _info_fields(room: Room) -> list[forms.Field]:
             ("1" if config.change_subject else "0",),
         ),
         field("muc#roominfo_lang", label="Language", values=(config.lang,)),
+        # What of the configuration clients offer or hide by (6.4).
+        field("muc#roomconfig_changesubject", "boolean", values=("1" if config.change_subject else "0",)),
+        field("muc#roomconfig_allowinvites", "boolean", values=("1" if config.member_invites else "0",)),
+        field("muc#roomconfig_allowpm", "list-single", values=(config.private_messages,)),
     ]
     if config.contacts:
         fields.append(field("muc#roominfo_contactjid", "jid-multi", "Contact addresses", config.contacts))

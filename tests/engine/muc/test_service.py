@@ -215,6 +215,14 @@ async def test_what_a_room_tells(story: Any) -> None:
     assert {"muc_hidden", "muc_membersonly", "muc_moderated", "muc_nonanonymous", "muc_passwordprotected"} <= features(
         info
     )
+    # Strangers learn nothing of what is talked about in a closed room; who is inside does.
+    room.set_subject("Plans", "alice")
+    await drain(alice, eve)
+    for client, subject in ((alice, "Plans"), (eve, "")):
+        info = await client.asks(f"<iq type='get' id='s' to='{ROOM}'>{INFO.format('')}</iq>")
+        form = info.first().find(ns.DATA_FORMS, "x")
+        told = {f.get("var"): f.child_text(ns.DATA_FORMS, "value") for f in form.find_all(ns.DATA_FORMS, "field")}
+        assert told["muc#roominfo_subject"] == subject
     answer = await eve.asks(f"<iq type='get' id='4' to='{ROOM}'>{ITEMS.format('')}</iq>")
     assert items(answer) == []
     answer = await eve.asks(f"<iq type='get' id='5' to='{SERVICE}'>{ITEMS.format('')}</iq>")
