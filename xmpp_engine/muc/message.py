@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import leave, relay
+from xmpp_engine.muc import leave, relay, saving
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
@@ -90,6 +90,7 @@ def _groupchat(room: Room, stanza: Stanza, occupant: Occupant) -> None:
         stanza.commit = out.commit
     if changes_subject:
         room.set_subject(text, occupant.nick)
+        saving.hold(room, stanza.origin)
 
 
 def _check_subject(room: Room, occupant: Occupant, text: str) -> None:

@@ -20,6 +20,7 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.muc.room import Room
     from xmpp_engine.routing.host import Services
+    from xmpp_engine.routing.session import Session
     from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
 
 _FIRST_PAUSE: Final = 1.0
@@ -167,6 +168,22 @@ async def stored(room: Room) -> None:
         await room.saved()
     except StoreUnavailable:
         raise StanzaError("internal-server-error", "the change could not be stored yet", type="wait") from None
+
+
+def hold(room: Room, session: Session | None) -> None:
+    """What a message has changed is being stored: its sender's XEP-0198 acknowledgement, and what he sends next, wait
+    for that, as long as an answer to an iq would. None for a sender of another server."""
+    if session is not None and not room.saver.idle and session.hold("room"):
+        room.service.services.tasks.spawn(f"stored {room.jid}", _release(room, session))
+
+
+async def _release(room: Room, session: Session) -> None:
+    try:
+        await room.saved()
+    except StoreUnavailable as error:
+        refused.error("%s is acknowledged what is not stored: %s", session.jid, error)
+    finally:
+        session.release()
 
 
 def _wake_up(done: asyncio.Future[None]) -> None:

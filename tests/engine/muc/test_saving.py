@@ -77,6 +77,26 @@ async def test_a_new_room_of_a_destroyed_ones_name(story: Any, pause: int) -> No
     assert len(await stores.rooms.rooms(SERVICE)) == 1
 
 
+async def test_a_subject_is_acknowledged_once_it_is_stored(story: Any) -> None:
+    (alice,) = await hall(story, persistent=True)
+    await alice.receives_all()
+    alice.send("<enable xmlns='urn:xmpp:sm:3'/>")
+    await alice.receives("<enabled xmlns='urn:xmpp:sm:3'/>")
+    room, stores = room_of(story), story.world.stores
+    await room.saved()
+    stores.memory.fail_with = "away"
+    alice.send(f"<message to='{room.jid}' type='groupchat'><subject>Soup</subject></message>")
+    alice.send("<r xmlns='urn:xmpp:sm:3'/>")
+    told = [one.name for one in await alice.receives_all() if one.name != "r"]
+    assert told == ["message"], "everybody sees it, but it is not acknowledged"
+    stores.memory.fail_with = None
+    story.world.clock.advance(2.0)
+    assert [one.get("h") for one in await alice.receives_all() if one.name == "a"] == ["1"]
+    stored = await stores.rooms.load(SERVICE, "hall")
+    assert stored is not None
+    assert stored.subject == "Soup"
+
+
 async def test_a_room_has_its_number_at_once(story: Any) -> None:
     """So what is said before the store has the room goes to the archive."""
     (alice,) = await hall(story)
