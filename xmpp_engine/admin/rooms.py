@@ -8,17 +8,25 @@ a multi-user chat service stands in `plugin/room_administration.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.room_lookup import (
+    REASON,
+    ROOM,
+    ask,
+    bare_address,
+    find,
+    row,
+    service_of,
+    stamp,
+    whole_number,
+)
 from xmpp_engine.admin.room_options import named, parse, resolve, typed
-from xmpp_engine.plugin.room_administration import Hosting, OccupantFacts, RoomAdministration, RoomDetails, RoomFacts
+from xmpp_engine.plugin.room_administration import Hosting, OccupantFacts, RoomDetails
 from xmpp_engine.stanza.forms import Field
-from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.rooms import RoomAffiliation
-from xmpp_engine.xml.errors import StanzaError
 
 registry: Final = Registry()
 
@@ -29,72 +37,15 @@ MAX_PAGE: Final = 500
 MAX_DAYS: Final = 36_500
 
 
-_ROOM: Final = Argument("room", "address of the room, name@service")
-_REASON: Final = Argument("reason", "what people in the room are told", option=True, default="")
-
-
-async def _ask(wish: Any) -> Any:
-    """Await a wish to a service; its refusals become sentences."""
-    try:
-        return await wish
-    except StanzaError as error:
-        text = error.text or {
-            "item-not-found": "There is no such room.",
-            "conflict": "There is such a room already.",
-        }.get(error.condition, f"The room refuses this: {error.condition}.")
-        raise CommandError(text) from None
-    except StoreUnavailable as error:
-        raise CommandError(f"The database does not answer: {error}.") from None
-
-
-def _find(engine: Hosting, room: str) -> tuple[RoomAdministration, str, str]:
-    """(service, local part, canonical address) of a room; raises CommandError."""
-    try:
-        jid = Jid.parse(room.strip())
-    except ValueError:
-        jid = None
-    if jid is None or not jid.local or jid.resource:
-        raise CommandError(f"{room.strip()!r} is not the address of a room; it looks like name@service.")
-    return _service(engine, jid.domain), jid.local, jid.bare
-
-
-def _service(engine: Hosting, domain: str) -> RoomAdministration:
-    services = engine.room_services()
-    try:
-        return services[domain]
-    except KeyError:
-        known = ", ".join(sorted(services)) or "none"
-        raise CommandError(f"There is no room service {domain!r}; there are: {known}.") from None
-
-
-def stamp(seconds: float) -> str:
-    """A time as text (UTC, ISO 8601), "" for none."""
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z") if seconds else ""
-
-
-def row(facts: RoomFacts, service: str) -> dict[str, Any]:
-    """One room as commands show it."""
-    return {
-        "room": f"{facts.local}@{service}",
-        "name": facts.name,
-        "occupants": facts.occupants,
-        "affiliated": facts.affiliated,
-        "persistent": facts.persistent,
-        "public": facts.public,
-        "waits": facts.waits,
-        "last_activity": stamp(facts.last_activity),
-    }
-
-
 async def _rows(engine: Hosting, service: str, search: str, sort: str) -> list[dict[str, Any]]:
     if sort not in SORTS:
         raise CommandError(f"Rooms are sorted by one of {', '.join(SORTS)}.")
-    chosen = {service: _service(engine, service)} if service else engine.room_services()
+    chosen = {service: service_of(engine, service)} if service else engine.room_services()
     wanted = search.casefold()
     found = [
         row(facts, domain)
         for domain, administration in chosen.items()
-        for facts in await _ask(administration.rooms())
+        for facts in await ask(administration.rooms())
         if not wanted or wanted in f"{facts.local}@{domain}\n{facts.name}".casefold()
     ]
     found.sort(key=lambda one: str(one["room"]))
@@ -142,18 +93,11 @@ async def room_page(engine: Hosting, service: str, search: str, sort: str, start
     }
 
 
-def whole_number(name: str, text: str, most: int) -> int:
-    """An argument as a number; raises CommandError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) > most:
-        raise CommandError(f"{name} must be a number up to {most}.")
-    return int(text)
-
-
-@registry.command("room show", "Show a room.", _ROOM, permission="read", where="node")
+@registry.command("room show", "Show a room.", ROOM, permission="read", where="node")
 async def room_show(engine: Hosting, room: str) -> dict[str, Any]:
     """What it is and how it is."""
-    service, local, address = _find(engine, room)
-    details: RoomDetails = await _ask(service.details(local))
+    service, local, address = find(engine, room)
+    details: RoomDetails = await ask(service.details(local))
     shown = row(details.facts, address.partition("@")[2])
     return {
         **shown,
@@ -170,11 +114,11 @@ async def room_show(engine: Hosting, room: str) -> dict[str, Any]:
     }
 
 
-@registry.command("room config", "Show the configuration of a room.", _ROOM, permission="manage", where="node")
+@registry.command("room config", "Show the configuration of a room.", ROOM, permission="manage", where="node")
 async def room_config(engine: Hosting, room: str) -> list[dict[str, Any]]:
     """The fields of the owners' form. It needs the right to manage: a room's password is among them."""
-    service, local, _address = _find(engine, room)
-    fields: Sequence[Field] = await _ask(service.form(local))
+    service, local, _address = find(engine, room)
+    fields: Sequence[Field] = await ask(service.form(local))
     return [
         {
             "field": field.var,
@@ -192,33 +136,33 @@ async def room_config(engine: Hosting, room: str) -> list[dict[str, Any]]:
 @registry.command(
     "room create",
     "Make a persistent room.",
-    _ROOM,
+    ROOM,
     Argument("owner", "bare address of its owner"),
     Argument("options", "key=value;key=value ..., or a JSON object", option=True, default="", logged=False),
     where="node",
 )
 async def room_create(engine: Hosting, room: str, owner: str, options: str) -> dict[str, Any]:
     """Make and store it; its owner need not be there."""
-    service, local, address = _find(engine, room)
-    jid = _person(owner, "owner")
+    service, local, address = find(engine, room)
+    jid = bare_address(owner, "owner")
     if jid.domain == jid.bare:
         raise CommandError("A room is owned by a person, not by a domain.")
-    values = resolve(await _ask(service.new_form()), parse(options))
-    await _ask(service.create(local, jid.bare, values))
+    values = resolve(await ask(service.new_form()), parse(options))
+    await ask(service.create(local, jid.bare, values))
     return {"room": address, "owner": jid.bare}
 
 
 @registry.command(
     "room destroy",
     "Destroy a room for good.",
-    _ROOM,
-    _REASON,
+    ROOM,
+    REASON,
     Argument("alternate", "address of a room to go to instead", option=True, default=""),
     where="node",
 )
 async def room_destroy(engine: Hosting, room: str, reason: str, alternate: str) -> dict[str, Any]:
     """Everybody is put out, the room is forgotten."""
-    service, local, address = _find(engine, room)
+    service, local, address = find(engine, room)
     if alternate:
         try:
             other = Jid.parse(alternate.strip())
@@ -227,47 +171,47 @@ async def room_destroy(engine: Hosting, room: str, reason: str, alternate: str) 
         if other is None or not other.local or other.resource or other.bare == address:
             raise CommandError(f"{alternate!r} is not the address of another room.")
         alternate = other.bare
-    await _ask(service.destroy(local, reason, alternate))
+    await ask(service.destroy(local, reason, alternate))
     return {"room": address, "destroyed": True}
 
 
 @registry.command(
     "room set",
     "Change one option of a room.",
-    _ROOM,
+    ROOM,
     Argument("key", "name of the option, such as roomname or membersonly; `room config` lists them"),
     Argument("value", "its value; several are separated by commas", logged=False),
     where="node",
 )
 async def room_set(engine: Hosting, room: str, key: str, value: str) -> dict[str, Any]:
     """Change a field of the owners' form."""
-    service, local, address = _find(engine, room)
-    fields: Sequence[Field] = await _ask(service.form(local))
+    service, local, address = find(engine, room)
+    fields: Sequence[Field] = await ask(service.form(local))
     field = named(fields, key)
-    await _ask(service.configure(local, {field.var: typed(field, value)}))
+    await ask(service.configure(local, {field.var: typed(field, value)}))
     return {"room": address, "field": field.var, "value": value}
 
 
 @registry.command(
     "room configure",
     "Change several options of a room at once.",
-    _ROOM,
+    ROOM,
     Argument("values", "a JSON object: name of the option to its value or list of values", logged=False),
     where="node",
 )
 async def room_configure(engine: Hosting, room: str, values: str) -> dict[str, Any]:
     """Submit the owners' form, or part of it."""
-    service, local, address = _find(engine, room)
-    submitted = resolve(await _ask(service.form(local)), parse(values))
-    await _ask(service.configure(local, submitted))
+    service, local, address = find(engine, room)
+    submitted = resolve(await ask(service.form(local)), parse(values))
+    await ask(service.configure(local, submitted))
     return {"room": address, "changed": sorted(submitted)}
 
 
-@registry.command("room occupants", "List who is in a room.", _ROOM, permission="read", where="node")
+@registry.command("room occupants", "List who is in a room.", ROOM, permission="read", where="node")
 async def room_occupants(engine: Hosting, room: str) -> list[dict[str, Any]]:
     """One row for each nickname."""
-    service, local, _address = _find(engine, room)
-    found: list[OccupantFacts] = await _ask(service.occupants(local))
+    service, local, _address = find(engine, room)
+    found: list[OccupantFacts] = await ask(service.occupants(local))
     return [
         {
             "nick": one.nick,
@@ -279,11 +223,11 @@ async def room_occupants(engine: Hosting, room: str) -> list[dict[str, Any]]:
     ]
 
 
-@registry.command("room affiliations", "List the affiliations of a room.", _ROOM, permission="read", where="node")
+@registry.command("room affiliations", "List the affiliations of a room.", ROOM, permission="read", where="node")
 async def room_affiliations(engine: Hosting, room: str) -> list[dict[str, Any]]:
     """Owners first, outcasts last."""
-    service, local, _address = _find(engine, room)
-    found: list[RoomAffiliation] = await _ask(service.affiliations(local))
+    service, local, _address = find(engine, room)
+    found: list[RoomAffiliation] = await ask(service.affiliations(local))
     return [
         {"jid": one.jid, "affiliation": one.affiliation, "nick": one.nick, "reason": one.reason}
         for one in sorted(found, key=lambda one: (AFFILIATIONS.index(one.affiliation), one.jid))
@@ -299,42 +243,32 @@ async def room_affiliations(engine: Hosting, room: str) -> list[dict[str, Any]]:
 )
 async def room_of(engine: Hosting, jid: str) -> list[dict[str, Any]]:
     """Where somebody has an affiliation or a registered nickname."""
-    person = _person(jid, "jid").bare
-    found = await _ask(engine.rooms_of(person))
+    person = bare_address(jid, "jid").bare
+    found = await ask(engine.rooms_of(person))
     return [{"room": f"{one.local}@{one.service}", "affiliation": one.affiliation, "nick": one.nick} for one in found]
 
 
 @registry.command(
     "room affiliate",
     "Change the affiliation of an address with a room.",
-    _ROOM,
+    ROOM,
     Argument("jid", "bare address, or a domain"),
     Argument("affiliation", f"one of {', '.join(AFFILIATIONS)}"),
-    _REASON,
+    REASON,
     where="node",
 )
 async def room_affiliate(engine: Hosting, room: str, jid: str, affiliation: str, reason: str) -> dict[str, Any]:
     """Make somebody an owner, administrator, member, nothing, or keep them out."""
-    service, local, address = _find(engine, room)
-    person = _person(jid, "jid").bare
+    service, local, address = find(engine, room)
+    person = bare_address(jid, "jid").bare
     if affiliation not in AFFILIATIONS:
         raise CommandError(f"An affiliation is one of {', '.join(AFFILIATIONS)}.")
-    await _ask(service.affiliate(local, person, affiliation, reason))
+    await ask(service.affiliate(local, person, affiliation, reason))
     return {"room": address, "jid": person, "affiliation": affiliation}
 
 
-def _person(text: str, name: str) -> Jid:
-    try:
-        jid = Jid.parse(text.strip())
-    except ValueError as error:
-        raise CommandError(f"{name}: {text.strip()!r} is not an XMPP address: {error}.") from None
-    if jid.resource:
-        raise CommandError(f"{name} must be a bare address, without the part after the slash.")
-    return jid
-
-
 @registry.command(
-    "room kick", "Put somebody out of a room.", _ROOM, Argument("nick", "nickname in the room"), _REASON, where="node"
+    "room kick", "Put somebody out of a room.", ROOM, Argument("nick", "nickname in the room"), REASON, where="node"
 )
 async def room_kick(engine: Hosting, room: str, nick: str, reason: str) -> dict[str, Any]:
     """Kick; the person may come back unless the room keeps them out."""
@@ -344,10 +278,10 @@ async def room_kick(engine: Hosting, room: str, nick: str, reason: str) -> dict[
 @registry.command(
     "room role",
     "Change the role of somebody who is in a room.",
-    _ROOM,
+    ROOM,
     Argument("nick", "nickname in the room"),
     Argument("role", f"one of {', '.join(ROLES)}"),
-    _REASON,
+    REASON,
     where="node",
 )
 async def room_role(engine: Hosting, room: str, nick: str, role: str, reason: str) -> dict[str, Any]:
@@ -358,34 +292,34 @@ async def room_role(engine: Hosting, room: str, nick: str, role: str, reason: st
 
 
 async def _role(engine: Hosting, room: str, nick: str, role: str, reason: str) -> dict[str, Any]:
-    service, local, address = _find(engine, room)
-    if not await _ask(service.set_role(local, nick, role, reason)):
+    service, local, address = find(engine, room)
+    if not await ask(service.set_role(local, nick, role, reason)):
         raise CommandError(f"Nobody in {address} has the nickname {nick!r}.")
     return {"room": address, "nick": nick, "role": role}
 
 
 @registry.command(
-    "room subject", "Change the subject of a room.", _ROOM, Argument("subject", "the new subject"), where="node"
+    "room subject", "Change the subject of a room.", ROOM, Argument("subject", "the new subject"), where="node"
 )
 async def room_subject(engine: Hosting, room: str, subject: str) -> dict[str, Any]:
     """Everybody in the room sees it."""
-    service, local, address = _find(engine, room)
-    await _ask(service.set_subject(local, subject))
+    service, local, address = find(engine, room)
+    await ask(service.set_subject(local, subject))
     return {"room": address, "subject": subject}
 
 
-@registry.command("room clear-history", "Forget the messages of a room.", _ROOM, where="node")
+@registry.command("room clear-history", "Forget the messages of a room.", ROOM, where="node")
 async def room_clear_history(engine: Hosting, room: str) -> dict[str, Any]:
     """History and archive."""
-    service, local, address = _find(engine, room)
-    return {"room": address, "removed": await _ask(service.clear_history(local))}
+    service, local, address = find(engine, room)
+    return {"room": address, "removed": await ask(service.clear_history(local))}
 
 
-@registry.command("room approve", "Let a room out of quarantine.", _ROOM, where="node")
+@registry.command("room approve", "Let a room out of quarantine.", ROOM, where="node")
 async def room_approve(engine: Hosting, room: str) -> dict[str, Any]:
     """From now on it is as any other."""
-    service, local, address = _find(engine, room)
-    if not await _ask(service.approve(local)):
+    service, local, address = find(engine, room)
+    if not await ask(service.approve(local)):
         raise CommandError(f"{address} does not wait for approval.")
     return {"room": address, "approved": True}
 
@@ -410,17 +344,17 @@ async def room_idle(
         raise CommandError("days must be at least 1.")
     if remove not in ("yes", "no"):
         raise CommandError("remove is yes or no.")
-    kept = {_find(engine, room)[2] for room in exclude.split()}
-    wanted = {_find(engine, room)[2] for room in only.split()}
+    kept = {find(engine, room)[2] for room in exclude.split()}
+    wanted = {find(engine, room)[2] for room in only.split()}
     before = engine.now() - most * 86_400
-    chosen = {service: _service(engine, service)} if service else engine.room_services()
+    chosen = {service: service_of(engine, service)} if service else engine.room_services()
     answer = []
     for domain, administration in sorted(chosen.items()):
-        for facts in sorted(await _ask(administration.idle(before)), key=lambda facts: facts.local):
+        for facts in sorted(await ask(administration.idle(before)), key=lambda facts: facts.local):
             line = row(facts, domain)
             if line["room"] in kept or (wanted and line["room"] not in wanted):
                 continue
             answer.append({"room": line["room"], "name": line["name"], "last_activity": line["last_activity"]})
             if remove == "yes":
-                answer[-1]["removed"] = await _ask(administration.remove_idle(facts.local, before, reason))
+                answer[-1]["removed"] = await ask(administration.remove_idle(facts.local, before, reason))
     return answer

@@ -11,16 +11,14 @@ the stream is closed.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Callable, Hashable, Iterable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.sasl import external, fast
+from xmpp_engine.sasl import downgrade, external, fast
 from xmpp_engine.sasl.mechanism import (
     BINDINGS,
     Challenge,
@@ -357,7 +355,7 @@ class Sasl(Feature):
 
     def downgrade_hash(self, hash: str) -> str:
         """See `Context`; both profiles offer the same mechanisms, those for tokens stand elsewhere."""
-        return _hashed(hash, self._names, self.bindings)
+        return downgrade.hashed(hash, self._names, self.bindings)
 
     async def fast_tokens(self, account_id: int, device: str) -> list[TokenRow]:
         """See `Context`."""
@@ -383,15 +381,6 @@ _SILENT: Final = frozenset({"temporary-auth-failure"})
 
 class _Throttled(Exception):
     """Too many failures for this account from here."""
-
-
-@lru_cache(256)
-def _hashed(hash: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...]) -> str:
-    """XEP-0474, 5.1: the offered mechanisms and, where they were announced, channel bindings."""
-    text = "\x1e".join(sorted(mechanisms))
-    if bindings:
-        text += "\x1f" + "\x1e".join(sorted(bindings))
-    return b64encode(hashlib.new(hash, text.encode()).digest()).decode()
 
 
 def _decoded(text: str, *, empty: bool = True) -> bytes | Failure:

@@ -145,12 +145,12 @@ def test_the_offer_is_hashed_as_the_client_saw_it() -> None:
 
 
 def test_the_hash_of_the_specification() -> None:
-    from xmpp_engine.stream.feature_sasl import _hashed
+    from xmpp_engine.sasl.downgrade import hashed
 
     # XEP-0474, example 1, whatever the order of the offer.
     mechanisms = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
     bindings = ("tls-server-end-point", "tls-exporter")
-    assert _hashed("sha1", mechanisms, bindings) == "G6k/rBLDqgOhRRaCuuatSDFkJ08="
+    assert hashed("sha1", mechanisms, bindings) == "G6k/rBLDqgOhRRaCuuatSDFkJ08="
 
 
 def test_a_changed_hash_fails_the_proof() -> None:

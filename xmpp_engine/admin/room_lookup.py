@@ -1,0 +1,87 @@
+"""What all commands on rooms share: finding a room and its service, asking it, and a room as they show it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.admin.command import Argument, CommandError
+from xmpp_engine.plugin.room_administration import Hosting, RoomAdministration, RoomFacts
+from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.xml.errors import StanzaError
+
+ROOM: Final = Argument("room", "address of the room, name@service")
+REASON: Final = Argument("reason", "what people in the room are told", option=True, default="")
+
+
+async def ask(wish: Any) -> Any:
+    """Await a wish to a service; its refusals become sentences."""
+    try:
+        return await wish
+    except StanzaError as error:
+        text = error.text or {
+            "item-not-found": "There is no such room.",
+            "conflict": "There is such a room already.",
+        }.get(error.condition, f"The room refuses this: {error.condition}.")
+        raise CommandError(text) from None
+    except StoreUnavailable as error:
+        raise CommandError(f"The database does not answer: {error}.") from None
+
+
+def find(engine: Hosting, room: str) -> tuple[RoomAdministration, str, str]:
+    """(service, local part, canonical address) of a room; raises CommandError."""
+    try:
+        jid = Jid.parse(room.strip())
+    except ValueError:
+        jid = None
+    if jid is None or not jid.local or jid.resource:
+        raise CommandError(f"{room.strip()!r} is not the address of a room; it looks like name@service.")
+    return service_of(engine, jid.domain), jid.local, jid.bare
+
+
+def service_of(engine: Hosting, domain: str) -> RoomAdministration:
+    """The multi-user chat service of this domain; raises CommandError."""
+    services = engine.room_services()
+    try:
+        return services[domain]
+    except KeyError:
+        known = ", ".join(sorted(services)) or "none"
+        raise CommandError(f"There is no room service {domain!r}; there are: {known}.") from None
+
+
+def stamp(seconds: float) -> str:
+    """A time as text (UTC, ISO 8601), "" for none."""
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z") if seconds else ""
+
+
+def row(facts: RoomFacts, service: str) -> dict[str, Any]:
+    """One room as commands show it."""
+    return {
+        "room": f"{facts.local}@{service}",
+        "name": facts.name,
+        "occupants": facts.occupants,
+        "affiliated": facts.affiliated,
+        "persistent": facts.persistent,
+        "public": facts.public,
+        "waits": facts.waits,
+        "last_activity": stamp(facts.last_activity),
+    }
+
+
+def whole_number(name: str, text: str, most: int) -> int:
+    """An argument as a number; raises CommandError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) > most:
+        raise CommandError(f"{name} must be a number up to {most}.")
+    return int(text)
+
+
+def bare_address(text: str, name: str) -> Jid:
+    """An argument as a bare address or a domain; raises CommandError naming it."""
+    try:
+        jid = Jid.parse(text.strip())
+    except ValueError as error:
+        raise CommandError(f"{name}: {text.strip()!r} is not an XMPP address: {error}.") from None
+    if jid.resource:
+        raise CommandError(f"{name} must be a bare address, without the part after the slash.")
+    return jid
