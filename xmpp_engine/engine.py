@@ -311,6 +311,8 @@ class Engine:
         if account is None and (resident is not None or await self.services.stores.accounts.load(bare) is None):
             for administration in self.room_services().values():
                 administration.forget_person(bare)
+            if resident is None:
+                self._farewell_of(bare)
         if resident is None:
             return 0
         sessions = list(resident.sessions.values())
@@ -321,6 +323,14 @@ class Engine:
         if account is None and isinstance(register, Register):
             register.farewell(resident)
         return len(sessions)
+
+    def _farewell_of(self, bare: str) -> None:
+        """An account was removed that was not resident."""
+        jid = Jid.parse(bare)
+        host = self.router.hosts.get(jid.domain)
+        register = host.modules.get("register") if host is not None else None
+        if isinstance(register, Register):
+            register.farewell_of(jid)
 
     async def end_device(self, bare: str, device: str) -> int:
         """A device of an account was revoked outside: its sessions end, and a sign-in that is under way. Returns how

@@ -57,6 +57,8 @@ class Account(AbstractBaseUser):
     created = models.DateTimeField(default=timezone.now)
     last_logout = models.DateTimeField(null=True, blank=True)
     last_status = models.TextField(default="", blank=True)
+    #: When the message of the day was set that the user was told last, in seconds since the epoch.
+    motd_seen = models.FloatField(default=0.0)
     roster_version = models.BigIntegerField(default=0)
     archive = models.CharField(max_length=6, choices=Archive.choices, default=Archive.DOMAIN, blank=True)
     archive_always = models.JSONField(default=list, blank=True)

@@ -37,7 +37,7 @@ SELECT mechanism, stored_key, server_key FROM accounts_signintoken
 WHERE account_id = %s AND NOT used AND expires > %s ORDER BY id DESC LIMIT 20"""
 ACCOUNT = """
 SELECT a.id, a.state, a.is_superuser, a.roster_version, a.archive, a.archive_always, a.archive_never,
-  a.last_logout, a.last_status, a.created,
+  a.last_logout, a.last_status, a.created, a.motd_seen,
   (SELECT COUNT(*) FROM stores_offlinemessage o WHERE o.account_id = a.id),
   (SELECT COALESCE(SUM(o.size), 0) FROM stores_offlinemessage o WHERE o.account_id = a.id)
 FROM accounts_account a WHERE a.username = %s"""
@@ -59,6 +59,7 @@ class Visit:
     login: float = 0.0
     logout: float = 0.0
     status: str = ""
+    motd: float = 0.0
 
 
 class DatabaseAccounts:
@@ -79,6 +80,8 @@ class DatabaseAccounts:
         visit = self._visits.get(bare)
         if data is not None and visit is not None and visit.logout:
             data.last_logout, data.last_status = visit.logout, visit.status
+        if data is not None and visit is not None and visit.motd:
+            data.motd_seen = visit.motd
         return data
 
     async def create(self, bare: str, keys: list[ScramKeys]) -> None:
@@ -102,6 +105,10 @@ class DatabaseAccounts:
         """See the protocol; written within a second."""
         visit = self._visit(bare)
         visit.logout, visit.status = when, status
+
+    async def record_motd(self, bare: str, since: float) -> None:
+        """See the protocol; written within a second."""
+        self._visit(bare).motd = since
 
     async def use_token(self, bare: str, stored_key: bytes) -> bool:
         """See the protocol."""
@@ -207,11 +214,12 @@ def _load(database: Database, bare: str) -> AccountData | None:
         archive=row[4],
         archive_always=frozenset(json.loads(row[5])),
         archive_never=frozenset(json.loads(row[6])),
-        offline_count=row[10],
-        offline_bytes=int(row[11]),
+        offline_count=row[11],
+        offline_bytes=int(row[12]),
         last_logout=epoch(row[7]),
         last_status=row[8],
         created=epoch(row[9]),
+        motd_seen=row[10],
     )
 
 
@@ -242,11 +250,14 @@ def _write_visits(database: Database, visits: dict[str, Visit]) -> None:
 
     logins = [(at(visit.login), bare) for bare, visit in visits.items() if visit.login]
     logouts = [(at(visit.logout), visit.status, bare) for bare, visit in visits.items() if visit.logout]
+    told = [(visit.motd, bare) for bare, visit in visits.items() if visit.motd]
     with services.atomic(database.alias), database.cursor() as cursor:
         if logins:
             cursor.executemany(
                 "UPDATE accounts_account SET last_login = %s WHERE username = %s", sorted(logins, key=_by)
             )
+        if told:
+            cursor.executemany("UPDATE accounts_account SET motd_seen = %s WHERE username = %s", sorted(told, key=_by))
         if logouts:
             cursor.executemany(
                 "UPDATE accounts_account SET last_logout = %s, last_status = %s WHERE username = %s",

@@ -31,6 +31,7 @@ class RosterItem(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=("account", "jid"), name="roster_item_once")
         ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("jid",), name="roster_item_jid")]
 
     def __str__(self) -> str:
         return self.jid

@@ -29,6 +29,10 @@ class DatabaseRosters:
         """See the protocol."""
         await self._executor.write(account_id, _remove, account_id, jids, version)
 
+    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, types.RosterItem]]:
+        """See the protocol."""
+        return await self._executor.read(None, _holders, jid, after, limit)
+
 
 def _put(database: Database, account_id: int, items: list[types.RosterItem], version: int) -> None:
     alias = database.alias
@@ -73,6 +77,28 @@ def _remove(database: Database, account_id: int, jids: list[str], version: int) 
         )
         surplus = removed.order_by("-version", "-id").values_list("id", flat=True)[REMOVED_KEPT:]
         removed.filter(id__in=list(surplus)).delete()
+
+
+def _holders(database: Database, jid: str, after: int, limit: int) -> list[tuple[int, str, types.RosterItem]]:
+    rows = RosterItem.objects.using(database.alias).filter(jid=jid, account_id__gt=after).order_by("account_id")
+    return [
+        (
+            row.account_id,
+            row.account.username,
+            types.RosterItem(
+                row.jid,
+                row.name,
+                row.subscription,
+                row.ask,
+                row.approved,
+                tuple(row.groups),
+                row.version,
+                row.pending_in,
+                row.request,
+            ),
+        )
+        for row in rows.select_related("account")[:limit]
+    ]
 
 
 def _set_version(alias: str, account_id: int, version: int) -> None:

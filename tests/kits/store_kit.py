@@ -164,8 +164,23 @@ class StoreKit:
         when = float(int(time.time()))
         await stores.accounts.record_login(ROMEO, when - 5)
         await stores.accounts.record_logout(ROMEO, when, "gone to Mantua")
+        await stores.accounts.record_motd(ROMEO, when + 0.25)
         data = await loaded(stores)
+        assert data.motd_seen == when + 0.25
         assert (data.last_logout, data.last_status) == (when, "gone to Mantua")
+
+    async def test_who_has_a_contact(self, stores: Stores) -> None:
+        first, second = (await account(stores)).account_id, (await account(stores, JULIET)).account_id
+        await account(stores, "tybalt@kit.example")
+        nurse, gone = RosterItem("nurse@kit.example", subscription="both"), RosterItem("gone@kit.example", ask=True)
+        await stores.rosters.put(first, [nurse, gone], 1)
+        await stores.rosters.put(second, [gone], 1)
+        found = await stores.rosters.holders("gone@kit.example", 0, 10)
+        assert [(number, bare) for number, bare, _ in found] == [(first, ROMEO), (second, JULIET)]
+        assert all(item.jid == "gone@kit.example" and item.ask for _, _, item in found)
+        assert await stores.rosters.holders("gone@kit.example", 0, 1) == found[:1]
+        assert await stores.rosters.holders("gone@kit.example", first, 10) == found[1:]
+        assert await stores.rosters.holders("nobody@kit.example", 0, 10) == []
 
     async def test_removal_takes_everything_but_the_archive(self, stores: Stores) -> None:
         data = await account(stores)

@@ -1,8 +1,8 @@
 """What the server itself tells people: a message of the day, once to everybody, and a welcome to new accounts
 (XEP-0133, 4.24 to 4.28).
 
-No list of readers is kept. Who is online when the message is set gets it at once; others when their first resource
-comes and they were last here before it was set.
+Each account remembers which message of the day it was told last, by the time at which that was set. Who is online when
+a message is set gets it at once; others when their first resource comes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import message
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 
@@ -47,7 +50,7 @@ class Announcements(Module):
             return
         for session in list(self.services.registry.full.values()):
             if session.host is self.host and session.presence is not None:
-                session.account.note(_TOLD, dict)["motd"] = config.motd_since
+                self._note_motd(session.account)
                 self._tell(session, config.motd)
 
     def came(self, session: Session, old: Stanza | None, new: Stanza | None) -> None:
@@ -63,9 +66,20 @@ class Announcements(Module):
         if config.welcome and not last and "welcome" not in told:
             told["welcome"] = 1.0
             self._tell(session, config.welcome)
-        if config.motd and last < config.motd_since and told.get("motd", 0.0) < config.motd_since:
-            told["motd"] = config.motd_since
+        if config.motd and account.data.motd_seen < config.motd_since:
+            self._note_motd(account)
             self._tell(session, config.motd)
+
+    def _note_motd(self, account: Account) -> None:
+        if account.data.motd_seen < self.config.motd_since:
+            account.data.motd_seen = self.config.motd_since
+            self.services.tasks.spawn("message of the day was told", self._record(account.bare, self.config.motd_since))
+
+    async def _record(self, bare: str, since: float) -> None:
+        try:
+            await self.services.stores.accounts.record_motd(bare, since)
+        except StoreUnavailable as error:
+            refused.error("%s may be told the message of the day again: %s", bare, error)
 
     def _tell(self, session: Session, text: str) -> None:
         body = Element(ns.CLIENT, "body", None, text)

@@ -38,6 +38,8 @@ from xmpp_engine.xml.errors import StanzaError, StreamError
 _PREAUTHENTICATED: Final = 10_000
 #: Farewells between two looks at what else the loop has to do.
 _FAREWELLS: Final = 20
+#: Contacts of an account that is gone that are read at a time.
+_HOLDERS: Final = 200
 _FIELDS: Final = (
     forms.Field("username", label="User name", required=True),
     forms.Field("password", "text-private", label="Password", required=True),
@@ -181,27 +183,52 @@ class Register(Module):
         sessions have ended. Runs as a task."""
         self.services.tasks.spawn(f"farewell of {account.bare}", self._say_farewell(account))
 
+    def farewell_of(self, gone: Jid) -> None:
+        """The same for an account whose roster nobody has in memory any more: the contacts of this server are those
+        that have it in theirs. Runs as a task."""
+        self.services.tasks.spawn(f"farewell of {gone.bare}", self._say_farewell_to_holders(gone))
+
     async def _say_farewell(self, account: Account) -> None:
-        route = self.services.router.route
-        hosts = self.services.router.hosts
         for number, item in enumerate(list(account.roster.values())):
-            contact = Jid.parse(item.jid)
-            stanzas = []
+            types = []
             if item.subscription in ("to", "both") or item.ask:
-                stanzas.append(presence(account.jid, contact, "unsubscribe"))
+                types.append("unsubscribe")
             if item.subscription in ("from", "both") or item.pending_in:
-                stanzas.append(presence(account.jid, contact, "unsubscribed"))
-            if stanzas and contact.domain in hosts:
-                # One after the other: a long roster must not become as many queries at once.
-                try:
-                    await self.services.accounts.load(contact.bare, hosts[contact.domain])
-                except StoreUnavailable as error:
-                    refused.error("%s does not learn that %s is gone: %s", contact, account.bare, error)
-                    continue
-            for stanza in stanzas:
-                route(stanza)
+                types.append("unsubscribed")
+            await self._leave(account.jid, Jid.parse(item.jid), types)
             if number % _FAREWELLS == 0:
                 await asyncio.sleep(0)
+
+    async def _say_farewell_to_holders(self, gone: Jid) -> None:
+        after = 0
+        while True:
+            try:
+                found = await self.services.stores.rosters.holders(gone.bare, after, _HOLDERS)
+            except StoreUnavailable as error:
+                refused.error("the contacts of %s do not learn that it is gone: %s", gone, error)
+                return
+            for _number, bare, item in found:
+                types = []
+                if item.subscription in ("from", "both") or item.pending_in:
+                    types.append("unsubscribe")
+                if item.subscription in ("to", "both") or item.ask:
+                    types.append("unsubscribed")
+                await self._leave(gone, Jid.parse(bare), types)
+            if len(found) < _HOLDERS:
+                return
+            after = found[-1][0]
+
+    async def _leave(self, gone: Jid, contact: Jid, types: list[str]) -> None:
+        """Send a contact these stanzas. One after the other: a long roster must not become as many queries at once."""
+        hosts = self.services.router.hosts
+        if types and contact.domain in hosts:
+            try:
+                await self.services.accounts.load(contact.bare, hosts[contact.domain])
+            except StoreUnavailable as error:
+                refused.error("%s does not learn that %s is gone: %s", contact, gone, error)
+                return
+        for type in types:
+            self.services.router.route(presence(gone, contact, type))
 
     # Strangers
 

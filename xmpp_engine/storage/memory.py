@@ -180,6 +180,12 @@ class MemoryAccounts:
         if kept is not None:
             kept.data.last_logout, kept.data.last_status = when, status
 
+    async def record_motd(self, bare: str, since: float) -> None:
+        """See the protocol."""
+        kept = self._named(bare)
+        if kept is not None:
+            kept.data.motd_seen = since
+
     async def use_token(self, bare: str, stored_key: bytes) -> bool:
         """See the protocol."""
         kept = self._named(bare)
@@ -233,6 +239,16 @@ class MemoryRosters:
         data.removed = [entry for entry in data.removed if entry[0] not in again]
         data.removed = [*data.removed, *((jid, version) for jid in dict.fromkeys(jids))][-REMOVED_KEPT:]
         data.roster_version = version
+
+    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, RosterItem]]:
+        """See the protocol."""
+        self._memory.check()
+        found = [
+            (number, kept.data.bare, replace(kept.data.roster[jid]))
+            for number, kept in sorted(self._memory.numbers.items())
+            if number > after and jid in kept.data.roster
+        ]
+        return found[:limit]
 
 
 class MemoryBlocks:

@@ -55,6 +55,9 @@ class AccountStore(Protocol):
     async def record_logout(self, bare: str, when: float, status: str) -> None:
         """Remember when the last resource left and with which status text (XEP-0012)."""
 
+    async def record_motd(self, bare: str, since: float) -> None:
+        """Remember that the account was told the message of the day that was set at this time."""
+
     async def use_token(self, bare: str, stored_key: bytes) -> bool:
         """Spend a one-time token; False when it was spent or expired already (then the login must fail)."""
 
@@ -67,6 +70,10 @@ class RosterStore(Protocol):
 
     async def remove(self, account_id: int, jids: list[str], version: int) -> None:
         """Delete these contacts, remember them as removed at `version`, and set the roster's version."""
+
+    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, RosterItem]]:
+        """Who has this bare JID in the roster: (account's number, its bare JID, the item) of `limit` accounts with
+        numbers over `after`, in their order."""
 
 
 class BlockStore(Protocol):

@@ -78,7 +78,8 @@ class AccountData:
 
     `roster_version` is a counter that grows with each change; `removed` are (jid, version) of removed contacts kept for
     roster versioning. `last_logout` is 0.0 where there was none, `last_status` the text of the last unavailable
-    presence. `archive` is the user's preference: "always", "never", "roster" or "" for the domain's.
+    presence; `motd_seen` is when the message of the day was set that the account was told last. `archive` is the user's
+    preference: "always", "never", "roster" or "" for the domain's.
     """
 
     account_id: int
@@ -97,6 +98,7 @@ class AccountData:
     last_logout: float = 0.0
     last_status: str = ""
     created: float = 0.0
+    motd_seen: float = 0.0
 
 
 @dataclass(slots=True)

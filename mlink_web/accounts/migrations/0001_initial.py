@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
                 ("created", models.DateTimeField(default=django.utils.timezone.now)),
                 ("last_logout", models.DateTimeField(blank=True, null=True)),
                 ("last_status", models.TextField(blank=True, default="")),
+                ("motd_seen", models.FloatField(default=0.0)),
                 ("roster_version", models.BigIntegerField(default=0)),
                 (
                     "archive",

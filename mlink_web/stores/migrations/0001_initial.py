@@ -124,6 +124,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("account", "jid"), name="roster_item_once")],
+                "indexes": [models.Index(fields=["jid"], name="roster_item_jid")],
             },
         ),
         migrations.CreateModel(

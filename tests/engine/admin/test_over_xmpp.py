@@ -316,3 +316,23 @@ async def test_motd_and_welcome(story: Story, boss: Client) -> None:
     story.world.clock.advance(3600)
     module.reconfigured(module.Config(motd="Be nicer", motd_since=now, welcome="Welcome here"))
     await romeo.receives_nothing()
+
+
+async def test_the_message_of_the_day_is_told_once_even_when_nobody_remembers(story: Story, boss: Client) -> None:
+    world = story.world
+    module = world.module("announcements")
+    juliet = await story("juliet")
+    set_at = world.clock.time()
+    module.reconfigured(module.Config(motd="Be nice", motd_since=set_at))
+    for told in (True, False):
+        juliet.send("<presence/>")
+        texts = [one.child_text(ns.CLIENT, "body") for one in await juliet.receives_all() if one.name == "message"]
+        assert texts == (["Be nice"] if told else [])
+        await juliet.leaves(clean=False)
+        world.services.accounts.forget(juliet.bare)  # as after a restart
+        data = await world.stores.accounts.load(juliet.bare)
+        assert data is not None
+        assert data.motd_seen == set_at
+        # A node that dies has no time to note that people left.
+        world.stores.memory.accounts[juliet.bare].data.last_logout = 0.0
+        juliet = await world.login("juliet", "r1")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.story import MODULES, Story, elements, matches
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.modules import register
 from xmpp_engine.modules.register import RegisterOptions
 from xmpp_engine.sasl.attempts import Attempts, wide_network
 from xmpp_engine.storage.types import RosterItem
@@ -292,3 +293,42 @@ def test_addresses_to_notify_are_a_list_of_addresses() -> None:
     for wrong in ("alice@story.example", ["a@@b"]):
         with pytest.raises(ValueError, match=r"list|domainpart"):
             RegisterOptions(notify=wrong)  # type: ignore[arg-type]
+
+
+async def test_the_contacts_of_an_account_that_nobody_has_in_memory(story: Story) -> None:
+    world = await story.begin(modules=WITH)
+    alice, bob, carol, dave = await story("alice", "bob", "carol", "dave")
+    await world.contacts(alice, bob)
+    carol.send(f"<presence to='{alice.bare}' type='subscribe'/>")
+    alice.send(f"<presence to='{dave.bare}' type='subscribe'/>")
+    await world.settle()
+    for client in (alice, carol, dave):
+        await client.leaves()
+    for client in (alice, carol, dave):
+        world.services.accounts.forget(client.bare)
+    await bob.comes_online()
+    await bob.receives_all()
+    await world.stores.accounts.remove(alice.bare)
+    await world.engine.account_changed(alice.bare)
+    await world.settle()
+    types = [stanza.get("type") for stanza in await bob.receives_all() if stanza.name == "presence"]
+    assert {"unsubscribe", "unsubscribed"} <= set(types)
+    assert bob.account.roster[alice.bare].subscription == "none"
+    for client in (carol, dave):
+        data = await world.stores.accounts.load(client.bare)
+        assert data is not None
+        item = data.roster.get(alice.bare)
+        assert item is None or not (item.ask or item.pending_in)
+
+
+async def test_farewells_go_in_portions(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(register, "_HOLDERS", 2)
+    world = await story.begin(modules=WITH)
+    gone = "gone@story.example"
+    people = await story("a", "b", "c", "d", "e")
+    for person in people:
+        world.module("roster").put(person.account, RosterItem(gone, subscription="both", version=9))
+    await world.settle()
+    world.module("register").farewell_of(Jid.parse(gone))
+    await world.settle()
+    assert [person.account.roster[gone].subscription for person in people] == ["none"] * 5
