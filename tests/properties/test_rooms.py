@@ -69,6 +69,7 @@ class View:
     """A client's view of the room: its own nickname, "" while it is outside, and who is there by nickname."""
 
     own: str = ""
+    role: str = ""
     people: dict[str, Seen] = field(default_factory=dict)
 
     def read(self, stanza: Element) -> None:
@@ -83,7 +84,7 @@ class View:
         elif stanza.attrs.get("type") == "unavailable":
             self.people.pop(nick, None)
             if "110" in codes and "303" not in codes:
-                self.own = ""
+                self.own = self.role = ""
                 self.people.clear()
         else:
             assert user is not None
@@ -91,7 +92,7 @@ class View:
             assert item is not None
             self.people[nick] = Seen(item.attrs["role"], item.attrs["affiliation"], item.attrs.get("jid"))
             if "110" in codes:
-                self.own = nick
+                self.own, self.role = nick, item.attrs["role"]
 
     def forget_jids(self) -> None:
         for nick, seen in self.people.items():
@@ -277,9 +278,9 @@ class Rooms(RuleBasedStateMachine):
             view = self.views[seat]
             for stanza in client.wire.inbox:
                 if stanza.attrs.get("from", "").startswith(ROOM):
-                    before = view.people[view.own].role if view.own in view.people else ""
+                    before = view.role
                     view.read(stanza)
-                    after = view.people[view.own].role if view.own in view.people else ""
+                    after = view.role
                     anonymous = room is None or room.config.whois != "anyone"
                     if before == "moderator" and after not in ("moderator", "") and anonymous:
                         view.forget_jids()

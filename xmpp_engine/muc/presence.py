@@ -150,6 +150,7 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
         raise StanzaError("not-acceptable", "nicknames do not change in this room")
     children, lang = worn(room, stanza), stanza.element.attrs.get(XML_LANG, "")
     twin = room.occupants.get(nick)
+    moved, saw = list(occupant.clients.values()), room.sees_jids(occupant)
     leave.take_out(room, occupant)
     _tell_renamed(room, occupant, nick, merged=twin is not None)
     client.wear(children, lang)
@@ -168,6 +169,9 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
     for full in twin.clients:
         room.users[full] = twin
     room.show(twin, id=stanza.id, client=client)
+    if room.sees_jids(twin) and not saw:
+        # The nickname that he joins has a role that sees more.
+        join.roster(room, twin, moved, True)
 
 
 def _tell_renamed(room: Room, occupant: Occupant, nick: str, *, merged: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.engine.muc.inside import ROOM, USER, drain, enter, hall, refusal, room_of, status, x
+from xmpp_engine.xml import ns
 
 
 async def test_a_change_of_presence(story: Any) -> None:
@@ -107,3 +108,16 @@ async def test_what_modules_add_to_a_presence(story: Any) -> None:
         await client.receives(
             f"<presence from='{ROOM}/bob'><title xmlns='urn:title'>Sir</title><x xmlns='{USER}'/></presence>"
         )
+
+
+async def test_who_joins_a_nickname_of_more_rights_sees_what_it_sees(story: Any) -> None:
+    alice, bob = await hall(story, "bob")
+    phone = await story.world.login("alice", "phone")
+    phone.send(enter("mobile"))
+    await drain(alice, bob, phone)
+    room_of(story).set_role(room_of(story).occupants["mobile"], "participant")
+    await drain(alice, bob, phone)
+    phone.send(f"<presence to='{ROOM}/alice'/>")
+    told = await phone.receives_all()
+    last = next(one for one in reversed(told) if one.get("from") == f"{ROOM}/bob")
+    assert last.find(ns.MUC_USER, "x").find(ns.MUC_USER, "item").get("jid") == bob.full
