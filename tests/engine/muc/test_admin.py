@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.muc.stage import ROOM, asked, clear, condition, made, text_of
-from xmpp_engine.muc.admin import check_affiliation, check_role
+from xmpp_engine.muc.permissions import check_affiliation, check_role
 from xmpp_engine.xml.errors import StanzaError
 
 ADMIN = "http://jabber.org/protocol/muc#admin"
