@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import join, leave, versions, views
+from xmpp_engine.muc import join, leave, versions, views, voices
 from xmpp_engine.muc.config import RoomConfig
 from xmpp_engine.muc.groups import affiliation_by_groups
 from xmpp_engine.stanza.stanza import Stanza
@@ -55,6 +55,12 @@ def default_role(config: RoomConfig, affiliation: Affiliation) -> Role:
     return "participant" if affiliation == "member" or not config.moderated else "visitor"
 
 
+def first_role(room: Room, bare: str, affiliation: Affiliation) -> Role:
+    """The role with which this bare JID enters: `default_role`, and voice that it was given earlier (5.1)."""
+    role = default_role(room.config, affiliation)
+    return "participant" if role == "visitor" and voices.has(room, bare) else role
+
+
 def set_affiliation(
     room: Room, text: str, affiliation: Affiliation, reason: str, actor: Jid | None, nick: str | None
 ) -> None:
@@ -73,6 +79,7 @@ def set_affiliation(
         kept = ""
     if old is None and affiliation == "none" and not kept:
         return
+    voices.forget(room, jid.bare)
     _put(room, RoomAffiliation(jid.bare, affiliation, kept, reason))
     changed = [
         occupant
@@ -99,6 +106,7 @@ def register_nick(room: Room, bare: str, nick: str) -> None:
 def forget(room: Room, bare: str) -> None:
     """The account of this bare JID is gone, and with it what it was to the room, even if it was the last owner. A ban
     stays: it is the room's decision about the address."""
+    voices.forget(room, bare)
     entry = room.record.affiliations.get(bare)
     if entry is None or entry.affiliation == "outcast" or (entry.affiliation == "none" and not entry.nick):
         return
@@ -138,6 +146,8 @@ def set_role(room: Room, occupant: Occupant, role: Role, reason: str, actor: Jid
     """See Room.set_role."""
     if room.occupants.get(occupant.nick) is not occupant:
         return
+    if room.config.moderated and occupant.affiliation == "none":
+        voices.note(room, occupant.user.bare, role)
     if role == "none":
         leave.expel(room, occupant, (307,), reason, actor)
     elif role != occupant.role:
@@ -207,6 +217,8 @@ def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
         _change_sight(room)
     waiting = _paces(room)
     moderated = config.moderated != old.moderated
+    if moderated:
+        voices.forget_all(room)
     for occupant in list(room.occupants.values()):
         if moderated and occupant.affiliation == "none" and occupant.role != "moderator":
             review(room, occupant, "", actor, left=322, anew=True, paced=True)

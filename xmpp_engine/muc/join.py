@@ -55,7 +55,7 @@ def enter(room: Room, stanza: Stanza, *, created: bool = False) -> None:
             user,
             room.occupant_id(user.bare),
             affiliation,
-            affiliations.default_role(room.config, affiliation),
+            affiliations.first_role(room, user.bare, affiliation),
             client,
             room.service.services.clock.time(),
         )

@@ -118,6 +118,39 @@ async def test_moderation_goes_on_and_off(story: Any) -> None:
     assert room.occupants["bob"].role == "participant"
 
 
+async def test_voice_lasts_from_visit_to_visit(story: Any) -> None:
+    alice, bob = await hall(story, "bob", moderated=True)
+    room = room_of(story)
+
+    async def role_again() -> str:
+        bob.send(f"<presence to='{ROOM}/bob' type='unavailable'/>")
+        bob.send(enter("robert"))
+        bob.send(f"<presence to='{ROOM}/robert' type='unavailable'/>")
+        bob.send(enter("bob"))
+        await drain(alice, bob)
+        return room.occupants["bob"].role
+
+    assert await role_again() == "visitor"
+    room.set_role(room.occupants["bob"], "participant")
+    assert await role_again() == "participant"
+    # A passing moderator stays what he was before; without voice he has none.
+    room.set_role(room.occupants["bob"], "moderator")
+    assert await role_again() == "participant"
+    room.set_role(room.occupants["bob"], "visitor")
+    assert await role_again() == "visitor"
+    for ends in (
+        lambda: room.set_role(room.occupants["bob"], "none"),
+        lambda: room.set_affiliation("bob@story.example", "member"),
+        lambda: room.reconfigure(room.with_config(moderated=False)),
+    ):
+        room.set_role(room.occupants["bob"], "participant")
+        ends()
+        room.set_affiliation("bob@story.example", "none")
+        room.reconfigure(room.with_config(moderated=True))
+        await drain(alice, bob)
+        assert await role_again() == "visitor"
+
+
 async def test_operators_own_every_room(story: Any) -> None:
     await hall(story, options={"operators": ["op@story.example"]}, members_only=True)
     op, root = await story("op", "root")
