@@ -30,11 +30,11 @@ from xmpp_engine.muc import affiliations, leave, message, presence, relay, views
 from xmpp_engine.muc.config import RoomConfig, to_values
 from xmpp_engine.muc.history import History
 from xmpp_engine.muc.occupant import Client, Occupant
+from xmpp_engine.muc.turn import Turn
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Handled, Reject
 from xmpp_engine.routing.bounce import bounce, run
-from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -51,24 +51,6 @@ Pair = tuple["Session | None", Jid]
 _KEY: Final = "occupant_key"
 #: Stanzas that may wait for the end of a turn; only farewells of sessions that end while it sends come then.
 _INBOX: Final = 20_000
-
-
-class Turn:
-    """One step of a room. Turns nest; when the outermost ends, what came meanwhile is taken."""
-
-    __slots__ = ("_room", "depth")
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self.depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *_error: object) -> None:
-        self.depth -= 1
-        if not self.depth:
-            self._room.settle()
 
 
 class Room:
@@ -371,13 +353,7 @@ class Room:
     def subject(self) -> Stanza:
         """The subject as a newcomer gets it (7.2.15), empty where none was ever set."""
         if self._subject is None:
-            record = self.record
-            sender = self.jid.with_resource(record.subject_nick) if record.subject_nick else self.jid
-            element = Element(ns.CLIENT, "message", {"type": "groupchat"})
-            element.add(ns.CLIENT, "subject", text=record.subject or None)
-            if record.subject_time:
-                element.append(delay(record.subject_time, self.jid))
-            self._subject = Stanza(element, None, sender, "groupchat")
+            self._subject = views.subject(self)
         return self._subject
 
     def set_subject(self, text: str, nick: str) -> None:
@@ -448,39 +424,6 @@ class Room:
     async def saved(self) -> None:
         """Wait until every change so far is stored; raises StoreUnavailable after some seconds."""
         await self.saver.saved()
-
-    def info(self) -> dict[str, Any]:
-        """What lists and the console show of the room."""
-        record = self.record
-        return {
-            "jid": self.jid.full,
-            "number": record.number,
-            "name": self.name,
-            "description": self.config.description,
-            "subject": record.subject,
-            "occupants": len(self.occupants),
-            "clients": len(self.users),
-            "persistent": self.config.persistent,
-            "public": self.config.public,
-            "locked": self.locked,
-            "quarantined": self.service.quarantined(self),
-            "created": record.created,
-            "creator": record.creator,
-            "last_activity": record.last_activity,
-            "affiliations": sum(entry.affiliation != "none" for entry in record.affiliations.values()),
-        }
-
-    def people(self) -> list[dict[str, Any]]:
-        """The occupants, for the console."""
-        return [
-            {
-                "nick": occupant.nick,
-                "role": occupant.role,
-                "affiliation": occupant.affiliation,
-                "jids": list(occupant.clients),
-            }
-            for occupant in self.occupants.values()
-        ]
 
     def with_config(self, **values: Any) -> RoomConfig:
         """The present configuration with some values replaced."""

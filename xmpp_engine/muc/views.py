@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
@@ -115,6 +116,17 @@ def item(occupant: Occupant, role: str, client: Client | None, change: Change | 
         if change.reason:
             element.add(ns.MUC_USER, "reason", text=change.reason)
     return element
+
+
+def subject(room: Room) -> Stanza:
+    """The subject as a newcomer gets it (7.2.15)."""
+    record = room.record
+    sender = room.jid.with_resource(record.subject_nick) if record.subject_nick else room.jid
+    element = Element(ns.CLIENT, "message", {"type": "groupchat"})
+    element.add(ns.CLIENT, "subject", text=record.subject or None)
+    if record.subject_time:
+        element.append(delay(record.subject_time, room.jid))
+    return Stanza(element, None, sender, "groupchat")
 
 
 def status(codes: Iterable[int]) -> list[Element]:
