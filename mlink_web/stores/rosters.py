@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
+from django.db.models import Q
 
 from mlink_web.accounts.models import Account
 from mlink_web.stores.executor import StoreExecutor
@@ -29,9 +32,11 @@ class DatabaseRosters:
         """See the protocol."""
         await self._executor.write(account_id, _remove, account_id, jids, version)
 
-    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, types.RosterItem]]:
+    async def holders(
+        self, jids: Sequence[str], after: tuple[int, str], limit: int
+    ) -> list[tuple[int, str, types.RosterItem]]:
         """See the protocol."""
-        return await self._executor.read(None, _holders, jid, after, limit)
+        return await self._executor.read(None, _holders, jids, after, limit)
 
 
 def _put(database: Database, account_id: int, items: list[types.RosterItem], version: int) -> None:
@@ -79,8 +84,12 @@ def _remove(database: Database, account_id: int, jids: list[str], version: int) 
         removed.filter(id__in=list(surplus)).delete()
 
 
-def _holders(database: Database, jid: str, after: int, limit: int) -> list[tuple[int, str, types.RosterItem]]:
-    rows = RosterItem.objects.using(database.alias).filter(jid=jid, account_id__gt=after).order_by("account_id")
+def _holders(
+    database: Database, jids: Sequence[str], after: tuple[int, str], limit: int
+) -> list[tuple[int, str, types.RosterItem]]:
+    number, jid = after
+    rows = RosterItem.objects.using(database.alias).filter(jid__in=jids).order_by("account_id", "jid")
+    rows = rows.filter(Q(account_id__gt=number) | Q(account_id=number, jid__gt=jid))
     return [
         (
             row.account_id,

@@ -175,12 +175,20 @@ class StoreKit:
         nurse, gone = RosterItem("nurse@kit.example", subscription="both"), RosterItem("gone@kit.example", ask=True)
         await stores.rosters.put(first, [nurse, gone], 1)
         await stores.rosters.put(second, [gone], 1)
-        found = await stores.rosters.holders("gone@kit.example", 0, 10)
+        found = await stores.rosters.holders(["gone@kit.example"], (0, ""), 10)
         assert [(number, bare) for number, bare, _ in found] == [(first, ROMEO), (second, JULIET)]
         assert all(item.jid == "gone@kit.example" and item.ask for _, _, item in found)
-        assert await stores.rosters.holders("gone@kit.example", 0, 1) == found[:1]
-        assert await stores.rosters.holders("gone@kit.example", first, 10) == found[1:]
-        assert await stores.rosters.holders("nobody@kit.example", 0, 10) == []
+        assert await stores.rosters.holders(["gone@kit.example"], (0, ""), 1) == found[:1]
+        assert await stores.rosters.holders(["gone@kit.example"], (first, "gone@kit.example"), 10) == found[1:]
+        both = await stores.rosters.holders(["nurse@kit.example", "gone@kit.example"], (0, ""), 10)
+        assert [(number, item.jid.partition("@")[0]) for number, _, item in both] == [
+            (first, "gone"),
+            (first, "nurse"),
+            (second, "gone"),
+        ]
+        rest = await stores.rosters.holders(["nurse@kit.example", "gone@kit.example"], (first, "gone@kit.example"), 9)
+        assert rest == both[1:]
+        assert await stores.rosters.holders(["nobody@kit.example"], (0, ""), 10) == []
 
     async def test_removal_takes_everything_but_the_archive(self, stores: Stores) -> None:
         data = await account(stores)

@@ -10,7 +10,7 @@ database that is away would.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from xmpp_engine.storage.devices import MemoryDevices
@@ -240,15 +240,18 @@ class MemoryRosters:
         data.removed = [*data.removed, *((jid, version) for jid in dict.fromkeys(jids))][-REMOVED_KEPT:]
         data.roster_version = version
 
-    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, RosterItem]]:
+    async def holders(
+        self, jids: Sequence[str], after: tuple[int, str], limit: int
+    ) -> list[tuple[int, str, RosterItem]]:
         """See the protocol."""
         self._memory.check()
         found = [
             (number, kept.data.bare, replace(kept.data.roster[jid]))
-            for number, kept in sorted(self._memory.numbers.items())
-            if number > after and jid in kept.data.roster
+            for number, kept in self._memory.numbers.items()
+            for jid in set(jids)
+            if jid in kept.data.roster and (number, jid) > after
         ]
-        return found[:limit]
+        return sorted(found, key=lambda entry: (entry[0], entry[2].jid))[:limit]
 
 
 class MemoryBlocks:

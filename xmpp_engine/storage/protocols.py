@@ -8,6 +8,7 @@ raises `StoreUnavailable`; what a caller asked for wrongly raises ValueError.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from xmpp_engine.storage.devices import DeviceStore
@@ -71,9 +72,11 @@ class RosterStore(Protocol):
     async def remove(self, account_id: int, jids: list[str], version: int) -> None:
         """Delete these contacts, remember them as removed at `version`, and set the roster's version."""
 
-    async def holders(self, jid: str, after: int, limit: int) -> list[tuple[int, str, RosterItem]]:
-        """Who has this bare JID in the roster: (account's number, its bare JID, the item) of `limit` accounts with
-        numbers over `after`, in their order."""
+    async def holders(
+        self, jids: Sequence[str], after: tuple[int, str], limit: int
+    ) -> list[tuple[int, str, RosterItem]]:
+        """Who has these bare JIDs in the roster: (account's number, its bare JID, the item), `limit` of them in the
+        order of numbers and then of the items' addresses, those behind the number and address `after`."""
 
 
 class BlockStore(Protocol):

@@ -311,6 +311,8 @@ async def test_the_contacts_of_an_account_that_nobody_has_in_memory(story: Story
     await world.stores.accounts.remove(alice.bare)
     await world.engine.account_changed(alice.bare)
     await world.settle()
+    world.clock.advance(1.1)
+    await world.settle()
     types = [stanza.get("type") for stanza in await bob.receives_all() if stanza.name == "presence"]
     assert {"unsubscribe", "unsubscribed"} <= set(types)
     assert bob.account.roster[alice.bare].subscription == "none"
@@ -330,5 +332,6 @@ async def test_farewells_go_in_portions(story: Story, monkeypatch: pytest.Monkey
         world.module("roster").put(person.account, RosterItem(gone, subscription="both", version=9))
     await world.settle()
     world.module("register").farewell_of(Jid.parse(gone))
+    world.clock.advance(1.1)
     await world.settle()
     assert [person.account.roster[gone].subscription for person in people] == ["none"] * 5
