@@ -53,6 +53,7 @@ class Watcher:
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._files_due = 0.0
         self._looks_again = 0
+        self._looking = asyncio.Lock()
         #: Why the newest configuration was refused, "" while it is in force.
         self.refused = ""
 
@@ -94,7 +95,11 @@ class Watcher:
                 log.exception("a change could not be taken over")
 
     async def look(self) -> None:
-        """Take over what has changed since the last look."""
+        """Take over what has changed since the last look. One at a time: two would take the same changes twice."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         version, newest = await self._executor.read(None, _numbers)
         if version != self._engine.config.version or time.monotonic() >= self._files_due:
             self._files_due = time.monotonic() + FILES_SECONDS
