@@ -1,8 +1,8 @@
 """RoomService: all rooms of one chat service, `conference.example.org` (XEP-0045, 6.1 to 6.3 and 10.1).
 
-A room is resident while somebody is in it and a while longer. What is addressed to a stored room that is not resident
-waits, in order and bounded, while a task loads it. What nobody has stored exists only when it is entered: then it is
-made. `directory` has a line for every room there is, stored or not, so lists need no database.
+A room is resident while somebody is in it and a while longer; what is addressed to a stored one that is not resident
+waits for it (loading.py). What nobody has stored exists only when it is entered: then it is made. `directory` has a
+line for every room there is, stored or not, so lists need no database.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import deque
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import islice
@@ -23,6 +22,7 @@ from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.directory import Listing, of_room, of_summary
 from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.muc.limits import Buckets
+from xmpp_engine.muc.loading import Loading
 from xmpp_engine.muc.numbers import Numbers
 from xmpp_engine.muc.options import ServiceOptions
 from xmpp_engine.muc.refusals import Refusals
@@ -45,12 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlink.rooms")
 
-#: Stanzas that wait for one room to be loaded, and for all.
-_WAITING: Final = 1_000
-_ALL_WAITING: Final = 20_000
-#: Seconds for which a name is known to belong to no stored room, and names so remembered.
-_UNKNOWN_SECONDS: Final = 5.0
-_UNKNOWN: Final = 10_000
 _RETRY_SECONDS: Final = 5.0
 #: Rooms of which the last activity is written in one transaction.
 _TOUCHED: Final = 500
@@ -76,9 +70,7 @@ class RoomService:
         #: Seams, shared by all services of the domain; see Muc.
         self.presence_extras = muc.presence_extras
         self.message_handlers = muc.message_handlers
-        self._loading: dict[str, deque[Stanza]] = {}
-        self._waiting = 0
-        self._unknown: dict[str, float] = {}
+        self._loading = Loading(self, options)
         #: Rooms in which somebody spoke since that was written last, by number.
         self._touched: dict[int, RoomRecord] = {}
         self.numbers = Numbers(self.services, domain)
@@ -94,7 +86,7 @@ class RoomService:
         self._creators = frozenset(options.creators)
         self._pattern = re.compile(options.name_pattern) if options.name_pattern else None
         self._joins = Buckets(options.joins_per_second, options.join_burst)
-        self._lookups = Buckets(options.joins_per_second, options.join_burst)
+        self._loading.configure(options)
         #: Changes of presence that are shown at once, by account and room.
         self.changes = Buckets(_CHANGES_PER_SECOND, _CHANGES_AT_ONCE)
 
@@ -118,7 +110,7 @@ class RoomService:
             if not to.local:
                 self._to_service(stanza)
             else:
-                self._wait(stanza, to.local)
+                self._loading.receive(stanza, to.local)
         except StanzaError as error:
             self.refusals.refuse(stanza, error)
         except Exception as error:
@@ -132,51 +124,8 @@ class RoomService:
         elif stanza.kind != "presence" or stanza.type in ("", "subscribe"):
             raise StanzaError("service-unavailable", "write to a room of this service")
 
-    def _wait(self, stanza: Stanza, local: str) -> None:
-        """The room is not resident: load it if it is stored, in order for whoever writes to it."""
-        waiting = self._loading.get(local)
-        if waiting is None:
-            if stanza.type in ("unavailable", "error", "result", "probe"):
-                return  # Nobody is in a room that is not resident, so nothing waits for this.
-            until = self._unknown.get(local)
-            if until is not None and until > self.services.clock.now():
-                self._absent(stanza, local)
-                return
-            saver = self.savers.get(local)
-            if saver is not None and not saver.idle and local not in self.directory:
-                self._absent(stanza, local)  # Destroyed, and on its way out of the store.
-                return
-            if self._waiting >= _ALL_WAITING:
-                raise StanzaError("resource-constraint", "too much waits for rooms")
-            if local not in self.directory and not self._lookups.take(stanza.sender.bare, self.services.clock.now()):
-                raise StanzaError("policy-violation", "too many rooms that are not there", type="wait")
-            waiting = self._loading[local] = deque()
-            self.services.tasks.spawn(f"load {local}@{self.domain}", self._load(local))
-        elif len(waiting) >= _WAITING or self._waiting >= _ALL_WAITING:
-            raise StanzaError("resource-constraint", "too much waits for this room")
-        waiting.append(stanza)
-        self._waiting += 1
-
-    async def _load(self, local: str) -> None:
-        error: StanzaError | None = None
-        try:
-            if await self._restore(local) is None:
-                self._remember_unknown(local)
-        except asyncio.CancelledError:
-            raise
-        except Exception as caught:
-            refused.error("the room %s@%s could not be loaded: %s", local, self.domain, caught)
-            error = StanzaError("internal-server-error", "the database does not answer", type="wait")
-        finally:
-            waiting = self._loading.pop(local)
-            self._waiting -= len(waiting)
-        for stanza in waiting:
-            if error is not None:
-                bounce(self.services.router, stanza, error)
-            else:
-                self.receive(stanza)
-
-    async def _restore(self, local: str) -> Room | None:
+    async def restore(self, local: str) -> Room | None:
+        """Load a room that is not resident; None where none is stored. Raises StoreUnavailable."""
         record = await self.services.stores.rooms.load(self.domain, local)
         if record is None:
             return None
@@ -198,7 +147,7 @@ class RoomService:
             self.listed(room)
         return room
 
-    def _absent(self, stanza: Stanza, local: str) -> None:
+    def absent(self, stanza: Stanza, local: str) -> None:
         """Something for a room that does not exist: entering makes it."""
         if stanza.kind == "presence":
             if stanza.type == "":
@@ -255,7 +204,7 @@ class RoomService:
             if self.is_operator(Jid.parse(creator)):
                 record.approved = True
         room = self.rooms[local] = Room(self, record, config, self._saver(local))
-        self._unknown.pop(local, None)
+        self._loading.made(local)
         if room.config.persistent:
             room.saver.put(record, list(record.affiliations.values()))
         room.save()
@@ -280,7 +229,7 @@ class RoomService:
         saver = self.savers.get(local)
         if saver is not None:
             await saver.saved()
-        return await self._restore(local)
+        return await self.restore(local)
 
     def _may_create(self, creator: Jid) -> bool:
         rule = self.options.create
@@ -410,8 +359,7 @@ class RoomService:
                     del self.rooms[room.record.local]
         for local in [local for local, saver in self.savers.items() if saver.idle and local not in self.rooms]:
             del self.savers[local]
-        for local in [local for local, until in self._unknown.items() if until <= now]:
-            del self._unknown[local]
+        self._loading.sweep()
 
     async def write_activity(self) -> None:
         """Store when rooms were last spoken in, and how much (XEP-0502), some rooms at a time."""
@@ -441,11 +389,6 @@ class RoomService:
         for room in list(self.rooms.values()):
             room.close()
         self.rooms.clear()
-
-    def _remember_unknown(self, local: str) -> None:
-        if len(self._unknown) >= _UNKNOWN:
-            self._unknown.clear()
-        self._unknown[local] = self.services.clock.now() + _UNKNOWN_SECONDS
 
 
 #: A function that adds an element to an occupant's presence, or nothing.
