@@ -321,7 +321,7 @@ class Engine:
         self.accounts.forget(bare)
         register = resident.host.modules.get("register")
         if account is None and isinstance(register, Register):
-            register.farewell(resident)
+            register.farewells.of(resident)
         return len(sessions)
 
     def _farewell_of(self, bare: str) -> None:
@@ -330,7 +330,7 @@ class Engine:
         host = self.router.hosts.get(jid.domain)
         register = host.modules.get("register") if host is not None else None
         if isinstance(register, Register):
-            register.farewell_of(jid)
+            register.farewells.of_absent(jid)
 
     async def end_device(self, bare: str, device: str) -> int:
         """A device of an account was revoked outside: its sessions end, and a sign-in that is under way. Returns how

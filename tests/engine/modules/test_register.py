@@ -10,8 +10,8 @@ import pytest
 
 from tests.story import MODULES, Story, elements, matches
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.modules import register
 from xmpp_engine.modules.register import RegisterOptions
+from xmpp_engine.routing import farewell
 from xmpp_engine.sasl.attempts import Attempts, wide_network
 from xmpp_engine.storage.types import RosterItem
 from xmpp_engine.stream.role_c2s import C2SRole
@@ -324,14 +324,14 @@ async def test_the_contacts_of_an_account_that_nobody_has_in_memory(story: Story
 
 
 async def test_farewells_go_in_portions(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "_HOLDERS", 2)
+    monkeypatch.setattr(farewell, "_HOLDERS", 2)
     world = await story.begin(modules=WITH)
     gone = "gone@story.example"
     people = await story("a", "b", "c", "d", "e")
     for person in people:
         world.module("roster").put(person.account, RosterItem(gone, subscription="both", version=9))
     await world.settle()
-    world.module("register").farewell_of(Jid.parse(gone))
+    world.module("register").farewells.of_absent(Jid.parse(gone))
     world.clock.advance(1.1)
     await world.settle()
     assert [person.account.roster[gone].subscription for person in people] == ["none"] * 5
