@@ -57,6 +57,10 @@ class SearchOptions:
     per_minute: float = 60.0
     burst: int = 30
 
+    def __post_init__(self) -> None:
+        if not self.per_minute > 0 or self.burst < 1 or self.page < 1:
+            raise ValueError("page, per_minute and burst of a search are more than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.engine.muc.stage import asked, condition, text_of
 from xmpp_engine.muc.config import RoomConfig
 from xmpp_engine.muc.options import service_options
+from xmpp_engine.muc.search import SearchOptions
 from xmpp_engine.muc.service import RoomService
 from xmpp_engine.stanza.forms import submit
 from xmpp_engine.xml import ns
@@ -150,3 +153,9 @@ async def test_new_rooms_are_not_found_before_they_are_approved(story):
     assert "new" not in found(await asked(alice, search(q="witches")))
     story.world.clock.advance(3_700)
     assert "new" in found(await asked(alice, search(q="witches")))
+
+
+@pytest.mark.parametrize("given", [{"per_minute": 0.0}, {"burst": 0}, {"page": 0}])
+def test_options_that_make_no_sense(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="more than 0"):
+        SearchOptions(**given)
