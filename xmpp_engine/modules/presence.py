@@ -24,6 +24,7 @@ from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.bounce import BOUNCED
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay, presence
 from xmpp_engine.stanza.stanza import Stanza
@@ -135,8 +136,11 @@ class Presence(Module):
             return None
         if directed is None:
             directed = session.directed = {}
-        if to.full not in directed and len(directed) >= _DIRECTED:
-            return Reject("resource-constraint", "presence was sent to too many addresses")
+        if to.full not in directed:
+            if len(directed) >= _DIRECTED:
+                return Reject("resource-constraint", "presence was sent to too many addresses")
+            # Who refuses it (a room that one may not enter) need not learn of its end.
+            stanza.note(BOUNCED, lambda _error: directed.pop(to.full, None))
         directed[to.full] = to
         return None
 

@@ -375,3 +375,11 @@ async def test_modules_learn_of_every_change(story: Story) -> None:
     alice.send("<presence id='a'/><presence id='b'/><presence type='unavailable'/><presence id='c'/>")
     await alice.leaves()
     assert seen == [(None, "a"), ("a", "b"), ("b", None), (None, "c"), ("c", None)]
+
+
+async def test_who_refuses_a_presence_is_not_told_of_its_end(story: Story) -> None:
+    alice = await story("alice")
+    for number in range(1_005):
+        alice.send(f"<presence to='room{number}@conference.{story.world.domain}'/>")
+    await story.world.settle()
+    assert not alice.session.directed
