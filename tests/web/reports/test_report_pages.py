@@ -79,6 +79,8 @@ def test_the_list_filters_and_the_navigation_counts(client: Client, ada: Account
     assert "done@evil.example" in both
     assert "spam@evil.example" in both
     assert '1<span class="unseen"> open</span>' in text(client.get("/admin/"))
+    # The number in the navigation is nobody else's: this page counts rooms that wait.
+    assert "for approval" not in text(client.get("/admin/rooms/"))
 
 
 def test_pages_of_the_list(client: Client, ada: Account) -> None:
