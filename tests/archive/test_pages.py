@@ -235,6 +235,15 @@ def test_everything_is_escaped(reader: Client, ada: Account) -> None:
         assert escape("<script>") in page
 
 
+def test_addresses_in_messages_are_links_that_tell_nobody_where_they_stood(reader: Client, ada: Account) -> None:
+    say("bob@localhost", ada, 'see https://example.org/plan?a=1&b="2" or javascript:alert(1)', minutes(0))
+    answer = reader.get("/archive/", {"peer": "bob@localhost"})
+    page = answer.content.decode()
+    assert '<a href="https://example.org/plan?a=1&amp;b=' in page
+    assert 'href="javascript' not in page
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
 def test_signals_are_not_shown_and_messages_without_text_are_named(reader: Client, ada: Account) -> None:
     say(ada, "bob@localhost", "", minutes(0), "<received xmlns='urn:xmpp:receipts' id='1'/>")
     say(ada, "bob@localhost", "", minutes(1), "<x xmlns='jabber:x:conference' jid='r@muc.localhost'/>")
