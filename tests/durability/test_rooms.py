@@ -95,6 +95,7 @@ async def test_what_was_answered_about_a_room_survives(
 
     guest = Guest(node, user.jid, user.password)
     await guest.enter()
+    await guest.set(form(roomname="The Shed", persistentroom="1"))
     await guest.say(f"<message to='{ROOM}' type='groupchat'><subject>Wine &amp; cheese</subject></message>")
     await guest.set(form(roomname="The Cellar", persistentroom="1", membersonly="1", whois="anyone"))
 
