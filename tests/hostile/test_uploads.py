@@ -23,6 +23,7 @@ class Slots:
         self.node = node
         self.client = PlainClient(node, user, "files")
         self.number = 0
+        self.kinds: dict[str, str] = {}
 
     def ask(self, size: int, kind: str = "image/png", name: str = "a.png") -> str:
         """The answer to a request for a slot."""
@@ -41,11 +42,15 @@ class Slots:
         found = fromstring(self.ask(size, kind))
         put = next(found.iter(f"{UPLOAD}put"))
         header = next(found.iter(f"{UPLOAD}header"))
-        return "/upload/" + put.get("url", "").partition("/upload/")[2], header.text or ""
+        path = "/upload/" + put.get("url", "").partition("/upload/")[2]
+        self.kinds[path] = kind
+        return path, header.text or ""
 
     def begin(self, path: str, *headers: str, body: bytes = b"", method: str = "PUT") -> socket.socket:
-        """Send a request; the connection stays open."""
+        """Send a request, with the promised type unless the headers name one; the connection stays open."""
         connection = socket.create_connection(("127.0.0.1", self.node.http_port), timeout=20)
+        if not any(header.startswith("content-type:") for header in headers):
+            headers = (*headers, f"content-type: {self.kinds.get(path, 'image/png')}")
         lines = [f"{method} {path} HTTP/1.1", "host: localhost", *headers, "", ""]
         connection.sendall("\r\n".join(lines).encode() + body)
         return connection
