@@ -37,7 +37,7 @@ def test_an_administrator_makes_a_user_who_can_sign_in_at_once(live_node: LiveNo
     page = visit(live_node.admin, "/admin/")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.locator("#live")).to_have_text("live")
-    page.get_by_role("link", name="Users").click()
+    page.get_by_role("navigation", name="Console").get_by_role("link", name="Users").click()
     page.get_by_role("link", name="Add a user").click()
     name = f"grace{time.monotonic_ns()}"
     page.get_by_label("Name", exact=True).fill(name)

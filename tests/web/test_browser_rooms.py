@@ -49,7 +49,7 @@ def owner(live_node: LiveNode) -> User:
 
 def test_a_room_is_added_found_and_opened(live_node: LiveNode, visit: Visits, owner: User) -> None:
     page = visit(live_node.admin, "/admin/")
-    page.get_by_role("link", name="Rooms").click()
+    page.get_by_role("navigation", name="Console").get_by_role("link", name="Rooms").click()
     page.get_by_role("link", name="Add a room").click()
     local = f"library-{secrets.token_hex(3)}"
     page.get_by_label("Address").fill(local)
