@@ -368,3 +368,22 @@ def test_who_is_shown_addresses() -> None:
     assert sees_addresses(hidden, "none", "moderator")
     assert sees_addresses(hidden, "admin")
     assert not sees_addresses(hidden, "member", "participant")
+
+
+async def test_what_is_said_before_the_room_is_stored_is_archived(begin: Begin, story: Story) -> None:
+    alice, _bob = await pair(begin, story, persistent=False)
+    room = story.world.module("muc").room(ROOM)
+    say(alice, "not for long")
+    assert await rows(story) == []
+    room.reconfigure(room.with_config(persistent=True))
+    say(alice, "the first words")
+    assert not room.saver.idle, "the store does not have the room yet"
+    assert await story.world.stores.rooms.load(room.service.domain, "hall") is None
+    (row,) = await rows(story)
+    assert (row.body, row.room) == ("the first words", room.number)
+    await room.saved()
+    stored = await story.world.stores.rooms.load(room.service.domain, "hall")
+    assert stored is not None
+    assert stored.number == row.room
+    await alice.receives_all()
+    assert bodies((await ask(alice))[0]) == ["the first words"]
