@@ -256,7 +256,7 @@ modules:
   mod_stream_mgmt: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
-  mod_muc: {{max_users: 5000, max_user_conferences: 100}}
+  mod_muc: {{max_users: 5000, max_user_conferences: 100, default_room_options: {{max_users: 5000}}}}
 {archive}"""
 
 
