@@ -1,7 +1,7 @@
-// Live pages of rooms, renewed once a second: the numbers of occupants in the list, and who is in one room. Rows are
-// kept and changed in place, so that the keyboard focus survives a renewal. All text goes in as text, never as markup.
+// Live pages of rooms, renewed once a second: the numbers of occupants in the list, and who is in one room.
 
 import { listen } from "./live.js";
+import { element, put, renew, sendInPlace } from "./rows.js";
 
 const rooms = document.getElementById("rooms");
 const occupants = document.getElementById("occupants");
@@ -10,16 +10,6 @@ const COLUMNS = [
   ["role", "Role"],
   ["affiliation", "Affiliation"],
 ];
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-function put(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 /** The form that kicks one occupant: the same as the server writes into the page. */
 function kickForm(nick) {
@@ -47,50 +37,19 @@ function makeRow(one) {
   return row;
 }
 
-/** Make the rows equal to `list`, which comes sorted. */
-function show(list) {
-  const body = occupants.tBodies[0];
-  const old = new Map([...body.rows].map((row) => [row.dataset.nick, row]));
-  let next = body.rows[0] ?? null;
-  for (const one of list) {
-    let row = old.get(one.nick);
-    old.delete(one.nick);
-    row ??= makeRow(one);
-    COLUMNS.forEach(([key], index) => put(row.cells[index + 1], one[key]));
-    if (row === next) next = next.nextElementSibling;
-    else body.insertBefore(row, next);
-  }
-  for (const row of old.values()) row.remove();
+function fillRow(row, one) {
+  COLUMNS.forEach(([key], index) => put(row.cells[index + 1], one[key]));
 }
 
 if (occupants) {
   listen(occupants.dataset.socket, (data) => {
-    show(data.list);
+    renew(occupants.tBodies[0], data.list, "nick", makeRow, fillRow);
     occupants.hidden = data.list.length === 0;
     document.getElementById("nobody").hidden = data.list.length > 0;
     const more = data.total > data.list.length ? `, the first ${data.list.length} shown` : "";
     put(document.getElementById("count"), `${data.total} occupant${data.total === 1 ? "" : "s"}${more}`);
   });
-  // With a script there is no need to load the page anew after each click; without one the form is sent as it is.
-  occupants.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = event.target.querySelector("button");
-    button.disabled = true;
-    button.textContent = "Kicking …";
-    try {
-      const answer = await fetch(event.target.action, {
-        method: "POST",
-        body: new FormData(event.target),
-        headers: { Accept: "application/json" },
-      });
-      const result = await answer.json();
-      if (!answer.ok) throw new Error(result.error);
-    } catch (error) {
-      button.disabled = false;
-      button.textContent = "Not kicked: again";
-      button.title = error.message;
-    }
-  });
+  sendInPlace(occupants, "Kicking …", "Not kicked: again");
 }
 
 if (rooms) {

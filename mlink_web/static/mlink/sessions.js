@@ -1,10 +1,9 @@
-// The list of sessions, renewed once a second. Rows are kept and changed in place, so that the keyboard focus, a text
-// selection and a half-made click survive a renewal. All text goes in as text, never as markup.
+// The list of sessions, renewed once a second.
 
 import { listen } from "./live.js";
+import { element, put, renew, sendInPlace } from "./rows.js";
 
 const table = document.getElementById("sessions");
-const body = table.tBodies[0];
 const nobody = document.getElementById("nobody");
 const count = document.getElementById("count");
 const token = document.querySelector("#end-form input[name=csrfmiddlewaretoken]").value;
@@ -17,12 +16,6 @@ const COLUMNS = [
   ["unacked", "Unacked", true],
   ["queue", "Queue", true],
 ];
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 /** The form that ends one session: the same as the server writes into the page. */
 function endForm(jid) {
@@ -51,51 +44,13 @@ function makeRow(session) {
 }
 
 function fillRow(row, session) {
-  COLUMNS.forEach(([key], index) => {
-    const cell = row.cells[index + 1];
-    const text = String(session[key]);
-    if (cell.textContent !== text) cell.textContent = text;
-  });
-}
-
-/** Make the rows equal to `list`, which comes sorted. */
-function show(list) {
-  const old = new Map([...body.rows].map((row) => [row.dataset.jid, row]));
-  let next = body.rows[0] ?? null;
-  for (const session of list) {
-    let row = old.get(session.jid);
-    old.delete(session.jid);
-    row ??= makeRow(session);
-    fillRow(row, session);
-    if (row === next) next = next.nextElementSibling;
-    else body.insertBefore(row, next);
-  }
-  for (const row of old.values()) row.remove();
+  COLUMNS.forEach(([key], index) => put(row.cells[index + 1], String(session[key])));
 }
 
 listen(table.dataset.socket, (data) => {
-  show(data.list);
+  renew(table.tBodies[0], data.list, "jid", makeRow, fillRow);
   nobody.hidden = data.list.length > 0;
   count.textContent = `${data.total} connected${data.total > data.list.length ? `, the first ${data.list.length} shown` : ""}`;
 });
 
-// With a script there is no need to load the page anew after each click; without one the form is sent as it is.
-table.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const button = event.target.querySelector("button");
-  button.disabled = true;
-  button.textContent = "Ending …";
-  try {
-    const answer = await fetch(event.target.action, {
-      method: "POST",
-      body: new FormData(event.target),
-      headers: { Accept: "application/json" },
-    });
-    const result = await answer.json();
-    if (!answer.ok) throw new Error(result.error);
-  } catch (error) {
-    button.disabled = false;
-    button.textContent = "Not ended: again";
-    button.title = error.message;
-  }
-});
+sendInPlace(table, "Ending …", "Not ended: again");
