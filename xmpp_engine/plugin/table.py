@@ -41,6 +41,8 @@ class Target(Enum):
     ROOM = "room"
     #: The domain of a chat service; `IqContext.room` is its muc.service.RoomService.
     SERVICE = "service"
+    #: The domain of a publish-subscribe service; `IqContext.room` is its pubsub.service.PubSubService.
+    PUBSUB = "pubsub"
 
 
 @dataclass(frozen=True, slots=True)
