@@ -42,6 +42,17 @@ WANTED: dict[str, tuple[str, tuple[str, ...]]] = {
             "dist/webfonts/*.ttf",
         ),
     ),
+    # Embedded into PDF files, see fdp/exports_pdf.py; not for browsers.
+    "fonts": (
+        "dejavu-fonts-ttf",
+        (
+            "LICENSE",
+            "ttf/DejaVuSans.ttf",
+            "ttf/DejaVuSans-Bold.ttf",
+            "ttf/DejaVuSans-Oblique.ttf",
+            "ttf/DejaVuSansMono.ttf",
+        ),
+    ),
     "strophe": ("strophe.js", ("LICENSE.txt", "dist/strophe.umd.min.js")),
 }
 SOURCE_MAP_LINE = re.compile(rb"^(//[#@] sourceMappingURL=\S+|/\*[#@] sourceMappingURL=.*?\*/)[ \t]*$", re.MULTILINE)
