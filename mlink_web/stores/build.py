@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -19,6 +20,8 @@ from mlink_web.stores.offline import DatabaseOffline
 from mlink_web.stores.private import DatabasePrivate, DatabaseVCards
 from mlink_web.stores.rosters import DatabaseRosters
 from mlink_web.uploads.store import DatabaseUploads
+from xmpp_engine.storage.memory import Memory
+from xmpp_engine.storage.memory_pubsub import MemoryPubSub
 from xmpp_engine.storage.protocols import LedgerStore, Stores
 
 
@@ -44,6 +47,7 @@ class DatabaseStores(Stores):
             pushes=DatabasePushes(self.executor),
             invitations=DatabaseInvitations(self.executor),
             reports=DatabaseReports(self.executor),
+            pubsub=MemoryPubSub(Memory(None, time.time)),
             ledger=ledger or self.database_ledger,  # type: ignore[arg-type]
         )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from xmpp_engine.storage.devices import MemoryDevices
 from xmpp_engine.storage.invitations import MemoryInvitations
+from xmpp_engine.storage.memory_pubsub import MemoryPubSub
 from xmpp_engine.storage.protocols import AccountExists, QuotaExceeded, Stores, StoreUnavailable
 from xmpp_engine.storage.pushes import MemoryPushes
 from xmpp_engine.storage.reports import MemoryReports
@@ -388,6 +389,7 @@ class MemoryStores(Stores):
             pushes=MemoryPushes(self.memory),
             invitations=MemoryInvitations(self.memory),
             reports=MemoryReports(self.memory),
+            pubsub=MemoryPubSub(self.memory),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from xmpp_engine.storage.devices import DeviceStore
 from xmpp_engine.storage.invitations import InvitationStore
+from xmpp_engine.storage.pubsub import PubSubStore
 from xmpp_engine.storage.pushes import PushStore
 from xmpp_engine.storage.reports import ReportStore
 from xmpp_engine.storage.rooms import RoomStore
@@ -146,6 +147,7 @@ class Stores:
         "ledger",
         "offline",
         "private",
+        "pubsub",
         "pushes",
         "reports",
         "rooms",
@@ -169,6 +171,7 @@ class Stores:
         pushes: PushStore,
         invitations: InvitationStore,
         reports: ReportStore,
+        pubsub: PubSubStore,
     ) -> None:
         self.accounts = accounts
         self.rosters = rosters
@@ -183,3 +186,4 @@ class Stores:
         self.pushes = pushes
         self.invitations = invitations
         self.reports = reports
+        self.pubsub = pubsub

@@ -9,9 +9,10 @@ newest again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 NodeAffiliation = Literal["owner", "publisher", "publish-only", "member", "none", "outcast"]
 SubscriptionState = Literal["subscribed", "pending", "unconfigured"]
@@ -21,6 +22,8 @@ NodeKind = Literal["leaf", "collection"]
 MAX_NODE_BYTES: Final = 1_023
 MAX_ITEM_ID_BYTES: Final = 1_023
 MAX_JID_BYTES: Final = 3_071
+#: An address without resource.
+MAX_BARE_BYTES: Final = 2_047
 MAX_CONFIG_BYTES: Final = 65_536
 MAX_OPTIONS_BYTES: Final = 8_192
 #: Items of one page, changes of one commit.
@@ -203,3 +206,108 @@ class PubSubStore(Protocol):
     async def forget_person(self, bare: str) -> list[tuple[str, str]]:
         """The account of this bare JID was removed: what the class says; returns (service, node) of each node of others
         that changed, for those that have it resident."""
+
+
+def check_node(record: NodeRecord) -> None:
+    """Raise ValueError where a node to be stored is longer than the bounds, or has no place."""
+    if not record.service or not record.name:
+        raise ValueError("A node needs a service and a name.")
+    if record.kind not in get_args(NodeKind):
+        raise ValueError(f"A node cannot be a {record.kind!r}.")
+    _check("address of the service", record.service, MAX_BARE_BYTES)
+    _check("name of a node", record.name, MAX_NODE_BYTES)
+    _check("creator", record.creator, MAX_JID_BYTES)
+    check_config(record.config)
+    check_affiliations(record.affiliations)
+    check_subscriptions(list(record.subscriptions.values()))
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Raise ValueError for a configuration that is too long or that JSON cannot tell."""
+    _check("configuration", _json(config), MAX_CONFIG_BYTES)
+
+
+def check_affiliations(entries: dict[str, NodeAffiliation]) -> None:
+    """Raise ValueError for an affiliation that there is not, or an address that is too long."""
+    for jid, affiliation in entries.items():
+        if not jid:
+            raise ValueError("An affiliation needs an address.")
+        if affiliation not in get_args(NodeAffiliation):
+            raise ValueError(f"There is no affiliation {affiliation!r}.")
+        _check("address", jid, MAX_BARE_BYTES)
+
+
+def check_subscriptions(entries: Sequence[Subscription]) -> None:
+    """Raise ValueError for a subscription without address or subid, or longer than the bounds."""
+    for entry in entries:
+        if not entry.jid or not entry.subid:
+            raise ValueError("A subscription needs an address and a subid.")
+        if entry.state not in get_args(SubscriptionState):
+            raise ValueError(f"A subscription cannot be {entry.state!r}.")
+        _check("address", entry.jid, MAX_JID_BYTES)
+        _check("address", bare_of(entry.jid), MAX_BARE_BYTES)
+        _check("subid", entry.subid, MAX_ITEM_ID_BYTES)
+        _check("options of a subscription", _json(entry.options), MAX_OPTIONS_BYTES)
+
+
+def check_changes(changes: Sequence[ItemChange]) -> None:
+    """Raise ValueError for more changes than one commit takes, or items that are longer than the bounds."""
+    if len(changes) > MAX_CHANGES:
+        raise ValueError(f"One commit takes at most {MAX_CHANGES} changes.")
+    for change in changes:
+        if isinstance(change, PutItem):
+            if not change.item.id:
+                raise ValueError("An item needs an id.")
+            _check("id of an item", change.item.id, MAX_ITEM_ID_BYTES)
+            _check("publisher", change.item.publisher, MAX_JID_BYTES)
+            check_text("payload", change.item.payload)
+            if change.keep is not None and change.keep < 0:
+                raise ValueError("A node keeps no less than no item.")
+
+
+def check_limit(limit: int, least: int = 1) -> None:
+    """Raise ValueError for a page of another size than `least` to MAX_PAGE."""
+    if not least <= limit <= MAX_PAGE:
+        raise ValueError(f"A page has from {least} to {MAX_PAGE} entries.")
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ValueError for more names than one call takes."""
+    if len(names) > MAX_PAGE:
+        raise ValueError(f"At most {MAX_PAGE} at a time.")
+
+
+def check_place(after: str | None, before: str | None, index: int | None) -> None:
+    """Raise ValueError where a page is asked for by more than one place, or from before the first item."""
+    if sum(place is not None for place in (after, before, index)) > 1:
+        raise ValueError("A page has one place: behind an item, before one, or by number.")
+    if index is not None and index < 0:
+        raise ValueError("Places count from 0.")
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise ValueError for text that databases cannot keep."""
+    if "\0" in text:
+        raise ValueError(f"The {what} must not hold the character of code 0.")
+    text.encode()
+
+
+def bare_of(jid: str) -> str:
+    """The bare JID of an address."""
+    return jid.partition("/")[0]
+
+
+def _json(value: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if "\\u0000" in text:
+        raise ValueError("JSON that is stored must not hold the character of code 0.")
+    return text
+
+
+def _check(what: str, text: str, limit: int) -> None:
+    check_text(what, text)
+    if len(text) > limit or len(text.encode()) > limit:
+        raise ValueError(f"The {what} has at most {limit} bytes.")
