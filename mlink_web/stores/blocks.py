@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
@@ -10,6 +12,8 @@ from mlink_web.stores.models import BlockItem
 
 #: Bytes of an entry; PostgreSQL indexes no longer ones.
 MAX_BYTES = 2_600
+#: Accounts that one query looks at.
+_ACCOUNTS = 500
 
 
 class DatabaseBlocks:
@@ -28,6 +32,14 @@ class DatabaseBlocks:
         """See the protocol."""
         await self._executor.write(account_id, _remove, account_id, jids)
 
+    async def blocking(self, account_ids: Sequence[int], entries: Sequence[str]) -> set[int]:
+        """See the protocol."""
+        found: set[int] = set()
+        for start in range(0, len(account_ids), _ACCOUNTS):
+            some = list(account_ids[start : start + _ACCOUNTS])
+            found |= await self._executor.read(None, _blocking, some, list(entries))
+        return found
+
 
 def _add(database: Database, account_id: int, jids: list[str]) -> None:
     rows = [BlockItem(account_id=account_id, jid=jid) for jid in jids]
@@ -40,3 +52,8 @@ def _add(database: Database, account_id: int, jids: list[str]) -> None:
 def _remove(database: Database, account_id: int, jids: list[str] | None) -> None:
     entries = BlockItem.objects.using(database.alias).filter(account_id=account_id)
     (entries if jids is None else entries.filter(jid__in=jids)).delete()
+
+
+def _blocking(database: Database, account_ids: list[int], entries: list[str]) -> set[int]:
+    rows = BlockItem.objects.using(database.alias).filter(account_id__in=account_ids, jid__in=entries)
+    return set(rows.values_list("account_id", flat=True))

@@ -288,6 +288,17 @@ class StoreKit:
         await stores.blocks.remove(number, None)
         assert (await loaded(stores)).blocked == set()
 
+    async def test_who_blocks_an_address(self, stores: Stores) -> None:
+        first = (await account(stores)).account_id
+        other = (await account(stores, "nurse@kit.example")).account_id
+        await stores.blocks.add(first, ["a@x.example", "y.example"])
+        await stores.blocks.add(other, ["b@x.example"])
+        both = [first, other, 987_654]
+        assert await stores.blocks.blocking(both, ["a@x.example", "x.example"]) == {first}
+        assert await stores.blocks.blocking(both, ["b@x.example", "y.example"]) == {first, other}
+        assert await stores.blocks.blocking([other], ["a@x.example"]) == set()
+        assert await stores.blocks.blocking([], ["a@x.example"]) == await stores.blocks.blocking(both, []) == set()
+
     async def test_offline_messages_in_order(self, stores: Stores) -> None:
         number = (await account(stores)).account_id
         other = (await account(stores, JULIET)).account_id

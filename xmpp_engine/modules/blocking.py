@@ -9,6 +9,7 @@ sends there is refused with `not-acceptable` and the application's own condition
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +69,8 @@ class Blocking(Module):
         super().__init__(*arguments)
         #: The module of reports, where there is one; it sets this itself.
         self.reports: Reports | None = None
+        #: Called, by the name of a module, with an account and the addresses that it has just freed.
+        self.freed: dict[str, Callable[[Account, list[Jid]], None]] = {}
 
     def setup(self, reg: Registrar) -> None:
         self.reports = None
@@ -154,6 +157,8 @@ class Blocking(Module):
         freed = [jid for jid in gone if jid.full in account.data.blocked]
         account.data.blocked.difference_update(jid.full for jid in gone)
         self._show_presence(account, freed, present=True)
+        for told in self.freed.values():
+            told(account, freed)
         self._push(account, _listed("unblock", [jid.full for jid in jids]))
         # The result goes out first: handlers answer by returning.
         asyncio.get_running_loop().call_soon(self._look_again, account, freed)

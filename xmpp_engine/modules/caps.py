@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from xmpp_engine.plugin.module import Module, Xep
@@ -33,6 +34,10 @@ _CACHE: Final = 2_000
 _FEATURES: Final = 500
 _TEXT: Final = 512
 _NOTHING: Final[frozenset[str]] = frozenset()
+#: Where a session keeps its features: here they outlive the cache.
+_FEATURES_NOTE: Final = "caps features"
+#: What a client adds to the name of a node whose events it wants (XEP-0060, 9.2).
+_NOTIFY: Final = "+notify"
 
 #: (hash algorithm, value): what stands for one kind of client.
 Key = tuple[str, str]
@@ -80,6 +85,12 @@ def _form_type(form: Element) -> str | None:
     return None
 
 
+@lru_cache(_CACHE)
+def interests(features: frozenset[str]) -> frozenset[str]:
+    """The nodes whose events a client with these features wants (XEP-0163, 4.2)."""
+    return frozenset(feature[: -len(_NOTIFY)] for feature in features if feature.endswith(_NOTIFY))
+
+
 class Caps(Module):
     """Features of clients by their presence, and the server's own in its stream features."""
 
@@ -92,8 +103,12 @@ class Caps(Module):
         super().__init__(*arguments)
         #: Verified features by hash, the least recently used first.
         self._known: dict[Key, frozenset[str]] = {}
-        #: Sessions that wait for a hash, the first is being asked.
+        #: Sessions that wait for a hash, the first is being asked; and those that could not explain it meanwhile.
         self._asking: dict[Key, list[Session]] = {}
+        self._silent: dict[Key, list[Session]] = {}
+        #: Called, by the name of a module, with a session whose features have just become known: with its presence, or
+        #: when the client has answered.
+        self.learned: dict[str, Callable[[Session], None]] = {}
         self._own = ""
         self._own_for: HandlerTable | None = None
 
@@ -125,27 +140,32 @@ class Caps(Module):
         notes = session.notes
         if notes is None:
             return _NOTHING
-        told = notes.get(self.name)
-        if isinstance(told, frozenset):
-            return told
-        return self._known.get(told, _NOTHING) if told is not None else _NOTHING
+        features: frozenset[str] | None = notes.get(_FEATURES_NOTE)
+        return features if features is not None else _NOTHING
+
+    def interests_of(self, session: Session) -> frozenset[str]:
+        """The nodes whose events the client wants, as far as it has said."""
+        return interests(self.features_of(session))
 
     def changed(self, session: Session, _old: Stanza | None, new: Stanza | None) -> None:
         """A session's own presence: note its hash, and ask when nobody has explained it yet."""
         key = _key(new)
         notes = session.notes
-        if key is None:
-            if notes is not None:
-                notes.pop(self.name, None)
-            return
         if notes is None:
+            if key is None:
+                return
             notes = session.notes = {}
-        if notes.get(self.name) == key or notes.get(f"{self.name} asked") == key:
+        if notes.get(self.name) == key:
+            return
+        notes.pop(_FEATURES_NOTE, None)
+        if key is None:
+            notes.pop(self.name, None)
             return
         notes[self.name] = key
         known = self._known.pop(key, None)
         if known is not None:
             self._known[key] = known
+            self._learn(session, known)
             return
         waiting = self._asking.get(key)
         if waiting is not None:
@@ -166,16 +186,27 @@ class Caps(Module):
         if query is not None:
             features = frozenset(f.get("var") or "" for f in query.find_all(ns.DISCO_INFO, "feature"))
             if _verified(query, key) and len(features) <= _FEATURES:
-                self._asking.pop(key, None)
+                waiting = self._asking.pop(key, []) + self._silent.pop(key, [])
                 if len(self._known) >= _CACHE:
                     del self._known[next(iter(self._known))]
                 self._known[key] = features
+                for other in waiting:
+                    self._learn(other, features, key)
                 return
-            if session.notes is not None and session.notes.get(self.name) == key:
-                # Its own word counts for itself; asked again it would say the same.
-                session.notes[f"{self.name} asked"] = key
-                session.notes[self.name] = frozenset(list(features)[:_FEATURES])
+            # Its own word counts for itself.
+            self._learn(session, frozenset(sorted(features)[:_FEATURES]), key)
+        else:
+            self._silent.setdefault(key, []).append(session)
         self._next(key, session)
+
+    def _learn(self, session: Session, features: frozenset[str], key: Key | None = None) -> None:
+        """Note the features of a session, unless it shows another hash by now, and tell who waits for them."""
+        notes = session.notes
+        if notes is None or session.ended or (key is not None and notes.get(self.name) != key):
+            return
+        notes[_FEATURES_NOTE] = features
+        for learned in self.learned.values():
+            learned(session)
 
     def _next(self, key: Key, asked: Session) -> None:
         """Ask the next session that shows the hash and is still here."""
@@ -184,6 +215,8 @@ class Caps(Module):
         if waiting:
             self._asking[key] = waiting
             self._ask(key, waiting[0], waiting[0].presence)
+        else:
+            self._silent.pop(key, None)
 
 
 def _verified(query: Element, key: Key) -> bool:

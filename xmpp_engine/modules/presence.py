@@ -87,6 +87,14 @@ class Presence(Module):
             assert session.presence is not None
             self._send(session.presence.addressed(contact))
 
+    def renew(self, session: Session, stanza: Stanza) -> None:
+        """Replace the presence of an available session by one that says more, and show it to all who see it. For what
+        the server itself adds; to rooms clients send theirs (XEP-0398, 5)."""
+        old, session.presence = session.presence, stanza
+        self._broadcast(stanza, session.account)
+        self._send(stanza.addressed(session.account.jid))
+        self._changed(session, old, stanza)
+
     def retract(self, account: Account, contact: Jid) -> None:
         """Show every available resource as gone to somebody who may not see it any more (section 3.2.2)."""
         for session in account.available():

@@ -14,7 +14,7 @@ a stranger's subscription request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -74,6 +74,9 @@ class Roster(Module):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._writers: dict[str, _Writer] = {}
+        #: Called, by the name of a module, when a contact has changed in memory: (account, old item, new item), None
+        #: for one that was not there before or is not any more.
+        self.listeners: dict[str, Callable[[Account, RosterItem | None, RosterItem | None], None]] = {}
 
     def setup(self, reg: Registrar) -> None:
         reg.stream_feature(self.feature)
@@ -154,6 +157,7 @@ class Roster(Module):
                         del account.roster[new.jid]
                     else:
                         account.roster[new.jid] = old
+                    self._changed(account, new, old)
             raise
         for new, _old in before:
             current = account.roster.get(new.jid)
@@ -167,8 +171,10 @@ class Roster(Module):
         if shown:
             account.data.roster_version += 1
             item = replace(item, version=account.data.roster_version)
+        old = account.roster.get(item.jid)
         account.roster[item.jid] = item
         self._write(account, item.jid, insist)
+        self._changed(account, old, item)
         return item
 
     def drop(self, account: Account, jid: str, *, insist: bool = True) -> None:
@@ -180,6 +186,7 @@ class Roster(Module):
             data.removed = [entry for entry in data.removed if entry[0] != jid][1 - REMOVED_KEPT :]
             data.removed.append((jid, data.roster_version))
         self._write(account, jid, insist)
+        self._changed(account, item, None)
 
     async def saved(self, account: Account) -> None:
         """Return when every change made before this call is durable; raises what the store raised."""
@@ -207,6 +214,13 @@ class Roster(Module):
         self._push(account, gone, account.data.roster_version)
 
     # Inside
+
+    def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None) -> None:
+        for changed in self.listeners.values():
+            try:
+                changed(account, old, new)
+            except Exception:
+                refused.exception("a module failed on the roster of %s", account.bare)
 
     def _parse(self, iq: Stanza, account: Account) -> Element:
         """The one item of a roster set; raises StanzaError as section 2.3.3 names them."""
@@ -244,7 +258,8 @@ class Roster(Module):
         try:
             await self.saved(account)
         except Exception:
-            account.roster.setdefault(jid, item)
+            if account.roster.setdefault(jid, item) is item:
+                self._changed(account, None, item)
             account.data.removed = [entry for entry in account.data.removed if entry[0] != jid]
             raise
         contact = Jid.parse(jid)

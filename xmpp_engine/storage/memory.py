@@ -270,6 +270,12 @@ class MemoryBlocks:
         blocked = self._memory.account(account_id).data.blocked
         blocked.difference_update(blocked.copy() if jids is None else jids)
 
+    async def blocking(self, account_ids: Sequence[int], entries: Sequence[str]) -> set[int]:
+        """See the protocol."""
+        self._memory.check()
+        lists = {number: self._memory.numbers[number] for number in account_ids if number in self._memory.numbers}
+        return {number for number, kept in lists.items() if not kept.data.blocked.isdisjoint(entries)}
+
 
 class MemoryOffline:
     """Offline messages; see `OfflineStore`."""

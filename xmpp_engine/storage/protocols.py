@@ -89,6 +89,9 @@ class BlockStore(Protocol):
     async def remove(self, account_id: int, jids: list[str] | None) -> None:
         """Remove these entries, or all for None."""
 
+    async def blocking(self, account_ids: Sequence[int], entries: Sequence[str]) -> set[int]:
+        """Those of these accounts on whose list one of these entries stands."""
+
 
 class OfflineStore(Protocol):
     """Messages for accounts that were away. Writing goes through the ledger."""

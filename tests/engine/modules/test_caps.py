@@ -178,3 +178,53 @@ async def test_the_server_shows_its_own_hash_and_explains_it(story: Story) -> No
     assert info is not None
     assert ver(info) == feature.attrs["ver"]
     assert ns.CAPS in [f.attrs["var"] for f in info.find_all(ns.DISCO_INFO, "feature")]
+
+
+def with_interest(*nodes: str) -> tuple[str, str]:
+    """A presence and the answer that explains its hash, of a client that wants the events of these nodes."""
+    features = "".join(f"<feature var='{node}+notify'/>" for node in nodes)
+    info = SIMPLE.replace("</query>", features + "</query>")
+    return with_caps(ver(query(info))), info
+
+
+async def test_modules_learn_what_a_client_wants_once_it_is_known(story: Story) -> None:
+    alice, bob = await story("alice", "bob")
+    caps = story.world.module("caps")
+    told = []
+    caps.learned["test"] = lambda session: told.append((session.jid.local, set(caps.interests_of(session))))
+    presence, info = with_interest("urn:tune", "urn:mood")
+    for client in (alice, bob):
+        client.send(presence)
+    assert told == []
+    alice.send(f"<iq type='result' id='{await asked(alice)}' to='story.example'>{info}</iq>")
+    assert told == [("alice", {"urn:tune", "urn:mood"}), ("bob", {"urn:tune", "urn:mood"})]
+    bob.send(presence.replace("<presence>", "<presence><show>away</show>"))
+    assert len(told) == 2, "the same capabilities are no news"
+    bob.send("<presence type='unavailable'/>")
+    bob.send(presence)
+    assert told[2:] == [("bob", {"urn:tune", "urn:mood"})], "a client that comes again has just become known"
+
+
+async def test_who_could_not_explain_the_hash_learns_from_another(story: Story) -> None:
+    alice, bob = await story("alice", "bob")
+    caps = story.world.module("caps")
+    presence, info = with_interest("urn:tune")
+    alice.send(presence)
+    await asked(alice)
+    bob.send(presence)
+    story.world.clock.advance(61)
+    got = (await bob.receives("<presence/>", "<iq type='get'/>")).attrs["id"]
+    told = []
+    caps.learned["test"] = lambda session: told.append(session.jid.local)
+    bob.send(f"<iq type='result' id='{got}' to='story.example'>{info}</iq>")
+    assert told == ["bob", "alice"]
+    assert caps.interests_of(alice.session) == {"urn:tune"}
+
+
+async def test_what_a_session_can_do_outlives_the_cache(story: Story) -> None:
+    alice = await story("alice")
+    caps = story.world.module("caps")
+    alice.send(with_caps())
+    alice.send(f"<iq type='result' id='{await asked(alice)}' to='story.example'>{SIMPLE}</iq>")
+    caps._known.clear()
+    assert caps.features_of(alice.session) == FEATURES
