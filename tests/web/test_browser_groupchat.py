@@ -116,8 +116,8 @@ def test_rooms_are_found_and_stay_after_a_reload(live_node: LiveNode, visit: Vis
     expect(inside(page, nick_of(ada))).to_be_visible()
     expect(page.locator("converse-rooms-list")).to_contain_text(room.partition("@")[0])
     say(page, "Before the reload")
-    # As it goes, Converse speaks once more, already with the address of its next session. Back again, it asks whether it
-    # is still inside (XEP-0410) and logs the answer that it is not, in which case it enters anew.
+    # As it goes, Converse speaks once more, already with the address of its next session. Back again, it asks whether
+    # it is still inside (XEP-0410) and logs the answer that it is not, in which case it enters anew.
     visit.expected += ["invalid-from", "Error while pinging", r':ping".* type="error"|type="error"[^>]*:ping"']
     page.reload()
     expect(page.locator(ONLINE)).to_contain_text(re.compile("online", re.IGNORECASE))
