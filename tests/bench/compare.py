@@ -1,7 +1,7 @@
 """Command: measure the servers side by side and print the table.
 
     python -m tests.bench.compare [--servers prosody,ejabberd,mlink]
-                                  [--only messages,archive,rooms,login,memory,disturb] [--quick] [--disturb-all]
+                                  [--only messages,archive,rooms,events,login,memory,disturb] [--quick] [--disturb-all]
                                   [--write docs/benchmarks.md] [--json FILE]
 
 Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
@@ -23,6 +23,7 @@ import uvloop
 
 from tests.bench.client import SignInError, client_tls_context
 from tests.bench.disturbance import disturbance
+from tests.bench.events import readers, subscribers
 from tests.bench.measures import (
     QUICK,
     Plan,
@@ -41,16 +42,18 @@ from tests.bench.table import OURS, document, missed, render
 
 # Above this share of the machine the work of others shows in latencies.
 _QUIET_SHARE = 0.05
-_PARTS = ("login", "messages", "archive", "rooms", "memory", "disturb")
+_PARTS = ("login", "messages", "archive", "rooms", "events", "memory", "disturb")
 
 
 @contextlib.contextmanager
-def _running(kinds: list[type[Server]], users: int, archive: bool, results: Results) -> Iterator[list[Server]]:
+def _running(
+    kinds: list[type[Server]], users: int, archive: bool, results: Results, *, events: bool = False
+) -> Iterator[list[Server]]:
     """Start one server of each kind and stop them all whatever happens."""
     servers: list[Server] = []
     try:
         for kind in kinds:
-            server = kind(users, archive)
+            server = kind(users, archive, events)
             servers.append(server)
             server.start()
             if archive:
@@ -79,6 +82,11 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
         with _running(kinds, plan.users, False, results) as servers:
             for server in servers:
                 await contacts(server, plan.contacts, plan, results)
+    if "events" in parts:
+        for measure, number in ((subscribers, plan.subscribers), (readers, plan.readers)):
+            with _running(kinds, plan.users, False, results, events=True) as servers:
+                for server in servers:
+                    await measure(server, number, plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:

@@ -26,6 +26,8 @@ class Plan:
     archive_pairs: int = 100
     occupants: tuple[int, ...] = (100, 1000)
     contacts: int = 500
+    subscribers: int = 1000
+    readers: int = 200
     thorough: bool = True
     warm: float = 1.5
     window: float = 4.0
@@ -46,6 +48,8 @@ QUICK = Plan(
     pairs=(100,),
     occupants=(100,),
     contacts=200,
+    subscribers=200,
+    readers=50,
     thorough=False,
     warm=0.7,
     window=2.0,

@@ -63,7 +63,7 @@ async def _enter(server: Server, sessions: Sequence[Session], cell: str, results
     begin = _presences(sessions)
     cpu, start = server.cpu(), time.perf_counter()
     _send_entry(sessions[0])
-    await _until(lambda: _presences(sessions) - begin >= 1, "the room was not made")
+    await until(lambda: _presences(sessions) - begin >= 1, "the room was not made")
     sessions[0].transport.write(_INSTANT)
     await asyncio.sleep(0.2)
     inside = 1
@@ -73,7 +73,7 @@ async def _enter(server: Server, sessions: Sequence[Session], cell: str, results
             _send_entry(session)
         inside += len(group)
         wanted = inside * inside
-        await _until(
+        await until(
             lambda wanted=wanted: _presences(sessions) - begin >= wanted,  # type: ignore[misc]
             f"of {wanted} presence stanzas some never came",
         )
@@ -98,7 +98,7 @@ async def _talk(server: Server, sessions: Sequence[Session], seconds: float) -> 
             number += 1
             speaker.transport.write((_MESSAGE.format(room=ROOM) % (number, number)).encode())
         wanted += _SPEAKERS * len(sessions)
-        await _until(
+        await until(
             lambda wanted=wanted: _messages(sessions) - begin >= wanted,  # type: ignore[misc]
             f"of {wanted} copies some never came",
         )
@@ -115,15 +115,7 @@ async def contacts(server: Server, number: int, plan: Plan, results: Results) ->
         return
     subject, others = sessions[0], sessions[1:]
     try:
-        begin = subject.presences
-        for session in others:
-            session.transport.write(f"<presence type='subscribe' to='u0@{HOST}'/>".encode())
-        await _until(lambda: subject.presences - begin >= number, "not every request arrived")
-        begin = _presences(others)
-        for session in others:
-            subject.transport.write(f"<presence type='subscribed' to='{session.user}@{HOST}'/>".encode())
-        # Each contact sees that it was accepted, and then the presence.
-        await _until(lambda: _presences(others) - begin >= 2 * number, "not every contact was accepted")
+        await befriend(subject, others)
         await _change(server, subject, others, plan.warm)
         copies, cpu, seconds = await _change(server, subject, others, plan.window)
         results.put(f"broadcast|{cell}", server.name, cpu / copies * 1e6)
@@ -134,6 +126,19 @@ async def contacts(server: Server, number: int, plan: Plan, results: Results) ->
         results.note(f"{server.name}, {cell}: {error}")
     finally:
         await close_all(sessions)
+
+
+async def befriend(subject: Session, others: Sequence[Session]) -> None:
+    """Everybody may see the presence of `subject`."""
+    begin = subject.presences
+    for session in others:
+        session.transport.write(f"<presence type='subscribe' to='{subject.user}@{HOST}'/>".encode())
+    await until(lambda: subject.presences - begin >= len(others), "not every request arrived")
+    begin = _presences(others)
+    for session in others:
+        subject.transport.write(f"<presence type='subscribed' to='{session.user}@{HOST}'/>".encode())
+    # Each contact sees that it was accepted, and then the presence.
+    await until(lambda: _presences(others) - begin >= 2 * len(others), "not every contact was accepted")
 
 
 async def _change(
@@ -150,7 +155,7 @@ async def _change(
             f"<presence><show>{show}</show><status>in meeting {number}</status>{_CAPS}</presence>".encode()
         )
         wanted += len(others)
-        await _until(
+        await until(
             lambda wanted=wanted: _presences(others) - begin >= wanted,  # type: ignore[misc]
             f"of {wanted} copies some never came",
         )
@@ -171,7 +176,7 @@ def _messages(sessions: Sequence[Session]) -> int:
     return sum(session.received for session in sessions)
 
 
-async def _until(reached: Callable[[], bool], complaint: str) -> None:
+async def until(reached: Callable[[], bool], complaint: str) -> None:
     """Wait for something counted; raises TimeoutError with the complaint."""
     end = time.monotonic() + _PATIENCE
     while not reached():

@@ -2,8 +2,9 @@
 
 Each gets its own temporary home, loopback ports from the kernel, a self-signed P-256 certificate, accounts `u0`, `u1`
 and so on with one password, and the same features: roster, presence, carbons, stream management, rooms, service
-discovery and offline storage; with `archive=True` also a message archive that keeps everything. Rate limits are off
-everywhere, for the comparison is about cost, not about policy.
+discovery and offline storage; with `archive=True` also a message archive that keeps everything, with `events=True`
+also publish-subscribe and personal events. Rate limits are off everywhere, for the comparison is about cost, not about
+policy.
 
 Fairness: ejabberd's scheduler threads are started without busy-waiting (`+sbwt none`), otherwise idle spinning would be
 counted as cost of messages. Prosody runs with the defaults of its package. Archives are SQLite in all three where the
@@ -53,10 +54,11 @@ class Server:
 
     name = ""
 
-    def __init__(self, users: int, archive: bool) -> None:
+    def __init__(self, users: int, archive: bool, events: bool = False) -> None:
         """Prepare, but do not start, a server with accounts u0 .. u(users-1)."""
         self.users = users
         self.archive = archive
+        self.events = events
         self.archive_storage = "off"
         self.port = free_port()
         self.tls_port = free_port()
@@ -156,6 +158,7 @@ class Prosody(Server):
             "carbons",
             "smacks",
             "ping",
+            *(["pep"] if self.events else []),
             *(["mam"] if self.archive else []),
         ]
         storage = '{ archive = "sql" }' if sqlite else '"internal"'
@@ -167,6 +170,7 @@ certificates = "{home}"
 log = {{ warn = "{home}/prosody.log" }}
 modules_enabled = {{ "{'", "'.join(modules)}" }}
 modules_disabled = {{ "s2s" }}
+admins = {{ "u0@{HOST}" }}
 authentication = "internal_hashed"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
@@ -182,6 +186,7 @@ default_archive_policy = true
 archive_expires_after = "never"
 VirtualHost "{HOST}"
 Component "conference.{HOST}" "muc"
+{f'Component "pubsub.{HOST}" "pubsub"' if self.events else ""}
 """
 
 
@@ -236,6 +241,7 @@ class Ejabberd(Server):
         archive = (
             f"  mod_mam:\n    default: always\n    db_type: {'sql' if sqlite else 'mnesia'}\n" if self.archive else ""
         )
+        events = "  mod_caps: {}\n  mod_pubsub: {plugins: [flat, pep]}\n" if self.events else ""
         return f"""
 hosts: [{HOST}]
 loglevel: warning
@@ -257,7 +263,7 @@ modules:
   mod_offline: {{}}
   mod_ping: {{}}
   mod_muc: {{max_users: 5000, max_user_conferences: 100, default_room_options: {{max_users: 5000}}}}
-{archive}"""
+{archive}{events}"""
 
 
 class Mlink(Server):

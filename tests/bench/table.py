@@ -24,6 +24,8 @@ _KINDS = {
     "entercpu": ("CPU of all of them, s", "{:.2f}"),
     "entercount": ("presence stanzas while a room fills", "{:,.0f}"),
     "broadcast": ("CPU per copy of a presence broadcast, us", "{:.2f}"),
+    "notify": ("CPU per notification of a published item, us", "{:.2f}"),
+    "notifyrate": ("notifications per second", "{:,.0f}"),
     "login": ("CPU per SCRAM-SHA-1 sign-in, ms", "{:.2f}"),
     "memory": ("memory per idle session, KiB", "{:.1f}"),
     "held": ("idle sessions held, half of them TLS", "{:,.0f}"),
@@ -38,7 +40,7 @@ def _limits(kind: str, what: str) -> dict[str, float]:
         return {"Prosody": 0.5, "ejabberd": 0.5}
     if kind == "cpu" and what.startswith(("plain", "TLS")):
         return {"Prosody": 0.25, "ejabberd": 0.5}
-    if kind in ("room", "enter", "broadcast"):
+    if kind in ("room", "enter", "broadcast", "notify"):
         return {"Prosody": 0.25, "ejabberd": 0.5}
     if kind in ("login", "memory"):
         return {"Prosody": 1.0, "ejabberd": 1.0}
@@ -150,6 +152,8 @@ Run it again with `make bench`, which installs Prosody and ejabberd first.
   squared presence stanzas on every server. Then five occupants speak, again each time all copies have come.
 * A presence broadcast is one account whose contacts are all there; it changes its presence each time all have seen the
   last change.
+* An item has a payload of a kilobyte and its node keeps ten; it is published each time all were told of the last one.
+  The personal events go to contacts whose capabilities ask for them.
 * A sign-in is the connection, TLS where named, SCRAM-SHA-1, bind, roster, carbons, stream management, presence and the
   close, ten at a time.
 * Memory is the growth of resident memory over signed-in, silent sessions, on freshly started servers.
