@@ -11,6 +11,7 @@ import asyncio
 import base64
 from dataclasses import replace
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape, quoteattr
 
 from tests.durability.reader import BIND, CLIENT, SASL, SM, STREAM, STREAM_ERRORS, name
 from tests.scenarios.matcher import Variables, elements, fill, mismatch, pieces, show
@@ -25,6 +26,8 @@ _MUC = "http://jabber.org/protocol/muc"
 _USER = f"{_MUC}#user"
 _OWNER = f"{_MUC}#owner"
 _CONFIG = f"{_MUC}#roomconfig"
+_PUBSUB = "http://jabber.org/protocol/pubsub"
+_SERVICE = f"pubsub.{DOMAIN}"
 
 
 class Failure(AssertionError):
@@ -129,6 +132,26 @@ class Actor:
             kept.append(element)
         self._early = kept
 
+    async def request(self, payload: str) -> None:
+        """Ask the publish-subscribe service; it must grant it. What comes before the answer is kept for the script."""
+        self._barriers += 1
+        id = f"request-{self._barriers}"
+        await self.wire.send(
+            f"<iq type='set' id='{id}' to='{_SERVICE}'><pubsub xmlns='{_PUBSUB}'>{payload}</pubsub></iq>"
+        )
+        kept = self._early
+        self._early = []
+        while True:
+            element = await self.next()
+            if element is None:
+                raise Failure("the stream ended")
+            if element.get("id") == id:
+                break
+            kept.append(element)
+        self._early = kept
+        if element.get("type") != "result":
+            raise Failure(f"refused: {show(element)}")
+
     def forget(self) -> None:
         """Whatever has come so far is of no interest."""
         if any(element is None for element in self.waiting):
@@ -146,6 +169,17 @@ class Actor:
         """Cut the connection that is left over."""
         if self._wire is not None:
             await self._wire.abort()
+
+
+def _form(kind: str, values: str) -> str:
+    """A form of publish-subscribe with the values of a step: `a=b, c=d`."""
+    fields: dict[str, str] = {}
+    for part in values.split(","):
+        field, _, value = part.strip().partition("=")
+        fields[field] = fields.get(field, "") + f"<value>{escape(value)}</value>"
+    inner = "".join(f"<field var='pubsub#{field}'>{found}</field>" for field, found in fields.items())
+    typed = f"<field var='FORM_TYPE' type='hidden'><value>{_PUBSUB}#{kind}</value></field>"
+    return f"<x xmlns='jabber:x:data' type='submit'>{typed}{inner}</x>"
 
 
 class Run:
@@ -233,6 +267,22 @@ class Run:
                 opened or element.find(f"{{{_USER}}}x/{{{_USER}}}status[@code='110']") is None
             ):
                 return
+
+    async def _makes_the_node(self, actor: Actor, step: Step) -> None:
+        node, _, values = step.argument.partition(" with ")
+        configuration = f"<configure>{_form('node_config', values)}</configure>" if values else ""
+        await actor.request(f"<create node={quoteattr(node)}/>{configuration}")
+
+    async def _subscribes(self, actor: Actor, step: Step) -> None:
+        place, _, values = step.argument.partition(" with ")
+        node, _, jid = place.partition(" as ")
+        options = f"<options>{_form('subscribe_options', values)}</options>" if values else ""
+        await actor.request(f"<subscribe node={quoteattr(node)} jid={quoteattr(jid or actor.bare)}/>{options}")
+
+    async def _publishes(self, actor: Actor, step: Step) -> None:
+        item, _, node = step.argument.partition(" to ")
+        entry = f"<entry xmlns='urn:example:poem'>{item}</entry>"
+        await actor.request(f"<publish node={quoteattr(node)}><item id={quoteattr(item)}>{entry}</item></publish>")
 
     async def _forgets(self, actor: Actor, _step: Step) -> None:
         await self._settle()

@@ -21,6 +21,12 @@ The steps:
     X makes the room R as N [with A=B, C=D]  enter a new room and set fields of its configuration, by their names
                                      after muc#roomconfig_; what comes back is taken
     X enters R as N                  enter a room; what comes up to the subject is taken
+    X makes the node N [with A=B, C=D]   create a node of pubsub.example.org and set fields of its configuration, by
+                                     their names after pubsub#; a field named twice has two values; it must succeed
+    X subscribes to N [as JID] [with A=B]   with the bare address unless another is named, and options by their names
+                                     after pubsub#; it must succeed
+    X publishes I to N               an item with the id I and an <entry xmlns='urn:example:poem'/> with the text I; it
+                                     must succeed
     X forgets what came              whatever it was
     X comes online [with priority N] connect, send initial presence, and take its echo
     X signs in                       authenticate only; what comes next is the script's matter
@@ -57,6 +63,9 @@ TRANSPORTS = ("memory", "tcp", "tls", "websocket", "bosh")
 _STEPS: dict[str, str] = {
     "makes": r"(?P<who>\w+) makes the room (?P<argument>\S+ as \S+(?: with .+)?)",
     "enters": r"(?P<who>\w+) enters (?P<argument>\S+ as \S+)",
+    "makes the node": r"(?P<who>\w+) makes the node (?P<argument>\S+(?: with .+)?)",
+    "subscribes": r"(?P<who>\w+) subscribes to (?P<argument>\S+(?: as \S+)?(?: with .+)?)",
+    "publishes": r"(?P<who>\w+) publishes (?P<argument>\S+ to \S+)",
     "forgets": r"(?P<who>\w+) forgets what came",
     "connects": r"(?P<who>\w+) connects",
     "online": r"(?P<who>\w+) comes online(?: with priority (?P<argument>-?\d+))?",
