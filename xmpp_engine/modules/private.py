@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
@@ -23,6 +24,17 @@ class PrivateOptions:
     quota: int = 1_048_576
 
 
+class Converter(Protocol):
+    """Who keeps some kind of private data in another form (XEP-0411). Both raise StanzaError, StoreUnavailable or
+    QuotaExceeded."""
+
+    async def read(self, context: IqContext) -> Element:
+        """The data as private XML, an empty element for none."""
+
+    async def write(self, element: Element, context: IqContext) -> None:
+        """Take over what a client stores."""
+
+
 class Private(Module):
     """jabber:iq:private."""
 
@@ -30,6 +42,11 @@ class Private(Module):
     xeps = (Xep("0049", "1.2"),)
     Config = PrivateOptions
     features = {Target.HOST: (ns.PRIVATE,), Target.ACCOUNT: (ns.PRIVATE,)}
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: By namespace and name of the element.
+        self.converters: dict[tuple[str, str], Converter] = {}
 
     def setup(self, reg: Registrar) -> None:
         reg.iq_get(Target.ACCOUNT, ns.PRIVATE, "query", self.read, own_only=True)
@@ -41,6 +58,9 @@ class Private(Module):
         if len(wanted) != 1:
             raise StanzaError("bad-request", "ask for exactly one element")
         assert context.account is not None
+        converter = self.converters.get((wanted[0].ns, wanted[0].name))
+        if converter is not None:
+            return Element(ns.PRIVATE, "query", None, await converter.read(context))
         stored = await self.services.stores.private.get(context.account.id, wanted[0].ns, wanted[0].name)
         found = parse_document(stored.encode()) if stored is not None else Element(wanted[0].ns, wanted[0].name)
         return Element(ns.PRIVATE, "query", None, found)
@@ -55,6 +75,10 @@ class Private(Module):
             if payload.ns in ("", ns.PRIVATE, ns.CLIENT):
                 raise StanzaError("not-acceptable", "private data needs a namespace of its own")
         for payload in payloads:
+            converter = self.converters.get((payload.ns, payload.name))
+            if converter is not None:
+                await converter.write(payload, context)
+                continue
             await self.services.stores.private.put(
                 context.account.id, payload.ns, payload.name, write(payload), self.config.quota
             )

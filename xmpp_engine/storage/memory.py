@@ -75,6 +75,8 @@ class Memory:
         self.on_removal: list[Callable[[str], object]] = []
         #: The same when a device is forgotten; called with the number of its account and its reference.
         self.on_device_removal: list[Callable[[int, str], object]] = []
+        #: What `AccountData.avatar` is for a bare JID; the store of publish-subscribe sets it.
+        self.avatar_of: Callable[[str], tuple[str, str] | None] = lambda _bare: None
 
     def check(self) -> None:
         """Raise what a database that is away would."""
@@ -132,6 +134,7 @@ class MemoryAccounts:
             blocked=set(data.blocked),
             offline_count=len(stored),
             offline_bytes=sum(row.size for row in stored),
+            avatar=self._memory.avatar_of(bare),
         )
 
     async def create(self, bare: str, keys: list[ScramKeys]) -> None:

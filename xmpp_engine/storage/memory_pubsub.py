@@ -27,6 +27,7 @@ from xmpp_engine.storage.pubsub import (
     Subscription,
     bare_of,
 )
+from xmpp_engine.xml import ns
 
 if TYPE_CHECKING:
     from xmpp_engine.storage.memory import Memory
@@ -62,6 +63,7 @@ class MemoryPubSub:
         self._numbers: dict[tuple[str, str], int] = {}
         self._last = 0
         memory.on_removal.append(self._forget)
+        memory.avatar_of = self._avatar
 
     async def load(self, service: str, names: Sequence[str]) -> list[NodeRecord]:
         """See the protocol."""
@@ -278,6 +280,12 @@ class MemoryPubSub:
             if record.affiliations.pop(bare, None) is not None or own:
                 changed.append((record.service, record.name))
         return sorted(changed)
+
+    def _avatar(self, bare: str) -> tuple[str, str] | None:
+        number = self._numbers.get((bare, ns.AVATAR_METADATA))
+        node = self._nodes[number] if number is not None else None
+        newest = next(reversed(node.items.values()), None) if node is not None else None
+        return (newest.payload, json.dumps(node.record.config)) if node is not None and newest is not None else None
 
     def _of(self, service: str) -> Iterator[_Node]:
         return (node for node in self._nodes.values() if node.record.service == service)

@@ -79,7 +79,9 @@ class AccountData:
     `roster_version` is a counter that grows with each change; `removed` are (jid, version) of removed contacts kept for
     roster versioning. `last_logout` is 0.0 where there was none, `last_status` the text of the last unavailable
     presence; `motd_seen` is when the message of the day was set that the account was told last. `archive` is the user's
-    preference: "always", "never", "roster" or "" for the domain's.
+    preference: "always", "never", "roster" or "" for the domain's. `avatar` is the payload of the newest item of the
+    account's node `urn:xmpp:avatar:metadata` and the node's stored configuration as JSON, None without one: presence
+    shows it (XEP-0398), and presence does not wait.
     """
 
     account_id: int
@@ -99,6 +101,7 @@ class AccountData:
     last_status: str = ""
     created: float = 0.0
     motd_seen: float = 0.0
+    avatar: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
