@@ -20,6 +20,7 @@ from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.stanza import build, forms, rsm
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage import invitations as stored_invitations
+from xmpp_engine.storage import pubsub as stored_pubsub
 from xmpp_engine.storage import pushes as stored_pushes
 from xmpp_engine.storage import reports as stored_reports
 from xmpp_engine.storage import rooms as stored_rooms
@@ -82,6 +83,7 @@ __all__ = [
     "room_config",
     "rsm",
     "stored_invitations",
+    "stored_pubsub",
     "stored_pushes",
     "stored_reports",
     "stored_rooms",

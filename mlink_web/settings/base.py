@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "mlink_web.stores",
     "mlink_web.console",
     "mlink_web.rooms",
+    "mlink_web.pubsub",
     "mlink_web.devices",
     "mlink_web.uploads",
     "mlink_web.pushes",
@@ -139,6 +140,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
+    "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 

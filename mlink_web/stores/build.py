@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from django.db import DEFAULT_DB_ALIAS
 
 from mlink_web.devices.store import DatabaseDevices
 from mlink_web.invitations.store import DatabaseInvitations
+from mlink_web.pubsub.store import DatabasePubSub
 from mlink_web.pushes.store import DatabasePushes
 from mlink_web.reports.store import DatabaseReports
 from mlink_web.rooms.store import DatabaseRooms
@@ -20,8 +20,6 @@ from mlink_web.stores.offline import DatabaseOffline
 from mlink_web.stores.private import DatabasePrivate, DatabaseVCards
 from mlink_web.stores.rosters import DatabaseRosters
 from mlink_web.uploads.store import DatabaseUploads
-from xmpp_engine.storage.memory import Memory
-from xmpp_engine.storage.memory_pubsub import MemoryPubSub
 from xmpp_engine.storage.protocols import LedgerStore, Stores
 
 
@@ -47,7 +45,7 @@ class DatabaseStores(Stores):
             pushes=DatabasePushes(self.executor),
             invitations=DatabaseInvitations(self.executor),
             reports=DatabaseReports(self.executor),
-            pubsub=MemoryPubSub(Memory(None, time.time)),
+            pubsub=DatabasePubSub(self.executor),
             ledger=ledger or self.database_ledger,  # type: ignore[arg-type]
         )
 
