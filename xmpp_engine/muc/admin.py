@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import invite, paging, versions
+from xmpp_engine.muc import invite, versions
 from xmpp_engine.muc.permissions import check_affiliation, check_role, may_list, visible_lists
 from xmpp_engine.muc.saving import stored
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.iq import IqContext
-from xmpp_engine.stanza import rsm
+from xmpp_engine.stanza import paging, rsm
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import MAX_REASON_BYTES, Affiliation, Role
 from xmpp_engine.xml import ns

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza import forms
 from xmpp_engine.stanza.build import new_id
 from xmpp_engine.stanza.forms import Field

@@ -10,9 +10,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
 

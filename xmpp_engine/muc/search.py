@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import paging
-from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.iq import IqContext
-from xmpp_engine.stanza import forms, rsm
+from xmpp_engine.runtime.buckets import Buckets
+from xmpp_engine.stanza import forms, paging, rsm
 from xmpp_engine.stanza.forms import Field
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns

@@ -21,16 +21,16 @@ from xmpp_engine.muc.administration import Administration
 from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.directory import Listing, of_room, of_summary
 from xmpp_engine.muc.groups import Groups, NoGroups
-from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.muc.loading import Loading
 from xmpp_engine.muc.numbers import Numbers
 from xmpp_engine.muc.options import ServiceOptions
-from xmpp_engine.muc.refusals import Refusals
 from xmpp_engine.muc.room import Room
 from xmpp_engine.muc.saving import Saver
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.routing.refusals import Refusals
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord, RoomTouch
 from xmpp_engine.xml import ns

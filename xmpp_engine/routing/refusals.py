@@ -1,5 +1,5 @@
-"""What chat services refuse: the error goes to who sent it, and the log says who and why, but not for each stanza of a
-flood."""
+"""What services refuse, as those of rooms and of nodes: the error goes to who sent it, and the log says who and why,
+but not for each one of a flood."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc.limits import Buckets
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import BOUNCED, bounce
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.errors import StanzaError
@@ -24,7 +24,7 @@ _ORDINARY: Final = frozenset({"service-unavailable", "feature-not-implemented"})
 
 
 class Refusals:
-    """The refusals of one chat service."""
+    """The refusals of one service."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -1,4 +1,4 @@
-"""Pages of a sorted list (XEP-0059), for lists and searches of rooms."""
+"""Pages of a sorted list (XEP-0059), for lists and searches that are in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token buckets per account: how often somebody may do what costs the whole room."""
+"""Token buckets per account: how often somebody may do what costs others."""
 
 from __future__ import annotations
 
