@@ -49,8 +49,6 @@ WANTED: dict[str, tuple[str, tuple[str, ...]]] = {
             "LICENSE",
             "ttf/DejaVuSans.ttf",
             "ttf/DejaVuSans-Bold.ttf",
-            "ttf/DejaVuSans-Oblique.ttf",
-            "ttf/DejaVuSansMono.ttf",
         ),
     ),
     "strophe": ("strophe.js", ("LICENSE.txt", "dist/strophe.umd.min.js")),
