@@ -22,6 +22,7 @@ from mlink_web.accounts import services
 from mlink_web.stores.executor import StoreExecutor, fetch
 from xmpp_engine.storage.protocols import AccountExists, StoreUnavailable
 from xmpp_engine.storage.types import AccountData, Credentials, RosterItem, ScramKeys
+from xmpp_engine.xml import ns
 
 log = logging.getLogger("mlink.stores")
 
@@ -46,6 +47,10 @@ SELECT jid, name, subscription, ask, approved, groups, version, pending_in, requ
 FROM stores_rosteritem WHERE account_id = %s"""
 REMOVED = "SELECT jid, version FROM stores_rosterremoved WHERE account_id = %s ORDER BY version"
 BLOCKED = "SELECT jid FROM stores_blockitem WHERE account_id = %s"
+AVATAR = """
+SELECT i.payload, n.config FROM pubsub_service s
+JOIN pubsub_node n ON n.service_id = s.id AND n.name = %s JOIN pubsub_item i ON i.contents = n.contents_id
+WHERE s.address = %s ORDER BY i.sequence DESC LIMIT 1"""
 SPEND = """
 UPDATE accounts_signintoken SET used = %s WHERE NOT used AND expires > %s AND token IN (
   SELECT t.token FROM accounts_signintoken t JOIN accounts_account a ON a.id = t.account_id
@@ -202,6 +207,7 @@ def _load(database: Database, bare: str) -> AccountData | None:
     }
     removed = [(jid, version) for jid, version in fetch(database, REMOVED, (account_id,))]
     blocked = {jid for (jid,) in fetch(database, BLOCKED, (account_id,))}
+    avatar = fetch(database, AVATAR, (ns.AVATAR_METADATA, bare))
     return AccountData(
         account_id=account_id,
         bare=bare,
@@ -220,7 +226,13 @@ def _load(database: Database, bare: str) -> AccountData | None:
         last_status=row[8],
         created=epoch(row[9]),
         motd_seen=row[10],
+        avatar=(avatar[0][0], _json(avatar[0][1])) if avatar else None,
     )
+
+
+def _json(value: Any) -> str:
+    """A JSON column of a raw query: PostgreSQL gives objects, SQLite text."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _create(database: Database, bare: str, keys: list[ScramKeys]) -> None:

@@ -11,12 +11,14 @@ which reach behind the protocols, and takes the class in:
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 
 import pytest
 
 from xmpp_engine.storage.protocols import AccountExists, QuotaExceeded, Stores
+from xmpp_engine.storage.pubsub import Item, NodeRecord, PurgeItems, PutItem
 from xmpp_engine.storage.types import (
     REMOVED_KEPT,
     AccountData,
@@ -27,6 +29,7 @@ from xmpp_engine.storage.types import (
     ScramKeys,
     StreamMark,
 )
+from xmpp_engine.xml import ns
 
 ROMEO = "romeo@kit.example"
 JULIET = "juliet@kit.example"
@@ -287,6 +290,19 @@ class StoreKit:
         assert (await loaded(stores)).blocked == {"a@x.example", "a@x.example/r", "b@x.example"}
         await stores.blocks.remove(number, None)
         assert (await loaded(stores)).blocked == set()
+
+    async def test_an_account_knows_the_picture_that_it_shows(self, stores: Stores) -> None:
+        assert (await account(stores)).avatar is None
+        record = NodeRecord(ROMEO, ns.AVATAR_METADATA, config={"access_model": "open"})
+        number = await stores.pubsub.create(record)
+        assert (await loaded(stores)).avatar is None
+        for id in ("a", "b"):
+            await stores.pubsub.commit([PutItem(number, Item(id, f"<metadata id='{id}'/>"))])
+        found = (await loaded(stores)).avatar
+        assert found is not None
+        assert (found[0], json.loads(found[1])) == ("<metadata id='b'/>", {"access_model": "open"})
+        await stores.pubsub.commit([PurgeItems(number)])
+        assert (await loaded(stores)).avatar is None
 
     async def test_who_blocks_an_address(self, stores: Stores) -> None:
         first = (await account(stores)).account_id

@@ -69,8 +69,8 @@ class Blocking(Module):
         super().__init__(*arguments)
         #: The module of reports, where there is one; it sets this itself.
         self.reports: Reports | None = None
-        #: Called, by the name of a module, with an account and the addresses that it has just freed.
-        self.freed: dict[str, Callable[[Account, list[Jid]], None]] = {}
+        #: Called, by the name of a module, with an account, addresses, and whether it has just freed or blocked them.
+        self.listeners: dict[str, Callable[[Account, list[Jid], bool], None]] = {}
 
     def setup(self, reg: Registrar) -> None:
         self.reports = None
@@ -145,6 +145,7 @@ class Blocking(Module):
         await self.services.stores.blocks.add(account.id, [jid.full for jid in fresh])
         self._show_presence(account, fresh, present=False)
         account.data.blocked.update(jid.full for jid in fresh)
+        self._tell(account, fresh, False)
         self._push(account, _listed("block", [jid.full for jid in jids]))
 
     async def unblock(self, iq: Stanza, context: IqContext) -> None:
@@ -157,8 +158,7 @@ class Blocking(Module):
         freed = [jid for jid in gone if jid.full in account.data.blocked]
         account.data.blocked.difference_update(jid.full for jid in gone)
         self._show_presence(account, freed, present=True)
-        for told in self.freed.values():
-            told(account, freed)
+        self._tell(account, freed, True)
         self._push(account, _listed("unblock", [jid.full for jid in jids]))
         # The result goes out first: handlers answer by returning.
         asyncio.get_running_loop().call_soon(self._look_again, account, freed)
@@ -175,6 +175,10 @@ class Blocking(Module):
                 probe = presence(session.jid, contact, "probe")
                 probe.origin = session  # who is not there then answers that he is not
                 self.services.router.route(probe)
+
+    def _tell(self, account: Account, jids: list[Jid], free: bool) -> None:
+        for listener in self.listeners.values():
+            listener(account, jids, free)
 
     def _show_presence(self, account: Account, jids: Iterable[Jid], *, present: bool) -> None:
         """Contacts that an entry covers see every available resource leave, or come back."""
