@@ -40,7 +40,7 @@ UPDATE pubsub_node SET contents_id = %s, items = %s, sequence = %s, latest = %s,
 NEW_CONTENTS = "INSERT INTO pubsub_contents (dropped) VALUES (%s) RETURNING id"
 DROP_CONTENTS = "UPDATE pubsub_contents SET dropped = %s WHERE id = %s"
 OLDEST = "SELECT id, item FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s"
-EXPIRED = "SELECT id FROM pubsub_item WHERE expire > 0.0 AND expire <= %s ORDER BY expire, id LIMIT %s"
+EXPIRED = "SELECT id FROM pubsub_item WHERE expire > 0.0 AND expire <= %s ORDER BY expire LIMIT %s"
 OWNERS = """
 SELECT DISTINCT n.id FROM pubsub_item i JOIN pubsub_node n ON n.contents_id = i.contents WHERE i.id IN ({})"""
 DELETE_EXPIRED = """

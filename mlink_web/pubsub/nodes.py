@@ -55,7 +55,7 @@ ON CONFLICT (node_id, subid) DO UPDATE SET jid = excluded.jid, bare = excluded.b
   options = excluded.options, expire = excluded.expire"""
 DELETE_SUBSCRIPTION = "DELETE FROM pubsub_nodesubscription WHERE node_id = %s AND subid = %s"
 EXPIRED = """
-SELECT id FROM pubsub_nodesubscription WHERE expire > 0.0 AND expire <= %s ORDER BY expire, id LIMIT %s"""
+SELECT id FROM pubsub_nodesubscription WHERE expire > 0.0 AND expire <= %s ORDER BY expire LIMIT %s"""
 DELETE_EXPIRED = """
 DELETE FROM pubsub_nodesubscription WHERE id IN ({}) AND expire > 0.0 AND expire <= %s RETURNING id, node_id, subid"""
 NAMES = """
