@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlink_web.admin_commands import announcements, devices, domains, invitations, reports, uploads, users
+from mlink_web.admin_commands import announcements, devices, domains, invitations, reports, topics, uploads, users
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Registry
 
@@ -16,4 +16,5 @@ registry.include(announcements.registry)
 registry.include(uploads.registry)
 registry.include(invitations.registry)
 registry.include(reports.registry)
+registry.include(topics.registry)
 registry.include(live.registry)

@@ -1,4 +1,5 @@
-"""What a first start needs: tables, a domain, a certificate, an administrator. Nothing happens where they are there.
+"""What a first start needs: tables, a domain, a certificate, an administrator, sample topics. Nothing happens where
+they are there.
 
 Several nodes may start at once on one database: they take turns.
 """
@@ -19,6 +20,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from fdp import sample_topics
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf import certificates
@@ -40,6 +42,7 @@ class Prepared:
     administrator: str = ""
     password: str = ""
     certificates: list[str] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
 
 
 def prepare() -> Prepared:
@@ -52,6 +55,7 @@ def prepare() -> Prepared:
         if not Account.objects.filter(is_superuser=True).exists():
             make_administrator(made)
         made.certificates = certificates.ensure_all()
+        made.topics = sample_topics.install_new()
     return made
 
 
