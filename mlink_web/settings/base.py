@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "mlink_web.invitations",
     "mlink_web.reports",
     "archive",
+    "fdp",
     "channels",
     "django.contrib.auth",
     "django.contrib.contenttypes",
