@@ -35,6 +35,7 @@ from tests.bench.measures import (
     logins,
     messages,
 )
+from tests.bench.pages import pages
 from tests.bench.processes import StartError, family_seconds, machine_seconds
 from tests.bench.rooms import contacts, rooms
 from tests.bench.servers import SERVERS, Server
@@ -87,6 +88,10 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
             with _running(kinds, plan.users, False, results, events=True) as servers:
                 for server in servers:
                     await measure(server, number, plan, results)
+        for kind in kinds:
+            if kind.name == OURS:
+                with _running([kind], plan.users, False, results, events=True) as servers:
+                    await pages(servers[0], plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:

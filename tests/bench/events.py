@@ -84,7 +84,7 @@ async def _notify(server: Server, cell: str, number: int, plan: Plan, results: R
         if personal:
             await _befriend(publisher, others)
         else:
-            await _make_node(server)
+            await make_node(server, _NODE, 10)
             await _subscribe(others)
         await _publish(server, publisher, others, plan.warm, personal)
         copies, cpu, seconds = await _publish(server, publisher, others, plan.window, personal)
@@ -126,13 +126,14 @@ async def _befriend(publisher: Session, others: Sequence[Session]) -> None:
     await asyncio.sleep(3.0)
 
 
-async def _make_node(server: Server) -> None:
+async def make_node(server: Server, node: str, max_items: int) -> None:
+    """A node of u0 on the service, that everybody may read; raises SignInError."""
     form = "".join(
         f"<field var='{var}'><value>{value}</value></field>"
         for var, value in (
             ("pubsub#access_model", "open"),
             ("pubsub#persist_items", "1"),
-            ("pubsub#max_items", "10"),
+            ("pubsub#max_items", str(max_items)),
             ("pubsub#send_last_published_item", "never"),
         )
     )
@@ -143,7 +144,7 @@ async def _make_node(server: Server) -> None:
     try:
         answer = await maker.ask(
             f"<iq type='set' id='n1' to='{SERVICE}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"
-            f"<create node='{_NODE}'/><configure><x xmlns='jabber:x:data' type='submit'>{kind}{form}</x></configure>"
+            f"<create node='{node}'/><configure><x xmlns='jabber:x:data' type='submit'>{kind}{form}</x></configure>"
             "</pubsub></iq>".encode(),
             b"id='n1'",
             b'id="n1"',

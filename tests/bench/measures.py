@@ -28,6 +28,7 @@ class Plan:
     contacts: int = 500
     subscribers: int = 1000
     readers: int = 200
+    items: tuple[int, ...] = (1_000, 1_000_000)
     thorough: bool = True
     warm: float = 1.5
     window: float = 4.0
@@ -50,6 +51,7 @@ QUICK = Plan(
     contacts=200,
     subscribers=200,
     readers=50,
+    items=(1_000, 50_000),
     thorough=False,
     warm=0.7,
     window=2.0,

@@ -300,6 +300,13 @@ class Mlink(Server):
         self.archive_storage = "SQLite" if self.archive else "off"
         return child
 
+    @property
+    def database(self) -> Path:
+        """Its SQLite file; raises StartError when it is not running."""
+        if self._home is None:
+            raise StartError(f"{self.name} is not running")
+        return self._home / "var/mlink.sqlite3"
+
     def _run(self, home: Path) -> Child:
         (home / "var").mkdir(exist_ok=True)
         child = Child("mlink", [sys.executable, str(_ROOT / "manage.py"), "runnode"], self.env, home)

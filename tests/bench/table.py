@@ -26,6 +26,9 @@ _KINDS = {
     "broadcast": ("CPU per copy of a presence broadcast, us", "{:.2f}"),
     "notify": ("CPU per notification of a published item, us", "{:.2f}"),
     "notifyrate": ("notifications per second", "{:,.0f}"),
+    "page": ("median of a page of 50 items, ms", "{:.2f}"),
+    "page99": ("99th percentile of a page of 50 items, ms", "{:.2f}"),
+    "pageratio": ("largest node against smallest, median", "{:.2f}"),
     "login": ("CPU per SCRAM-SHA-1 sign-in, ms", "{:.2f}"),
     "memory": ("memory per idle session, KiB", "{:.1f}"),
     "held": ("idle sessions held, half of them TLS", "{:,.0f}"),
@@ -53,6 +56,8 @@ def judge(cell: str, values: dict[str, float], held_target: int) -> tuple[str, s
     ours = values.get(OURS)
     if kind == "ratio":
         return "< 2", "" if ours is None else ("pass" if ours < 2 else "MISS")
+    if kind == "pageratio":
+        return "< 1.5", "" if ours is None else ("pass" if ours < 1.5 else "MISS")
     if kind == "held":
         return f"{held_target:,}", "" if ours is None else ("pass" if ours >= held_target else "MISS")
     limits = _limits(kind, what)
@@ -153,7 +158,7 @@ Run it again with `make bench`, which installs Prosody and ejabberd first.
 * A presence broadcast is one account whose contacts are all there; it changes its presence each time all have seen the
   last change.
 * An item has a payload of a kilobyte and its node keeps ten; it is published each time all were told of the last one.
-  The personal events go to contacts whose capabilities ask for them.
+  The personal events go to contacts whose capabilities ask for them. Pages of 50 items are read one after the other.
 * A sign-in is the connection, TLS where named, SCRAM-SHA-1, bind, roster, carbons, stream management, presence and the
   close, ten at a time.
 * Memory is the growth of resident memory over signed-in, silent sessions, on freshly started servers.
