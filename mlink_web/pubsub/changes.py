@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
@@ -28,7 +28,7 @@ WITH asked (contents, item) AS (VALUES {})
 SELECT i.contents, i.item FROM asked a JOIN pubsub_item i ON i.contents = a.contents AND i.item = a.item"""
 PUT = """
 INSERT INTO pubsub_item (contents, item, sequence, payload, publisher, published, expire)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+VALUES {}
 ON CONFLICT (contents, item) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload,
   publisher = excluded.publisher, published = excluded.published, expire = excluded.expire"""
 DELETE = "DELETE FROM pubsub_item WHERE contents = %s AND item = %s"
@@ -36,7 +36,10 @@ DELETE_OLDEST = """
 DELETE FROM pubsub_item WHERE id IN (SELECT id FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s)"""
 DELETE_ALL = "DELETE FROM pubsub_item WHERE contents = %s"
 COUNTERS = """
-UPDATE pubsub_node SET contents_id = %s, items = %s, sequence = %s, latest = %s, ordered = %s WHERE id = %s"""
+WITH new (id, contents, items, sequence, latest, ordered) AS (VALUES {})
+UPDATE pubsub_node SET contents_id = new.contents, items = new.items, sequence = new.sequence, latest = new.latest,
+  ordered = new.ordered
+FROM new WHERE pubsub_node.id = new.id"""
 NEW_CONTENTS = "INSERT INTO pubsub_contents (dropped) VALUES (%s) RETURNING id"
 DROP_CONTENTS = "UPDATE pubsub_contents SET dropped = %s WHERE id = %s"
 OLDEST = "SELECT id, item FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s"
@@ -172,10 +175,21 @@ def _write(database: Database, nodes: Sequence[LockedNode]) -> None:
                 trims.append((node.contents, node.items - node.keep))
                 node.items = node.keep
             node.written()
-        for statement, rows in ((DELETE, removals), (PUT, puts), (DELETE_OLDEST, trims)):
-            if rows:
-                cursor.executemany(statement, rows)
-        cursor.executemany(COUNTERS, [(n.contents, n.items, n.sequence, n.latest, n.ordered, n.number) for n in nodes])
+        if removals:
+            cursor.executemany(DELETE, removals)
+        for rows in slices(puts):
+            _execute_rows(cursor, PUT, rows)
+        if trims:
+            cursor.executemany(DELETE_OLDEST, trims)
+        counters = [(n.number, n.contents, n.items, n.sequence, n.latest, n.ordered) for n in nodes]
+        for some in slices(counters):
+            _execute_rows(cursor, COUNTERS, some)
+
+
+def _execute_rows(cursor: Any, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """One statement for many rows: PostgreSQL would be asked once for each by `executemany`."""
+    row = f"({marks(rows[0])})"
+    cursor.execute(statement.format(", ".join([row] * len(rows))), [value for values in rows for value in values])
 
 
 def _stored(database: Database, nodes: Sequence[LockedNode]) -> set[tuple[int, str]]:
