@@ -6,7 +6,7 @@ Features and identities are class data of the modules; the answer for the domain
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
@@ -20,6 +20,20 @@ from xmpp_engine.xml.errors import StanzaError
 #: source(kind, target, node, iq, context) -> the query element, or None where the node is not its own; `kind` is "info"
 #: or "items".
 NodeSource = Callable[[str, Target, str, Stanza, IqContext], Element | None]
+
+
+class Personal(Protocol):
+    """Who knows the nodes of accounts (XEP-0163, 6). All raise StanzaError: `item-not-found` for a node that is not
+    there or hidden from the asker; and StoreUnavailable."""
+
+    async def open_to(self, iq: Stanza, context: IqContext) -> bool:
+        """Whether somebody who does not see the account's presence may know of it all the same."""
+
+    async def items(self, iq: Stanza, context: IqContext) -> list[Element]:
+        """An item for each node that the asker may see."""
+
+    async def node(self, kind: str, node: str, iq: Stanza, context: IqContext) -> Element:
+        """The query element for a node; `kind` is "info" or "items"."""
 
 
 class Disco(Module):
@@ -43,12 +57,16 @@ class Disco(Module):
         #: Gives the node#ver of the server's own capabilities; the caps module sets it.
         self.caps_node: Callable[[], str] | None = None
         self._node_sources: list[NodeSource] = []
+        #: The module of personal eventing, where there is one; it sets this itself.
+        self.personal: Personal | None = None
 
     def setup(self, reg: Registrar) -> None:
         self._node_sources = []  # modules come again when a table is compiled anew
-        for target in (Target.HOST, Target.ACCOUNT):
-            reg.iq_get(target, ns.DISCO_INFO, "query", self.answer_info)
-            reg.iq_get(target, ns.DISCO_ITEMS, "query", self.answer_items)
+        self.personal = None
+        reg.iq_get(Target.HOST, ns.DISCO_INFO, "query", self.answer_info)
+        reg.iq_get(Target.HOST, ns.DISCO_ITEMS, "query", self.answer_items)
+        reg.iq_get(Target.ACCOUNT, ns.DISCO_INFO, "query", self.account_info)
+        reg.iq_get(Target.ACCOUNT, ns.DISCO_ITEMS, "query", self.account_items)
         reg.disco_extra(self.contacts)
 
     def nodes(self, source: NodeSource) -> None:
@@ -89,42 +107,69 @@ class Disco(Module):
         return form
 
     def answer_info(self, iq: Stanza, context: IqContext) -> Element:
-        """disco#info; nodes belong to other modules, an unknown one is `item-not-found`."""
-        query = iq.element.first()
-        node = query.get("node") if query is not None else None
-        self._check(iq, context)
-        target = Target.HOST if context.account is None else Target.ACCOUNT
+        """disco#info of the domain; nodes belong to other modules, an unknown one is `item-not-found`."""
+        node = _node(iq)
         if node is None:
-            return self.info(target)
-        if target is Target.HOST and self.caps_node is not None and node == self.caps_node():
-            answer = self.info(target).copy()
+            return self.info(Target.HOST)
+        if self.caps_node is not None and node == self.caps_node():
+            answer = self.info(Target.HOST).copy()
             answer.attrs["node"] = node
             return answer
-        return self.node("info", target, node, iq, context)
+        return self.node("info", Target.HOST, node, iq, context)
 
     def answer_items(self, iq: Stanza, context: IqContext) -> Element:
-        """disco#items: the services of the domain, or nothing for an account."""
-        query = iq.element.first()
-        self._check(iq, context)
-        node = query.get("node") if query is not None else None
+        """disco#items: the services of the domain."""
+        node = _node(iq)
         if node:
-            target = Target.HOST if context.account is None else Target.ACCOUNT
-            return self.node("items", target, node, iq, context)
+            return self.node("items", Target.HOST, node, iq, context)
         items = Element(ns.DISCO_ITEMS, "query")
-        if context.account is None:
-            for source in self.host.table.disco_items:
-                for jid, name in source():
-                    items.add(ns.DISCO_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid})
-        elif context.own:
-            for session in context.account.available():
-                items.add(ns.DISCO_ITEMS, "item", {"jid": session.jid.full})
+        for source in self.host.table.disco_items:
+            for jid, name in source():
+                items.add(ns.DISCO_ITEMS, "item", {"jid": jid, "name": name} if name else {"jid": jid})
         return items
 
-    def _check(self, iq: Stanza, context: IqContext) -> None:
-        """An account answers itself and those who may see its presence (XEP-0030, 8); to others it is as if it were not
-        there."""
-        account = context.account
-        if account is not None and not context.own and not account.is_subscribed_to_us(iq.sender.bare):
+    async def account_info(self, iq: Stanza, context: IqContext) -> Element:
+        """disco#info of an account and its nodes."""
+        node = _node(iq)
+        if node is None:
+            await self._check(iq, context)
+            return self.info(Target.ACCOUNT)
+        return await self._account_node("info", node, iq, context)
+
+    async def account_items(self, iq: Stanza, context: IqContext) -> Element:
+        """disco#items of an account: its nodes, and for itself its resources."""
+        node = _node(iq)
+        if node:
+            return await self._account_node("items", node, iq, context)
+        await self._check(iq, context)
+        items = Element(ns.DISCO_ITEMS, "query")
+        assert context.account is not None
+        if context.own:
+            for session in context.account.available():
+                items.add(ns.DISCO_ITEMS, "item", {"jid": session.jid.full})
+        if self.personal is not None:
+            items.children += await self.personal.items(iq, context)
+        return items
+
+    async def _account_node(self, kind: str, node: str, iq: Stanza, context: IqContext) -> Element:
+        """A node of an account: of a module, for those who may see its presence, or a publish-subscribe node, which
+        says itself who may see it."""
+        if _known(iq, context):
+            try:
+                return self.node(kind, Target.ACCOUNT, node, iq, context)
+            except StanzaError as error:
+                if self.personal is None or error.condition != "item-not-found":
+                    raise
+        elif self.personal is None or not await self.personal.open_to(iq, context):
+            raise StanzaError("service-unavailable")
+        answer = await self.personal.node(kind, node, iq, context)
+        answer.attrs["node"] = node
+        return answer
+
+    async def _check(self, iq: Stanza, context: IqContext) -> None:
+        """An account answers itself and those who may see its presence (XEP-0030, 8), and others where it has something
+        for everybody; to the rest it is as if it were not there."""
+        if not _known(iq, context) and (self.personal is None or not await self.personal.open_to(iq, context)):
             raise StanzaError("service-unavailable")
 
     def _build(self, table: HandlerTable, target: Target) -> Element:
@@ -141,3 +186,14 @@ class Disco(Module):
             if extra is not None:
                 query.append(extra)
         return query
+
+
+def _node(iq: Stanza) -> str | None:
+    query = iq.element.first()
+    return query.get("node") if query is not None else None
+
+
+def _known(iq: Stanza, context: IqContext) -> bool:
+    """Whether who asks about an account sees its presence."""
+    account = context.account
+    return context.own or (account is not None and account.is_subscribed_to_us(iq.sender.bare))
