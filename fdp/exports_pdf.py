@@ -1,7 +1,8 @@
 """Submitted forms as PDF/A-3b (ISO 19005-3): files that look the same in decades, with the forms as XML inside.
 
-reportlab draws, pikepdf adds what makes an archive of it: metadata (XMP), the meaning of colours (sRGB), the attached XML and its relation to the whole. All text is drawn with fonts that stand in the
-file. The fonts are DejaVu: a character that they lack is drawn as a box, and a line at the end says so; the XML has it.
+reportlab draws, pikepdf adds what makes an archive of it: metadata (XMP), the meaning of colours (sRGB), the attached
+XML and its relation to the whole. All text is drawn with fonts that stand in the file. The fonts are DejaVu: what they
+lack is drawn as a box, and a line at the end says so; the XML has it.
 
 Both libraries are imported when the first file is made: pages and workers that make none do without them.
 """

@@ -1,0 +1,163 @@
+"""Exports of published forms: few at once, many as a job whose progress a page shows."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from fdp import export_jobs, published
+from fdp.exports import one_xml
+from fdp.forms import PublishedForm
+from fdp.models import Export
+from fdp.render import sheet_of
+from fdp.views.parts import when
+from fdp.views.published import get_published
+from mlink_web.console.access import administrators_only
+from mlink_web.console.audit import record
+from mlink_web.console.node import size
+
+MAX_CHOSEN = 1_000
+
+
+@require_POST
+@administrators_only
+def export(request: HttpRequest) -> HttpResponse:
+    """The marked forms (`form`), or with `all` everything that the search of the page matches."""
+    format = request.POST.get("format", "")
+    if format not in export_jobs.FORMATS:
+        messages.error(request, "Choose a format.")
+        return redirect("fdp:published")
+    asked = PublishedForm(request.POST)
+    if not asked.is_valid():
+        messages.error(request, "The search makes no sense; nothing was exported.")
+        return redirect("fdp:published")
+    criteria = asked.criteria(timezone.get_current_timezone())
+    is_all = request.POST.get("all") == "1"
+    if not is_all:
+        chosen = [int(text) for text in request.POST.getlist("form")[:MAX_CHOSEN] if text.isdigit() and len(text) < 19]
+        criteria = {"only": chosen}
+        if not chosen:
+            messages.error(request, "No form was marked.")
+            return _back(request)
+    total = published.found(criteria).count()
+    if not total:
+        messages.error(request, "No published form matches: there is nothing to export.")
+        return _back(request)
+    what = "all that the search finds" if is_all else "marked forms"
+    record(request, "exported published forms", f"{total} {what}", format=format, **criteria)
+    if total <= export_jobs.AT_ONCE:
+        return _file(format, criteria)
+    try:
+        row = export_jobs.order(request.user.get_username(), format, criteria, total, _about(criteria, total))
+    except export_jobs.TooMany as error:
+        messages.error(request, str(error))
+        return _back(request)
+    messages.success(request, f"{total} forms: the file is being made.")
+    return redirect(f"{reverse('fdp:exports')}#export-{row.pk}")
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    """The list as it was."""
+    query = request.POST.get("query", "")[:4000]
+    return HttpResponseRedirect(f"{reverse('fdp:published')}{'?' if query else ''}{query}")
+
+
+def _about(criteria: dict[str, Any], total: int) -> str:
+    said = [f"{total} forms"]
+    if criteria.get("topic"):
+        topic = published.topics_with_forms().filter(pk=criteria["topic"]).first()
+        said.append(f"topic {topic.title}" if topic else "one topic")
+    if criteria.get("q"):
+        said.append(f"with “{criteria['q']}”")
+    if criteria.get("publisher"):
+        said.append(f"published by {criteria['publisher']}")
+    for name, words in (("start", "from"), ("end", "to")):
+        moment = when(criteria.get(name))
+        if moment is not None:
+            said.append(f"{words} {timezone.localtime(moment):%Y-%m-%d}")
+    return ", ".join(said)
+
+
+def _file(format: str, criteria: dict[str, Any]) -> FileResponse:
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the answer closes it)
+    name = export_jobs.write(format, criteria, file)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=name, content_type=export_jobs.content_type(name))
+
+
+@require_safe
+@administrators_only
+def one(request: HttpRequest, pk: int, format: str) -> HttpResponse:
+    """One form as a file; its XML is exactly what was published."""
+    shown = get_published(pk)
+    if format not in export_jobs.FORMATS:
+        raise Http404
+    record(request, "exported published forms", str(shown), format=format)
+    if format == "xml":
+        response = HttpResponse(one_xml(sheet_of(shown)), content_type=export_jobs.TYPES["xml"])
+        response["Content-Disposition"] = f'attachment; filename="{sheet_of(shown).file_name}.xml"'
+        return response
+    return _file(format, {"only": [pk]})
+
+
+@require_safe
+@administrators_only
+def exports(request: HttpRequest) -> HttpResponse:
+    """The exports that are kept, with how far each is; JSON for the page's script."""
+    rows = [_row(row) for row in Export.objects.all()[: export_jobs.MAX_EXPORTS + 10]]
+    if request.accepts("application/json") and not request.accepts("text/html"):
+        return JsonResponse({"exports": rows})
+    return render(request, "fdp/exports.html", {"section": "forms", "part": "exports", "rows": rows})
+
+
+def _row(row: Export) -> dict[str, Any]:
+    state = Export.State(row.state)
+    return {
+        "pk": row.pk,
+        "about": row.about,
+        "format": export_jobs.FORMATS.get(row.format, row.format),
+        "owner": row.owner,
+        "created": timezone.localtime(when(row.created)).strftime("%Y-%m-%d %H:%M"),  # type: ignore[arg-type]
+        "state": row.state,
+        "words": f"{state.label}: {row.trouble}" if row.trouble and row.state == Export.State.FAILED else state.label,
+        "done": min(row.done, row.total),
+        "total": row.total,
+        "size": size(row.size) if row.size else "",
+        "is_ready": row.state == Export.State.READY,
+        "is_over": row.state in (Export.State.READY, Export.State.FAILED),
+        "href": reverse("fdp:export-file", args=[row.pk]),
+    }
+
+
+@require_safe
+@administrators_only
+def export_file(request: HttpRequest, pk: int) -> HttpResponse:
+    """The file of an export that is ready."""
+    row = Export.objects.filter(pk=pk, state=Export.State.READY).first()
+    if row is None:
+        raise Http404
+    try:
+        file = export_jobs.open_file(row)
+    except FileNotFoundError:
+        raise Http404 from None
+    record(request, "fetched export of published forms", row.about, format=row.format)
+    return FileResponse(file, as_attachment=True, filename=row.name, content_type=export_jobs.content_type(row.name))
+
+
+@require_POST
+@administrators_only
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete an export and its file."""
+    row = Export.objects.filter(pk=pk).first()
+    if row is not None:
+        export_jobs.remove(row)
+        record(request, "removed export of published forms", row.about, format=row.format)
+        messages.success(request, "The export is removed.")
+    return redirect("fdp:exports")
