@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+
 from fdp.options import FormsOptions, form_service
 from mlink_web.conf import services as conf
 from mlink_web.conf.models import Domain
@@ -21,10 +24,10 @@ def services_of(domain: Domain) -> dict[str, dict[str, Any]]:
     return {str(label): dict(values) for label, values in chosen.items()}
 
 
-def service_names() -> list[str]:
+def service_names(using: str = DEFAULT_DB_ALIAS) -> list[str]:
     """The domains of all forms services: those of the first domain come first."""
-    first = conf.first_domain() if Domain.objects.exists() else ""
-    domains = sorted(Domain.objects.filter(enabled=True).order_by("name"), key=lambda domain: domain.name != first)
+    rows = Domain.objects.using(using).filter(enabled=True).order_by("pk")
+    domains = sorted(rows, key=lambda domain: domain.name != settings.MLINK_DOMAIN)
     return [f"{label}.{domain.name}" for domain in domains for label in services_of(domain)]
 
 
@@ -36,11 +39,12 @@ def first_service() -> str:
     return names[0]
 
 
-def find_service(name: str) -> str:
+def find_service(name: str, using: str = DEFAULT_DB_ALIAS) -> str:
     """The canonical name of a forms service; raises ValueError where it is none."""
     canonical = conf.canonical(name)
-    if canonical not in service_names():
-        raise ValueError(f"{canonical} is no forms service; there are {', '.join(service_names()) or 'none'}.")
+    names = service_names(using)
+    if canonical not in names:
+        raise ValueError(f"{canonical} is no forms service; there are {', '.join(names) or 'none'}.")
     return canonical
 
 

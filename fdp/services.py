@@ -41,15 +41,15 @@ class UnknownTopic(ValueError):
     """There is no such topic."""
 
 
-def topics(service: str = "") -> QuerySet[Topic]:
+def topics(service: str = "", using: str = DEFAULT_DB_ALIAS) -> QuerySet[Topic]:
     """The topics that are there, of one service or of all, by service and suffix."""
-    found = Topic.objects.filter(removed=0.0)
+    found = Topic.objects.using(using).filter(removed=0.0)
     return found.filter(service=service) if service else found
 
 
-def find_topic(service: str, suffix: str) -> Topic:
+def find_topic(service: str, suffix: str, using: str = DEFAULT_DB_ALIAS) -> Topic:
     """One topic; raises UnknownTopic."""
-    topic = topics(service).filter(suffix=suffix.strip()).first()
+    topic = topics(service, using).filter(suffix=suffix.strip()).first()
     if topic is None:
         raise UnknownTopic(f"There is no topic {suffix.strip()} on {service}.")
     return topic
@@ -68,35 +68,37 @@ def add_topic(
     *,
     author: str = "",
     note: str = "",
+    name: str = "",
+    using: str = DEFAULT_DB_ALIAS,
     **options: Any,
 ) -> Topic:
-    """A new topic, with the first version of its template if there is one already; `options` as in `change_topic`.
-    A topic that was removed under this name comes back with its submissions, versions and serial numbers."""
-    service = domains.find_service(service)
+    """A new topic, with the first version of its template (called `name`) if there is one already; `options` as in
+    `change_topic`. A topic that was removed comes back with its submissions, versions and serial numbers."""
+    service = domains.find_service(service, using)
     suffix = check_suffix(suffix)
     values = _checked({"title": title, **options})
     checked = _definition(definition) if definition is not None else None
 
     def write() -> Topic:
         now = time.time()
-        topic = Topic.objects.select_for_update().filter(service=service, suffix=suffix).first()
+        topic = Topic.objects.using(using).select_for_update().filter(service=service, suffix=suffix).first()
         if topic is not None and not topic.removed:
             raise ValueError(f"There is a topic {suffix} on {service} already.")
-        if topics(service).count() >= MAX_TOPICS:
+        if topics(service, using).count() >= MAX_TOPICS:
             raise ValueError(f"{service} has {MAX_TOPICS} topics, and no more fit.")
         if topic is None:
             topic = Topic(service=service, suffix=suffix, created=now)
         fresh = Topic(**values)
-        for name in CHANGEABLE:
-            setattr(topic, name, getattr(fresh, name))
+        for option in CHANGEABLE:
+            setattr(topic, option, getattr(fresh, option))
         topic.removed, topic.changed = 0.0, now
-        topic.save()
+        topic.save(using=using)
         if checked is not None:
-            _add_version(topic, checked, author, note, "", now)
+            _add_version(topic, checked, author, note, name, now)
         return topic
 
     try:
-        return change(write)
+        return change(write, using)
     except IntegrityError:
         raise ValueError(f"There is a topic {suffix} on {service} already.") from None
 
@@ -133,24 +135,30 @@ def remove_topic(topic: Topic, *, erase: bool = False) -> None:
 
 
 def add_version(
-    topic: Topic, definition: Definition | dict[str, Any], *, author: str = "", note: str = "", name: str = ""
+    topic: Topic,
+    definition: Definition | dict[str, Any],
+    *,
+    author: str = "",
+    note: str = "",
+    name: str = "",
+    using: str = DEFAULT_DB_ALIAS,
 ) -> TemplateVersion:
     """A new version of the template, which is filled in from now on; without a name it is `version02` and so on."""
     checked = _definition(definition)
 
     def write() -> TemplateVersion:
-        row = _locked(topic)
+        row = _locked(topic, using)
         now = time.time()
         version = _add_version(row, checked, author, note, name, now)
         row.changed = now
-        row.save(update_fields=("changed",))
+        row.save(using=using, update_fields=("changed",))
         return version
 
-    return change(write)
+    return change(write, using)
 
 
 def _add_version(
-    topic: Topic, definition: Definition, author: str, note: str, name: str, now: float, created: float = 0.0
+    topic: Topic, definition: Definition, author: str, note: str, name: str, now: float
 ) -> TemplateVersion:
     number = (topic.versions.aggregate(most=Max("number"))["most"] or 0) + 1
     if number > MAX_VERSIONS:
@@ -162,12 +170,11 @@ def _add_version(
         raise ValueError("The name of a version has letters, digits, dots and dashes, at most 200.")
     if topic.versions.filter(name=name).exists():
         raise ValueError(f"There is a version {name} already, and versions do not change.")
-    return TemplateVersion.objects.create(
-        topic=topic,
+    return topic.versions.create(
         number=number,
         name=name,
         definition=to_json(definition),
-        created=created or now,
+        created=now,
         author=author,
         note=note.strip(),
     )
@@ -198,8 +205,8 @@ def change(write: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
     return result
 
 
-def _locked(topic: Topic) -> Topic:
-    row = Topic.objects.select_for_update().filter(pk=topic.pk, removed=0.0).first()
+def _locked(topic: Topic, using: str = DEFAULT_DB_ALIAS) -> Topic:
+    row = Topic.objects.using(using).select_for_update().filter(pk=topic.pk, removed=0.0).first()
     if row is None:
         raise UnknownTopic("There is no such topic any more.")
     return row
