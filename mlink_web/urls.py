@@ -6,10 +6,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("mlink_web.pages.urls")),
     path("admin/", include("mlink_web.console.urls")),
     path("", include("mlink_web.rooms.urls")),
+    path("", include("mlink_web.groups.urls")),
     path("", include("mlink_web.reports.urls")),
     path("", include("mlink_web.devices.urls")),
     path("", include("mlink_web.pushes.urls")),
     path("", include("mlink_web.invitations.urls")),
     path("", include("mlink_web.uploads.urls")),
     path("archive/", include("archive.urls")),
+    path("", include("fdp.client_urls")),
+    path("", include("fdp.urls")),
 ]

@@ -17,13 +17,12 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_safe
 
 from mlink_web.accounts import services as accounts
-from mlink_web.conf.models import Domain
 from mlink_web.conf.services import first_domain
 from mlink_web.console.audit import record
 from mlink_web.pages.forms import SignInForm
+from mlink_web.pages.places import endpoint_places, file_places, websocket_url
 from mlink_web.security import HEADER, policy
 from mlink_web.uploads.services import origin as upload_origin
-from mlink_web.uploads.services import storage_origin
 
 #: Plug-ins of Converse that are left out: they need what this server does not offer yet (publish-subscribe), or
 #: would keep messages from the archive (encryption between clients), or duplicate our own pages.
@@ -49,11 +48,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "websocket_url": websocket_url(request),
     }
     return render(request, "pages/home.html", context)
-
-
-def websocket_url(request: HttpRequest) -> str:
-    """Our WebSocket endpoint as seen from where this request came."""
-    return request.build_absolute_uri("/xmpp-websocket").replace("http", "ws", 1)
 
 
 class SignIn(LoginView):
@@ -94,7 +88,6 @@ class SignOut(LogoutView):
 def chat(request: HttpRequest) -> HttpResponse:
     """The chat application, which fetches its one-time password from `chat_credentials`."""
     socket = websocket_url(request)
-    # Shared files may stand on a name of their own.
     files = upload_origin(request.user.domain)
     config = {
         "files_host": urlsplit(files).hostname or "",
@@ -137,14 +130,8 @@ def chat(request: HttpRequest) -> HttpResponse:
     }
     response = render(request, "pages/chat.html", {"chat_config": config})
     # Converse sets styles in its elements, keeps pictures as blobs, and its encryption is WebAssembly.
-    # The endpoints may stand elsewhere, see hostmeta.py; a browser may not take 'self' to mean ws: too.
-    places = [socket.removesuffix("/xmpp-websocket")]
-    name = request.get_host().rsplit(":", 1)[0].lower()
-    public = urlsplit(Domain.objects.filter(name=name).values_list("public_url", flat=True).first() or "")
-    if public.scheme in ("http", "https") and public.netloc:
-        places += [f"{public.scheme}://{public.netloc}", f"ws{public.scheme.removeprefix('http')}://{public.netloc}"]
-    # A storage that serves them itself is where browsers are sent on to.
-    sources = [source for source in (files, storage_origin()) if source]
+    sources = file_places(request.user)
+    places = endpoint_places(request)
     places += [source for source in sources if source not in places]
     response.headers[HEADER] = policy(
         script_src="'wasm-unsafe-eval'",
