@@ -385,6 +385,13 @@ class Engine:
         found = {domain: getattr(service, "administration", None) for domain, service in self.router.services.items()}
         return {domain: administration for domain, administration in found.items() if administration is not None}
 
+    def groups_changed(self) -> None:
+        """Groups have other members (`extras["groups"]`): every service that grants something by them looks again."""
+        for service in list(self.router.services.values()):
+            looks_again = getattr(service, "groups_changed", None)
+            if looks_again is not None:
+                looks_again()
+
     async def rooms_of(self, bare: str) -> list[PersonRoom]:
         """The stored rooms in which this bare JID is affiliated or has a nickname; raises StoreUnavailable."""
         return await self.services.stores.rooms.of_person(bare)

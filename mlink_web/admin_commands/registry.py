@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlink_web.admin_commands import announcements, devices, domains, invitations, reports, topics, uploads, users
+from mlink_web.admin_commands import (
+    announcements,
+    devices,
+    domains,
+    groups,
+    invitations,
+    reports,
+    topics,
+    uploads,
+    users,
+)
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Registry
 
 registry: Final = Registry()
 registry.include(domains.registry)
 registry.include(users.registry)
+registry.include(groups.registry)
 registry.include(devices.registry)
 registry.include(announcements.registry)
 registry.include(uploads.registry)

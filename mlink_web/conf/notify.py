@@ -1,4 +1,4 @@
-"""Notices to running nodes: "configuration N", "account J changed".
+"""Notices to running nodes: "configuration N", "account J changed", "groups changed".
 
 They carry no data and may be lost or doubled: a node reads the database, and looks every two seconds anyway. Sending
 never fails the change that was made.
@@ -34,6 +34,11 @@ def accounts_changed(addresses: Sequence[str]) -> None:
         send([{"type": "account.changed", "bare": ""}])
     else:
         send([{"type": "account.changed", "bare": bare} for bare in addresses])
+
+
+def groups_changed() -> None:
+    """Tell all nodes that a group changed."""
+    send([{"type": "groups.changed"}])
 
 
 def send(notices: list[dict[str, Any]]) -> None:

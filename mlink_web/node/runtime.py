@@ -37,6 +37,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from archive.store import ArchiveReader
 from mlink_web.admin_commands.registry import registry
 from mlink_web.conf import snapshot
+from mlink_web.groups.resident import ResidentGroups
+from mlink_web.groups.resident import read as read_groups
 from mlink_web.node.control import ControlServer, NodeRunsAlready
 from mlink_web.node.watcher import Watcher
 from mlink_web.node.worker import Worker
@@ -100,6 +102,8 @@ class Node:
         """Start everything; raises StartError. Call `stop` in any case."""
         self._stores = DatabaseStores()
         config = await asyncio.to_thread(_read)
+        groups = ResidentGroups()
+        groups.take(await self._stores.executor.read(None, read_groups, groups.version))
         modules = import_modules(settings.XMPP_MODULES)
         try:
             reader = ArchiveReader(self._stores.executor, settings.MLINK_NODE_NAME)
@@ -109,6 +113,7 @@ class Node:
                 modules,
                 extras={
                     "archive": reader,
+                    "groups": groups,
                     "http_base": settings.MLINK_HTTP_BASE,
                     "commands": registry,
                     "run_data": self._run_data,
@@ -116,7 +121,7 @@ class Node:
                 },
                 secret=settings.SECRET_KEY.encode(),
             )
-            self._watcher = Watcher(self._engine, self._stores.executor)
+            self._watcher = Watcher(self._engine, self._stores.executor, groups)
             self._control = ControlServer(self._engine, self._watcher.wake)
             # First of all: a second node on the same data must touch nothing.
             await self._control.start()

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "mlink_web.console",
     "mlink_web.rooms",
     "mlink_web.pubsub",
+    "mlink_web.groups",
     "mlink_web.devices",
     "mlink_web.uploads",
     "mlink_web.pushes",
@@ -141,6 +142,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
+    "form exports": {"task": "fdp.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -176,6 +178,17 @@ STORAGES = {
     "uploads": {
         "BACKEND": MLINK_UPLOADS_STORAGE or "django.core.files.storage.FileSystemStorage",
         "OPTIONS": MLINK_UPLOADS_OPTIONS if MLINK_UPLOADS_STORAGE else {**_FILES, **MLINK_UPLOADS_OPTIONS},
+    },
+    # Files that jobs of the console make. Beside shared files in an object storage, where all machines reach them.
+    "exports": {
+        "BACKEND": MLINK_UPLOADS_STORAGE or "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            **({} if MLINK_UPLOADS_STORAGE else _FILES),
+            **MLINK_UPLOADS_OPTIONS,
+            "location": "/".join(filter(None, (MLINK_UPLOADS_OPTIONS.get("location", ""), "exports")))
+            if MLINK_UPLOADS_STORAGE
+            else str(MLINK_HOME / "exports"),
+        },
     },
 }
 
