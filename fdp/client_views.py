@@ -1,5 +1,5 @@
-"""The forms page: fill in, publish, be told, review. The page speaks XMPP with the person's own rights, so that it can do
-what the server allows any client; here are only the page, its service worker, and the topic's stylesheet applied."""
+"""The forms page: fill in, publish, be told, review. The page speaks XMPP with the person's own rights, so that it can
+do what the server allows any client; here are only the page, its service worker, and the topic's stylesheet applied."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ SHARED: Final = (
 )
 #: Characters of a form that is rendered: more than a service takes.
 MAX_XML: Final = 1_000_000
-#: Nothing runs and nothing loads in it. Its origin is ours, which without scripts nobody can use but the page around it:
-#: to fit the frame to what it holds, and to print that.
+#: Nothing runs and nothing loads in it. Its origin is ours, which without scripts nobody can use but the page around
+#: it: to fit the frame to what it holds, and to print that.
 FRAME_POLICY: Final = f"{stylesheets.POLICY} allow-same-origin"
 #: What the frame holds where the topic has no stylesheet; the page shows the form in its own look then.
 UNSTYLED: Final = '<!doctype html><html lang="en" data-rendering="none"><title>No stylesheet</title></html>'
@@ -103,7 +103,7 @@ def _assets() -> tuple[list[str], str]:
 @login_required
 @xframe_options_sameorigin
 def rendering(request: HttpRequest) -> HttpResponse:
-    """A published form, as its reader got it, in the look that the topic's stylesheet gives it: the document of a frame.
+    """A published form, as its reader got it, in the look of the topic's stylesheet: the document of a frame.
 
     Takes `service`, `suffix`, `item` and `xml`. What is rendered comes from the reader, so nothing is shown that the
     server would not give to that person anyhow.

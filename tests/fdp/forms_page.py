@@ -52,8 +52,8 @@ LONG = (
     f"<field var='clock' type='text-single' label='Clock'><validate {_VALIDATE} datatype='xs:time'/></field>"
     "<field var='note' type='text-multi' label='Note'><value>line one</value><value>line two</value></field>"
     "<field var='picture' type='list-single' label='Which of these'>"
-    "<media xmlns='urn:xmpp:media-element' width='64' height='40'><uri type='image/svg+xml'>/static/mlink/mark.svg</uri>"
-    "</media>"
+    "<media xmlns='urn:xmpp:media-element' width='64' height='40'>"
+    "<uri type='image/svg+xml'>/static/mlink/mark.svg</uri></media>"
     + "".join(f"<option label='Choice {letter}'><value>{letter}</value></option>" for letter in "ABCDEFGH")
     + "</field>"
     "<field var='sure' type='boolean' label='I have seen it myself'><value>1</value></field>"

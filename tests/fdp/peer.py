@@ -1,5 +1,5 @@
-"""A scripted server for tests of the forms page: it speaks XMPP by WebSocket with the browser and does on demand what no
-proper server does often: loses an answer, refuses a field, forgets a topic.
+"""A scripted server for tests of the forms page: it speaks XMPP by WebSocket with the browser and does on demand what
+no proper server does often: loses an answer, refuses a field, forgets a topic.
 
     peer = Peer("localhost")
     peer.topic("example.org/report", "Report", FORM)
@@ -9,6 +9,7 @@ proper server does often: loses an answer, refuses a field, forgets a topic.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,9 +142,7 @@ class Peer:
 
     def serve(self, page: Page, bare: str) -> None:
         """Take the WebSocket of this page, whose person is `bare`."""
-        page.context.route_web_socket(
-            lambda url: url.endswith("/xmpp-websocket"), lambda ws: Connection(self, ws, bare)
-        )
+        page.context.route_web_socket(re.compile("/xmpp-websocket$"), lambda socket: Connection(self, socket, bare))
 
     def forget(self, suffix: str) -> None:
         """Delete a topic; subscribers are told."""

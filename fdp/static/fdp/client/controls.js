@@ -170,7 +170,6 @@ function lines(field, id) {
       input.value = values.join("\n");
     },
   );
-  if (isJids) made.node.querySelector("label").append(element("span", { className: "quiet small", textContent: " one on each line" }));
   return made;
 }
 

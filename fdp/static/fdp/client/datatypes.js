@@ -16,7 +16,7 @@ const BOUNDS = {
   "xs:nonPositiveInteger": [null, 0n],
   "xs:negativeInteger": [null, -1n],
 };
-const ZONE = "(Z|[+-](?:0\\d|1[0-4]):[0-5]\\d)?";
+const ZONE = "(Z|[+-](?:(?:0\\d|1[0-3]):[0-5]\\d|14:00))?";
 const DATE = new RegExp(`^(-?\\d{4,9})-(\\d\\d)-(\\d\\d)${ZONE}$`);
 const TIME = new RegExp(`^(\\d\\d):(\\d\\d):(\\d\\d)(\\.\\d{1,12})?${ZONE}$`);
 const INTEGER = /^[+-]?\d+$/;
@@ -107,7 +107,9 @@ export function compare(datatype, a, b) {
     return left < right ? -1 : left > right ? 1 : 0;
   }
   const value = { "xs:date": days, "xs:time": seconds, "xs:dateTime": moment, "xs:double": double, "xs:float": double }[datatype];
-  return value ? value(a) - value(b) : 0;
+  if (!value) return 0;
+  const [left, right] = [value(a), value(b)];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function fraction(text) {

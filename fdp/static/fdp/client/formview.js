@@ -75,7 +75,8 @@ export class FormView {
       return label ? { name, entry, label } : null;
     }).filter(Boolean).sort((a, b) => b.label.length - a.label.length)[0];
     if (!found) return false;
-    this.#tell(found.entry, text.slice(found.label.length + 1).trim() || text);
+    const reason = text.slice(found.label.length + 1).trim() || text;
+    this.#tell(found.entry, `${reason[0].toUpperCase()}${reason.slice(1)}`);
     this.#focus(found.name);
     return true;
   }

@@ -41,8 +41,8 @@ async function show(app, topic, form, box, signal) {
   if (form.amends) fact("Amends", original ? element("a", { href: places.form(topic, form.amends), textContent: called(original) }) : "an earlier form");
   const title = element("h3", { textContent: `${topic.title}, ${called(form)}` });
   const paper = element("div", { className: "paper" });
-  const print = element("button", { type: "button", className: "button plain", textContent: "Print" });
-  const amend = element("a", { className: "button plain", href: places.amend(topic, form.id), textContent: "Amend" });
+  const print = element("button", { type: "button", className: "button plain tight", textContent: "Print" });
+  const amend = element("a", { className: "button plain tight", href: places.amend(topic, form.id), textContent: "Amend" });
   const buttons = element("div", { className: "row review-buttons" }, element("a", { href: places.published(topic), textContent: "All published forms" }), element("span", { className: "push" }), amend, print);
   const template = await templateOf(app, topic, form);
   if (signal.aborted) return;

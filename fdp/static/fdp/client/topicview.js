@@ -32,6 +32,7 @@ export function topicHead(app, topic, current, signal) {
     const isPending = subscription?.state === "pending";
     put(button, subscription ? "Unsubscribe" : "Subscribe");
     put(state, isPending ? "An owner must agree to your subscription." : subscription ? "You are told about new forms." : "");
+    state.hidden = !state.textContent;
     button.disabled = button.dataset.busy === "yes" || app.session.state !== "online";
     put(news, `${topic.unseen} new`);
     news.hidden = !topic.unseen;

@@ -3,9 +3,10 @@
 import { called, collapsed, compare, isOrdered, isValue, isWhole } from "./datatypes.js";
 
 const LONGEST_FOR_PATTERN = 2000;
+// As the server's expressions have them: letters without accents.
 const POSIX = {
-  alpha: "\\p{L}", digit: "\\d", alnum: "\\p{L}\\p{Nd}", upper: "\\p{Lu}", lower: "\\p{Ll}", space: "\\s", blank: " \\t",
-  punct: "\\p{P}\\p{S}", xdigit: "0-9A-Fa-f", word: "\\w",
+  alpha: "A-Za-z", digit: "0-9", alnum: "A-Za-z0-9", upper: "A-Z", lower: "a-z", space: "\\t-\\r ", blank: " \\t",
+  punct: "!-\\/:-@\\[-`{-~", xdigit: "0-9A-Fa-f", word: "A-Za-z0-9_",
 };
 const compiled = new Map();
 
@@ -42,7 +43,7 @@ export function isJid(text) {
 /** A sentence about what the field takes, for people, before they type; "" where any text will do. */
 export function hint(field, isNative = false) {
   const rule = field.validate;
-  if (!rule) return field.type.startsWith("jid-") ? "An address as name@example.org." : "";
+  if (!rule) return { "jid-single": "An address as name@example.org.", "jid-multi": "Addresses as name@example.org, one on each line." }[field.type] ?? "";
   const { min, max } = rule.method === "range" ? rule : {};
   // A range says more than the ends of the type.
   const kind = isWhole(rule.datatype) && (min || max) ? "a whole number" : rule.datatype === "xs:int" || rule.datatype === "xs:long" ? "a whole number" : called(rule.datatype);
