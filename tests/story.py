@@ -64,6 +64,7 @@ MODULES = (
     "xmpp_engine.muc.activity.RoomActivity",
     "xmpp_engine.muc.search.RoomSearch",
     "xmpp_engine.muc.idle.IdleRooms",
+    "xmpp_engine.pubsub.module.PubSub",
     "xmpp_engine.modules.upload.Upload",
     "xmpp_engine.modules.external_services.ExternalServices",
     "xmpp_engine.modules.lastactivity.LastActivity",

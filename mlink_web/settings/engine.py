@@ -34,6 +34,7 @@ XMPP_MODULES = (
     "xmpp_engine.muc.search.RoomSearch",
     "xmpp_engine.muc.idle.IdleRooms",
     "archive.rooms.RoomArchive",
+    "xmpp_engine.pubsub.module.PubSub",
     "xmpp_engine.modules.register.Register",
     "xmpp_engine.modules.invitations.Invitations",
     "xmpp_engine.modules.upload.Upload",

@@ -1,5 +1,5 @@
-"""XEP-0050: ad-hoc commands of the domain, of accounts, of chat services and of rooms. The commands come from
-other modules (`routing/commands.py` says how).
+"""XEP-0050: ad-hoc commands of the domain, of accounts, of services and of rooms. The commands come from other
+modules (`routing/commands.py` says how).
 
 A run of several stages is a session: its id is unguessable and good only for the address that began it. Sessions are
 bounded per person and altogether, and end after some minutes without a step; for a while their ids are remembered, so
@@ -25,7 +25,7 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
-_TARGETS: Final = (Target.HOST, Target.ACCOUNT, Target.SERVICE, Target.ROOM)
+_TARGETS: Final = (Target.HOST, Target.ACCOUNT, Target.SERVICE, Target.ROOM, Target.PUBSUB)
 _ACTIONS: Final = frozenset({"cancel", "complete", "execute", "next", "prev"})
 _REMEMBERED: Final = 1_000
 _SWEEP_SECONDS: Final = 60.0
@@ -120,7 +120,7 @@ class AdHoc(Module):
         action = request.get("action") or "execute"
         if action not in _ACTIONS:
             raise StanzaError("bad-request", app=Element(ns.COMMANDS, "malformed-action"))
-        target = _target(iq, context)
+        target = context.target
         caller = Caller(iq.sender, context)
         account = context.account
         if account is not None and not context.own and not account.is_subscribed_to_us(iq.sender.bare):
@@ -284,12 +284,6 @@ class AdHoc(Module):
             if oldest.touched > before:
                 break
             self._expire(oldest)
-
-
-def _target(iq: Stanza, context: IqContext) -> Target:
-    if context.room is not None:
-        return Target.ROOM if iq.to is not None and iq.to.local else Target.SERVICE
-    return Target.HOST if context.account is None else Target.ACCOUNT
 
 
 def _answer(command: CommandNode, id: str, status: str) -> Element:

@@ -1,1 +1,1 @@
-"""Publish-subscribe (XEP-0060) and personal eventing (XEP-0163)."""
+"""Publish-subscribe (XEP-0060): nodes, their items, and who is told of them. Start at `service.py`."""

@@ -35,17 +35,26 @@ _MAX_PENDING: Final = 100_000
 
 class IqContext:
     """What a handler knows beside the iq: the host, the account it answers for (Target.ACCOUNT) and the asking
-    session where it is local. `own` is whether the account itself asks. `room` is the muc.room.Room it was sent to
-    (Target.ROOM)."""
+    session where it is local. `own` is whether the account itself asks. `target` is whom the iq was sent to, `room` the
+    muc.room.Room (Target.ROOM) or the service (Target.SERVICE, Target.PUBSUB) that this is."""
 
-    __slots__ = ("account", "host", "own", "room", "session")
+    __slots__ = ("account", "host", "own", "room", "session", "target")
 
-    def __init__(self, host: Host, account: Account | None, session: Any, own: bool, room: Any = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        account: Account | None,
+        session: Any,
+        own: bool,
+        room: Any = None,
+        target: Target = Target.HOST,
+    ) -> None:
         self.host = host
         self.account = account
         self.session = session
         self.own = own
         self.room = room
+        self.target = target
 
 
 class IqDispatch:
@@ -76,7 +85,7 @@ class IqDispatch:
         if handler.own_only and not own:
             self._refuse(stanza, StanzaError("forbidden"))
             return
-        context = IqContext(host, account, stanza.origin, own, room)
+        context = IqContext(host, account, stanza.origin, own, room, target)
         if handler.waits:
             key = stanza.sender.full
             running = self._running.get(key, 0)

@@ -73,6 +73,8 @@ def error_reply(stanza: Stanza, error: StanzaError, sender: Jid | None = None) -
     element = Element(ns.CLIENT, stanza.kind, attrs)
     if stanza.kind == "presence" and stanza.element.find(ns.MUC, "x") is not None:
         element.add(ns.MUC, "x")
+    if error.payload is not None:
+        element.append(error.payload)
     element.append(error.element())
     return Stanza(element, stanza.sender, source, "error")
 

@@ -70,11 +70,18 @@ class StanzaError(Exception):
     """A stanza cannot be served; becomes `<error/>` in the reply.
 
     `condition` is a name of RFC 6120, 8.3.3; `type` defaults to the type the RFC recommends for it; `app` is an
-    optional application-specific child.
+    optional application-specific child, `payload` what stands in the reply beside the error.
     """
 
     def __init__(
-        self, condition: str, text: str = "", *, type: str | None = None, app: Element | None = None, value: str = ""
+        self,
+        condition: str,
+        text: str = "",
+        *,
+        type: str | None = None,
+        app: Element | None = None,
+        value: str = "",
+        payload: Element | None = None,
     ) -> None:
         if condition not in STANZA_CONDITIONS:
             raise ValueError(f"unknown stanza error condition {condition!r}")
@@ -84,6 +91,7 @@ class StanzaError(Exception):
         self.type = type or STANZA_CONDITIONS[condition]
         self.app = app
         self.value = value
+        self.payload = payload
 
     def element(self) -> Element:
         """The `<error/>` child in `jabber:client`."""
