@@ -64,7 +64,7 @@ async def need_retrieve(node: Node, who: Jid) -> None:
     """Reading items."""
     if await receives(node, who):
         return
-    await _refuse(node, who, retrieving=True)
+    _refuse(node, who, retrieving=True)
 
 
 async def need_subscribe(node: Node, who: Jid) -> bool:
@@ -84,7 +84,7 @@ async def need_subscribe(node: Node, who: Jid) -> bool:
         return True
     if affiliation == "none" and (model == "open" or await _related(node, who)):
         return False
-    await _refuse(node, who, retrieving=False)
+    _refuse(node, who, retrieving=False)
     return False
 
 
@@ -133,7 +133,7 @@ async def _related(node: Node, who: Jid) -> bool:
     return model == "roster" and await node.service.in_groups(node, who, node.config.roster_groups_allowed)
 
 
-async def _refuse(node: Node, who: Jid, *, retrieving: bool) -> None:
+def _refuse(node: Node, who: Jid, *, retrieving: bool) -> None:
     """Raise what the specification wants said (6.1.3, 6.5.9)."""
     affiliation = affiliation_of(node, who)
     model = node.config.access_model
@@ -142,8 +142,6 @@ async def _refuse(node: Node, who: Jid, *, retrieving: bool) -> None:
     if model == "presence":
         raise refusal("not-authorized", "presence-subscription-required", "only who sees the owner's presence may")
     if model == "roster":
-        if not await node.service.sees_presence(node, who):
-            raise refusal("not-authorized", "presence-subscription-required", "only contacts of the owner may")
         raise refusal("not-authorized", "not-in-roster-group", "only some groups of the owner's contacts may")
     if model == "whitelist":
         raise refusal("not-allowed", "closed-node", "you are not on the list")

@@ -157,7 +157,9 @@ class Pending:
         if not owned:
             raise StanzaError("forbidden", "you own no node of this service")
         names = await self._waiting(service, owned) or owned[:_LISTED]
-        field = Field(_NODE, "list-single", "The node", (), tuple((name, "") for name in names), required=True)
+        # Free, so that `_send` says of other nodes what the specification wants said (8.7.3).
+        offered = tuple((name, "") for name in names)
+        field = Field(_NODE, "list-single", "The node", (), offered, required=True, open=True)
         return Form((field,), "Requests to subscribe", "For which node?", ns.PUBSUB_SUBSCRIBE_AUTHORIZATION)
 
     async def _waiting(self, service: PubSubService, owned: list[str]) -> list[str]:

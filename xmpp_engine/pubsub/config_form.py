@@ -25,6 +25,8 @@ ACCESS_MODEL: Final = "pubsub#access_model"
 _TRUE: Final = frozenset({"1", "true"})
 _FALSE: Final = frozenset({"0", "false"})
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,5}")
+#: Languages to choose from; others are taken too.
+_LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "it", "ja", "nl", "no", "pl", "pt", "ro", "ru", "tr", "uk", "zh")
 _LEAF: Final = ("leaf",)
 _COLLECTION: Final = ("collection",)
 _BOTH: Final = ("leaf", "collection")
@@ -73,6 +75,8 @@ def fields(
             values = _show(getattr(config, row.attribute))
             if row.attribute == "roster_groups_allowed":
                 options = tuple((group, "") for group in dict.fromkeys((*groups, *values)))
+            elif row.attribute == "language":
+                options = tuple((tag, "") for tag in dict.fromkeys((*_LANGUAGES, *values)))
             shown.append(Field(PREFIX + row.attribute, row.type, row.label, values, options, open=row.open))
         if row.attribute == "contact":
             shown.append(Field(NODE_TYPE, "list-single", "What the node holds", (kind,), _KINDS))
@@ -229,7 +233,8 @@ _KINDS: Final = (("leaf", "Items"), ("collection", "Other nodes"))
 _ROWS: Final = (
     _Row("title", "text-single", "A name for people", _text),
     _Row("description", "text-single", "What the node is about", _text),
-    _Row("language", "text-single", "The language of the node", _language),
+    # A list to choose from (5.4), whose values are free.
+    _Row("language", "list-single", "The language of the node", _language, open=True),
     _Row("type", "text-single", "What its items are, as a rule a namespace", _text, _LEAF),
     _Row("contact", "jid-multi", "Whom to ask about the node", _jids),
     _Row(

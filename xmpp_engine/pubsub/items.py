@@ -136,12 +136,13 @@ async def _of_collection(node: Node, newest: int | None) -> list[Element]:
 
 
 def _check_subid(node: Node, who: Jid, subid: str) -> None:
-    """Who has several subscriptions says for which he asks (6.5.9.1): it matters where only subscribers may read."""
-    mine = node.subscriptions_of(who)
+    """Who has several subscriptions of one address says for which he asks (6.5.9.1, 6.5.9.2). Other resources of the
+    account are other subscribers."""
+    mine = [entry for entry in node.subscriptions_of(who) if entry.jid in (who.bare, who.full)]
     if subid:
-        if not any(entry.subid == subid for entry in mine):
+        if mine and not any(entry.subid == subid for entry in mine):
             raise refusal("not-acceptable", "invalid-subid", "there is no such subscription")
-    elif node.config.access_model == "authorize" and len({e.subid for e in mine if e.jid == who.bare}) > 1:
+    elif len({entry.jid for entry in mine}) < len(mine):
         raise refusal("bad-request", "subid-required", "you have several subscriptions")
 
 

@@ -52,11 +52,11 @@ async def own_affiliations(service: PubSubService, who: Jid, name: str | None) -
     listed = Element(ns.PUBSUB, "affiliations", {"node": name} if name else {})
     if name:
         node = await service.nodes.fetch(name)
-        found = [(name, access.affiliation_of(node, who))]
+        found = [(name, access.affiliation_of(node, who))]  # Nothing is told of who is none (5.7).
     else:
         found = await service.services.stores.pubsub.affiliations_of(service.domain, who.bare)
     for node_name, affiliation in found:
-        if affiliation != "none" or name:
+        if affiliation != "none":
             listed.add(ns.PUBSUB, "affiliation", {"node": node_name, "affiliation": affiliation})
     return listed
 

@@ -78,6 +78,8 @@ async def _own_affiliations(service: PubSubService, who: Jid, element: Element, 
 
 async def _subscribe(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
     name = _node_of(element)
+    if len(parent.find_all(ns.PUBSUB, "subscribe")) > 1:
+        raise StanzaError("bad-request", "a request subscribes once")
     jid = _jid_of(element, "invalid-jid")
     options = _behind(parent, "options", element)
     values: dict[str, Any] | None = None
