@@ -162,6 +162,9 @@ async def _publish(node: Node, drafts: list[Draft], publisher: Jid, options: Opt
     if node.service.publisher is not None:
         texts = [item.payload for item in items]
         items = await node.service.publisher(node, items, publisher)
+        if not items:
+            # It has them already: nothing is new, and nobody is told.
+            return [item for item, _payload in drafts]
         if [item.payload for item in items] != texts:
             drafts = [with_payload(item) for item in items]
         retracted = await _trimmed(node, len(items))

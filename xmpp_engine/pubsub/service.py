@@ -52,7 +52,7 @@ class Gate(Protocol):
 
 
 #: Takes the place of writing items to the store: must store them durably or raise StanzaError, and returns them as
-#: stored (the payload may differ, the sequence is set).
+#: stored (the payload may differ, the sequence is set); none of them where they were there before.
 Publisher = Callable[[Node, list[Item], Jid], Awaitable[list[Item]]]
 
 
