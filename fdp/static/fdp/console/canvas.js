@@ -1,0 +1,244 @@
+// The form as it is being made: a card for each part, which opens to its properties, with a handle to move it by.
+
+import { element, put as putText } from "../../mlink/rows.js";
+import { draggable, movableByKeys } from "./drag.js";
+import { properties, typeWords } from "./properties.js";
+import { fits, find, hasLayout, partsOf, placeOf, places, put, remove, walk } from "./tree.js";
+
+const ROOT = "pages";
+
+export class Canvas {
+  /** `host` as for properties, with announce(text), selected (an id), and before(): what to call before a change of the structure. */
+  constructor(root, host) {
+    this.root = root;
+    this.host = host;
+    this.held = null;
+  }
+
+  get tree() {
+    return this.host.tree;
+  }
+
+  /** Make everything anew; `focus` is { id, what } to be focused then. */
+  render(focus = null) {
+    const laid = hasLayout(this.tree);
+    const list = element("ol", { className: "pages-list" });
+    list.dataset.list = ROOT;
+    list.append(...this.tree.pages.map((page, index) => this.page(page, index, laid)));
+    this.root.replaceChildren(list);
+    if (focus) this.focus(focus);
+  }
+
+  focus({ id, what }) {
+    const card = this.root.querySelector(`[data-id="${id}"]`);
+    if (!card) return;
+    const own = (selector) => [...card.querySelectorAll(selector)].find((one) => one.closest("[data-id]") === card);
+    const found = what === "handle" ? own(".handle") : what
+      ? own(`[data-focus="${what}"]`) ?? own(`[data-prop="${what}"] :is(input, select, textarea)`)
+      : own(".properties :is(input, select, textarea)") ?? own(".handle");
+    found?.focus();
+    if (found?.select && !what) found.select();
+  }
+
+  page(page, index, laid) {
+    const item = element("li", { className: laid ? "page-card" : "page-card plain" });
+    item.dataset.id = page.id;
+    if (laid) item.append(this.header(page, `Page ${index + 1}`, page.label));
+    if (laid && this.host.selected === page.id) item.append(this.properties(page));
+    item.append(this.parts(page, laid ? "Drag parts to this page" : "The form is empty. Drag a field to this place, or press one of them."));
+    return item;
+  }
+
+  parts(owner, emptyWords) {
+    const list = element("ol", { className: "parts-list" });
+    list.dataset.list = owner.id;
+    list.append(...owner.parts.map((node) => this.part(node)));
+    if (owner.parts.length === 0) list.append(element("li", { className: "empty-list", textContent: emptyWords }));
+    return list;
+  }
+
+  part(node) {
+    const item = element("li", { className: `part-card ${node.kind}` });
+    item.dataset.id = node.id;
+    const words = node.kind === "field" ? typeWords(node.field.type) : node.kind === "section" ? "Section" : "Text";
+    item.append(this.header(node, words, this.name(node)));
+    const problem = element("p", { className: "error", hidden: true });
+    problem.dataset.problem = "";
+    item.append(problem);
+    if (this.host.selected === node.id) {
+      item.classList.add("selected");
+      item.append(this.properties(node));
+    }
+    if (node.kind === "section") item.append(this.parts(node, "Drag fields into this section. An empty section is not saved."));
+    return item;
+  }
+
+  name(node) {
+    if (node.kind === "field") return node.field.label || node.field.var || "(no label)";
+    if (node.kind === "text") return node.text.split("\n")[0] || "(no text)";
+    return node.label || (node.kind === "page" ? "" : "(no title)");
+  }
+
+  /** The name of a part was changed: show it without making anything anew. */
+  rename(node) {
+    const card = this.root.querySelector(`[data-id="${node.id}"]`);
+    if (!card) return;
+    putText(card.querySelector(".part-name"), this.name(node));
+    card.querySelector(".required-mark").hidden = !(node.kind === "field" && node.field.required);
+  }
+
+  header(node, words, name) {
+    const selected = this.host.selected === node.id;
+    const handle = element("button", { type: "button", className: "handle", title: "Move" });
+    handle.setAttribute("aria-label", `Move ${name || words}`);
+    handle.setAttribute("aria-pressed", String(this.held?.node === node));
+    handle.append(element("span", { className: "grip", ariaHidden: "true" }));
+    this.wireHandle(handle, node, name || words);
+    const title = element("button", { type: "button", className: "part-title" },
+      element("span", { className: "part-name", textContent: name }),
+      element("span", { className: "required-mark", textContent: " *", hidden: !(node.kind === "field" && node.field.required) }),
+      element("span", { className: "part-type", textContent: words }));
+    title.setAttribute("aria-expanded", String(selected));
+    title.addEventListener("click", () => {
+      this.host.selected = selected ? "" : node.id;
+      this.render(selected ? { id: node.id, what: "handle" } : { id: node.id });
+    });
+    const twice = element("button", { type: "button", className: "part-act", textContent: "⧉", title: "Duplicate" });
+    twice.setAttribute("aria-label", `Duplicate ${name || words}`);
+    twice.hidden = node.kind !== "field";
+    twice.addEventListener("click", () => this.host.duplicate(node));
+    const gone = element("button", { type: "button", className: "part-act", textContent: "✕", title: "Remove" });
+    gone.setAttribute("aria-label", `Remove ${name || words}`);
+    gone.addEventListener("click", () => {
+      this.host.before();
+      const { owner, index } = placeOf(this.tree, node);
+      remove(this.tree, node);
+      const next = partsOf(this.tree, owner)[Math.min(index, partsOf(this.tree, owner).length - 1)];
+      this.host.announce(`${name || words} is removed.`);
+      this.host.changed();
+      this.render(next ? { id: next.id, what: "handle" } : null);
+    });
+    return element("div", { className: "part-head" }, handle, title, twice, gone);
+  }
+
+  properties(node) {
+    const box = element("div", { className: "properties" }, ...properties(node, this.host));
+    return box;
+  }
+
+  /** Whether a node may be dropped into the list with this name. */
+  accepts(node) {
+    return (list) => fits(this.tree, node, list === ROOT ? null : find(this.tree, list)?.node ?? null);
+  }
+
+  /** Drop a node, known or new, into a list. */
+  drop(node, list, index) {
+    this.host.before();
+    put(this.tree, node, { owner: list === ROOT ? null : find(this.tree, list).node, index });
+    this.host.changed();
+  }
+
+  wireHandle(handle, node, words) {
+    draggable(handle, this.root, () => ({
+      label: words,
+      skip: handle.closest("[data-id]"),
+      accepts: this.accepts(node),
+      drop: (list, index) => {
+        this.drop(node, list, index);
+        this.host.announce(`${words}: ${this.where(node)}`);
+        this.render({ id: node.id, what: "handle" });
+      },
+    }));
+    movableByKeys(handle, {
+      isHeld: () => this.held?.node === node,
+      hold: () => {
+        this.host.before();
+        this.held = { node, from: placeOf(this.tree, node) };
+        handle.setAttribute("aria-pressed", "true");
+        this.host.announce(`${words} is taken. Move it with the arrow keys, put it down with space, escape puts it back.`);
+      },
+      step: (by) => {
+        const all = places(this.tree, node);
+        const now = placeOf(this.tree, node);
+        const at = all.findIndex((one) => one.owner === now.owner && one.index === now.index);
+        const next = all[at + by];
+        if (!next) return;
+        put(this.tree, node, next);
+        this.host.announce(this.where(node));
+        this.again(node);
+      },
+      release: () => {
+        this.held = null;
+        this.host.changed();
+        this.host.announce(`${words} is put down: ${this.where(node)}`);
+        this.render({ id: node.id, what: "handle" });
+      },
+      cancel: () => {
+        put(this.tree, node, this.held.from);
+        this.held = null;
+        this.host.changed();
+        this.host.announce(`${words} is back where it was.`);
+        this.render({ id: node.id, what: "handle" });
+      },
+    });
+    handle.addEventListener("blur", () => {
+      if (this.held?.node !== node || this.stepping) return;
+      this.held = null;
+      handle.setAttribute("aria-pressed", "false");
+      this.host.changed();
+    });
+  }
+
+  /** Make everything anew while a part is held: losing the focus by that is no letting go. */
+  again(node) {
+    this.stepping = true;
+    this.render({ id: node.id, what: "handle" });
+    this.stepping = false;
+  }
+
+  /** Where a node stands, in words. */
+  where(node) {
+    const { owner, index } = placeOf(this.tree, node);
+    const count = partsOf(this.tree, owner).length;
+    const inside = owner === null || (owner.kind === "page" && !hasLayout(this.tree)) ? "" :
+      ` in ${owner.kind} ${owner.label || (owner.kind === "page" ? this.tree.pages.indexOf(owner) + 1 : "without title")}`;
+    return `place ${index + 1} of ${count}${inside}.`;
+  }
+
+  /** Show the complaint of the server at a node, or none. */
+  complain(node, rest, sentence) {
+    for (const one of this.root.querySelectorAll("[data-problem]")) one.hidden = true;
+    for (const one of this.root.querySelectorAll(".is-wrong")) one.classList.remove("is-wrong");
+    for (const one of this.root.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
+    for (const one of this.root.querySelectorAll(".complaint")) one.remove();
+    if (!node || !sentence) return;
+    const card = this.root.querySelector(`[data-id="${node.id}"]`);
+    if (!card) return;
+    card.classList.add("is-wrong");
+    const place = [...card.querySelectorAll("[data-prop]")]
+      .filter((one) => one.closest("[data-id]") === card && (rest === one.dataset.prop || rest.startsWith(`${one.dataset.prop}.`) || rest.startsWith(`${one.dataset.prop}[`)))
+      .sort((one, other) => other.dataset.prop.length - one.dataset.prop.length)[0];
+    if (place) {
+      const details = place.closest("details");
+      if (details) details.open = true;
+      place.querySelector("input, select, textarea")?.setAttribute("aria-invalid", "true");
+      place.append(element("p", { className: "error complaint", textContent: sentence }));
+      return;
+    }
+    const problem = card.querySelector("[data-problem]");
+    if (problem) {
+      problem.hidden = false;
+      problem.textContent = sentence;
+    }
+  }
+
+  /** Open a part and go to it. */
+  open(node) {
+    this.host.selected = node.id;
+    this.render({ id: node.id });
+  }
+
+  all() {
+    return [...walk(this.tree)].map(({ node }) => node);
+  }
+}
