@@ -35,10 +35,10 @@ class Held:
 
 
 class MemoryForms:
-    """See `storage.FormStore`. `stores` are the engine's, whose items it writes."""
+    """See `storage.FormStore`. `stores` are the engine's, whose items it writes; they may come later."""
 
-    def __init__(self, stores: Any) -> None:
-        self._stores = stores
+    def __init__(self, stores: Any = None) -> None:
+        self.stores = stores
         self._listeners: list[Callable[[], None]] = []
         self._definitions: dict[int, Definition] = {}
         self._numbers = itertools.count(1)
@@ -98,7 +98,7 @@ class MemoryForms:
     async def submit(self, draft: Submitted) -> Stored:
         """See the protocol."""
         held = self.held.get(draft.topic)
-        if held is None:
+        if held is None or not held.record.active:
             raise NotStored("gone", "this topic is not there any more")
         original = self._original(held, draft)
         present = held.rows.get(draft.item_id)
@@ -109,7 +109,7 @@ class MemoryForms:
             return Stored(replace(present.item), again=True)
         serial = held.serial + 1
         item = stored_pubsub.Item(draft.item_id, draft.form(serial, original), draft.resource, draft.published)
-        (item.sequence,) = await self._stores.pubsub.commit([stored_pubsub.PutItem(draft.node, item)])
+        (item.sequence,) = await self.stores.pubsub.commit([stored_pubsub.PutItem(draft.node, item)])
         if item.sequence < 0:
             raise NotStored("gone", "the node of this topic is not there any more")
         held.serial = serial
@@ -147,16 +147,16 @@ class MemoryForms:
         self._definitions[number] = definition
         held.record = replace(held.record, versions=(*held.record.versions, version))
 
-    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord | None, int, list[str]]]:
+    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord, list[str]]]:
         """See the protocol."""
-        found: list[tuple[TopicRecord | None, int, list[str]]] = []
-        for number, held in self.held.items():
+        found: list[tuple[TopicRecord, list[str]]] = []
+        for held in self.held.values():
             days = held.record.retention_days
             if not days or held.record.service not in services:
                 continue
             old = [id for id, row in held.rows.items() if row.draft.published < now - days * DAY]
             if old:
-                found.append((held.record, number, old[:SLICE]))
+                found.append((held.record, old[:SLICE]))
         return found
 
     async def remove(self, topic: int, item_ids: Sequence[str]) -> None:

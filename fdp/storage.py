@@ -34,7 +34,8 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class TopicRecord:
-    """A topic that is there, with its versions from the oldest on."""
+    """A topic with its versions from the oldest on. One that was removed or switched off is not `active`: it has no
+    nodes, but who was subscribed to them shall learn that they go."""
 
     id: int
     service: str
@@ -46,6 +47,7 @@ class TopicRecord:
     read: tuple[Rule, ...]
     fill: tuple[Rule, ...]
     versions: tuple[VersionRecord, ...]
+    active: bool = True
 
     @property
     def template_node(self) -> str:
@@ -108,7 +110,7 @@ class FormStore(Protocol):
         """Undo `listen`."""
 
     async def topics(self, services: Sequence[str]) -> list[TopicRecord]:
-        """The topics of these services that are there and enabled."""
+        """All topics of these services."""
 
     async def definition(self, version: int) -> Definition:
         """The definition of a version; raises LookupError."""
@@ -124,9 +126,9 @@ class FormStore(Protocol):
         same version again is no error. Raises NotStored where there is another one of this name, ValueError where the
         definition cannot be stored."""
 
-    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord | None, int, list[str]]]:
-        """Submissions beyond their topic's retention, at most SLICE of each topic: (topic if it is there and enabled,
-        number of the topic, item ids)."""
+    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord, list[str]]]:
+        """Submissions beyond their topic's retention, at most SLICE of each topic: the topic (without versions), item
+        ids."""
 
     async def remove(self, topic: int, item_ids: Sequence[str]) -> None:
         """Remove submissions from the archive."""

@@ -71,7 +71,7 @@ class DatabaseForms:
         key = ("forms", service)
         return await self._executor.write(key, _publish_template, service, suffix, name, definition, author)
 
-    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord | None, int, list[str]]]:
+    async def expired(self, services: Sequence[str], now: float) -> list[tuple[TopicRecord, list[str]]]:
         """See the protocol."""
         return await self._executor.read(None, _expired, tuple(services), now)
 
@@ -86,11 +86,9 @@ def current_version(database: Database) -> int:
 
 
 def _topics(database: Database, names: tuple[str, ...]) -> list[TopicRecord]:
-    rows = list(Topic.objects.using(database.alias).filter(service__in=names, removed=0.0, enabled=True))
+    rows = list(Topic.objects.using(database.alias).filter(service__in=names))
     versions: dict[int, list[VersionRecord]] = {row.pk: [] for row in rows}
-    stored = TemplateVersion.objects.using(database.alias).filter(
-        topic__service__in=names, topic__removed=0.0, topic__enabled=True
-    )
+    stored = TemplateVersion.objects.using(database.alias).filter(topic__service__in=names)
     for topic, *values in stored.order_by("topic", "number").values_list(
         "topic", "pk", "number", "name", "created", "author"
     ):
@@ -113,6 +111,7 @@ def record(row: Topic, versions: tuple[VersionRecord, ...]) -> TopicRecord:
         read=rules.read("read_rules", row.read_rules),
         fill=rules.read("fill_rules", row.fill_rules),
         versions=versions,
+        active=row.enabled and not row.removed,
     )
 
 
@@ -196,13 +195,13 @@ def _publish_template(
     return VersionRecord(version.pk, version.number, version.name, version.created, version.author)
 
 
-def _expired(database: Database, names: tuple[str, ...], now: float) -> list[tuple[TopicRecord | None, int, list[str]]]:
-    found: list[tuple[TopicRecord | None, int, list[str]]] = []
+def _expired(database: Database, names: tuple[str, ...], now: float) -> list[tuple[TopicRecord, list[str]]]:
+    found: list[tuple[TopicRecord, list[str]]] = []
     for row in Topic.objects.using(database.alias).filter(service__in=names, retention_days__gt=0):
         old = row.submissions.filter(published__lt=now - row.retention_days * DAY).order_by("published", "pk")
         ids = list(old.values_list("item_id", flat=True)[:SLICE])
         if ids:
-            found.append((record(row, ()) if row.enabled and not row.removed else None, row.pk, ids))
+            found.append((record(row, ()), ids))
     return found
 
 

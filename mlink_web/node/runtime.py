@@ -35,6 +35,7 @@ from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from archive.store import ArchiveReader
+from fdp.store import DatabaseForms
 from mlink_web.admin_commands.registry import registry
 from mlink_web.conf import snapshot
 from mlink_web.groups.resident import ResidentGroups
@@ -102,6 +103,7 @@ class Node:
         """Start everything; raises StartError. Call `stop` in any case."""
         self._stores = DatabaseStores()
         config = await asyncio.to_thread(_read)
+        forms = DatabaseForms(self._stores.executor)
         groups = ResidentGroups()
         groups.take(await self._stores.executor.read(None, read_groups, groups.version))
         modules = import_modules(settings.XMPP_MODULES)
@@ -114,6 +116,7 @@ class Node:
                 extras={
                     "archive": reader,
                     "groups": groups,
+                    "forms": forms,
                     "http_base": settings.MLINK_HTTP_BASE,
                     "commands": registry,
                     "run_data": self._run_data,
@@ -121,7 +124,7 @@ class Node:
                 },
                 secret=settings.SECRET_KEY.encode(),
             )
-            self._watcher = Watcher(self._engine, self._stores.executor, groups)
+            self._watcher = Watcher(self._engine, self._stores.executor, groups, forms)
             self._control = ControlServer(self._engine, self._watcher.wake)
             # First of all: a second node on the same data must touch nothing.
             await self._control.start()

@@ -35,6 +35,7 @@ XMPP_MODULES = (
     "xmpp_engine.muc.idle.IdleRooms",
     "archive.rooms.RoomArchive",
     "xmpp_engine.pubsub.module.PubSub",
+    "fdp.engine.Forms",
     "xmpp_engine.modules.register.Register",
     "xmpp_engine.modules.invitations.Invitations",
     "xmpp_engine.modules.upload.Upload",

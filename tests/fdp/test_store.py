@@ -128,7 +128,7 @@ async def test_removed_and_disabled_topics_take_nothing(opened: Opened) -> None:
     topics = Topic.objects.using(opened.alias)
     topics.update(enabled=False)
     assert await refusal(opened, opened.draft("two")) == "gone"
-    assert await opened.forms.topics([SERVICE]) == []
+    assert [topic.active for topic in await opened.forms.topics([SERVICE])] == [False]
     topics.update(enabled=True, removed=1.0)
     assert await refusal(opened, opened.draft("two")) == "gone"
     assert opened.rows() == [(1, "one")]
@@ -172,13 +172,13 @@ async def test_what_expires_goes_in_slices(opened: Opened, monkeypatch: pytest.M
     await opened.forms.submit(opened.draft("late", published=400_000.0, amends="i0"))
     assert await opened.forms.expired([SERVICE], 500_000.0) == []
     Topic.objects.using(opened.alias).update(retention_days=2)
-    ((topic, number, ids),) = await opened.forms.expired([SERVICE], 500_000.0)
-    assert (topic is not None, number, ids) == (True, opened.topic.id, ["i0", "i1"])
-    await opened.forms.remove(number, ids)
+    ((topic, ids),) = await opened.forms.expired([SERVICE], 500_000.0)
+    assert (topic.active, topic.id, ids) == (True, opened.topic.id, ["i0", "i1"])
+    await opened.forms.remove(topic.id, ids)
     Topic.objects.using(opened.alias).update(removed=1.0)
-    ((topic, _number, ids),) = await opened.forms.expired([SERVICE], 500_000.0)
-    assert (topic, ids) == (None, ["i2"])
-    await opened.forms.remove(number, ids)
+    ((topic, ids),) = await opened.forms.expired([SERVICE], 500_000.0)
+    assert (topic.active, ids) == (False, ["i2"])
+    await opened.forms.remove(topic.id, ids)
     assert await opened.forms.expired([SERVICE], 500_000.0) == []
     assert opened.rows() == [(4, "i3"), (5, "late")]
     assert Submission.objects.using(opened.alias).get(serial=5).amends is None

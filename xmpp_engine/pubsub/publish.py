@@ -71,7 +71,7 @@ async def retract(service: PubSubService, name: str, ids: Sequence[str], who: Ji
         await removed(node, ids)
         if told or node.config.notify_retract:
             await notify.retracts(node, ids)
-        service.happened(node)
+        service.happened(node, gone=ids)
 
 
 async def removed(node: Node, ids: Sequence[str]) -> None:

@@ -184,9 +184,11 @@ class PubSubService:
     async def admit(self, node: Node, items: Sequence[Item]) -> None:
         """Raise StanzaError where there is no room for items that are about to be stored."""
 
-    def happened(self, node: Node, published: Sequence[Item] = (), by: Jid | None = None) -> None:
-        """A node has changed, and who follows it was told: items were published, by somebody, or without any: items
-        have gone, the configuration is another, the node is deleted."""
+    def happened(
+        self, node: Node, published: Sequence[Item] = (), by: Jid | None = None, gone: Sequence[str] = ()
+    ) -> None:
+        """A node has changed, and who follows it was told: somebody has published items, items of these ids were taken
+        back; without either all of them have gone, the configuration is another, or the node is deleted."""
 
     def holds(self, node: Node) -> bool:
         """Whether something of the node is in memory only."""
