@@ -309,8 +309,7 @@ class Engine:
         resident = self.accounts.get(bare)
         # One that is not resident may be there all the same.
         if account is None and (resident is not None or await self.services.stores.accounts.load(bare) is None):
-            for administration in self.room_services().values():
-                administration.forget_person(bare)
+            self.router.account_removed(bare)
             if resident is None:
                 self._farewell_of(bare)
         if resident is None:

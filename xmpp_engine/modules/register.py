@@ -170,10 +170,7 @@ class Register(Module):
         for session in list(account.sessions.values()):
             session.kick(StreamError("not-authorized", "the account was removed"))
         self.services.accounts.forget(account.bare)
-        for service in self.services.router.services.values():
-            administration = getattr(service, "administration", None)
-            if administration is not None:
-                administration.forget_person(account.bare)
+        self.services.router.account_removed(account.bare)
         self.farewells.of(account)
 
     # Strangers

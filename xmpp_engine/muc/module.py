@@ -75,6 +75,7 @@ class Muc(Module):
         reg.iq_get(Target.SERVICE, ns.PING, "ping", self.pong)
         reg.iq_get(Target.ROOM, ns.DISCO_INFO, "query", disco.room_info)
         reg.iq_get(Target.ROOM, ns.DISCO_ITEMS, "query", disco.room_items)
+        reg.account_removed(self.account_removed)
         reg.timer(_SWEEP_SECONDS, self.sweep)
 
     def items(self) -> Iterable[tuple[str, str]]:
@@ -83,6 +84,11 @@ class Muc(Module):
 
     def pong(self, _iq: Stanza, _context: IqContext) -> None:
         """XEP-0199 for the service."""
+
+    def account_removed(self, bare: str) -> None:
+        """The rooms in memory forget somebody, as the store has."""
+        for service in self.chat.values():
+            service.administration.forget_person(bare)
 
     def room(self, jid: str) -> Room | None:
         """A resident room by its bare JID."""

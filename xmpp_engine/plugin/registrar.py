@@ -123,6 +123,11 @@ class Registrar:
         """hook(account) when an account becomes resident."""
         self._hook("account_loaded", None, hook)
 
+    def account_removed(self, hook: Callable[[str], None]) -> None:
+        """hook(bare) when the account of a bare JID is gone for good, on whichever domain; the stores have forgotten
+        it."""
+        self._hook("account_removed", None, hook)
+
     def device_ended(self, hook: Callable[[Any, str], None]) -> None:
         """hook(account, device) when a device (its reference) was revoked; the store has forgotten it, its sessions are
         about to end."""

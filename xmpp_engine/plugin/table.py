@@ -26,6 +26,7 @@ PLAIN = (
     "session_awake",
     "presence_changed",
     "account_loaded",
+    "account_removed",
     "device_ended",
 )
 
@@ -71,6 +72,7 @@ class HandlerTable:
 
     __slots__ = (
         "account_loaded",
+        "account_removed",
         "bind_inline",
         "bound_extras",
         "device_ended",
@@ -118,6 +120,7 @@ class HandlerTable:
         self.session_awake: tuple[Hook, ...] = ()
         self.presence_changed: tuple[Hook, ...] = ()
         self.account_loaded: tuple[Hook, ...] = ()
+        self.account_removed: tuple[Hook, ...] = ()
         self.device_ended: tuple[Hook, ...] = ()
         #: (target, type, namespace, name) -> handler
         self.iq: dict[tuple[Target, str, str, str], IqHandler] = {}

@@ -66,6 +66,7 @@ class PubSub(Module):
         reg.iq_get(Target.PUBSUB, ns.PING, "ping", self.pong)
         self.needs("adhoc").add(Pending().command())
         reg.presence_changed(self.presence_changed)
+        reg.account_removed(self.account_removed)
         reg.timer(_SWEEP_SECONDS, self.sweep)
 
     def make_service(self, domain: str, options: Mapping[str, Any] | None = None) -> PubSubService:
@@ -144,6 +145,11 @@ class PubSub(Module):
                 service.went(session.jid)
             else:
                 service.came(session.jid)
+
+    def account_removed(self, bare: str) -> None:
+        """The nodes in memory forget somebody, as the store has."""
+        for service in self.hosted.values():
+            service.forget_person(bare)
 
     # Life
 

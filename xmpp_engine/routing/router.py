@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from xmpp_engine.observe.counters import Counters
+from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.host import Host
@@ -69,6 +70,15 @@ class Router:
             session.deliver(reply)
         elif to.domain not in self.hosts or not to.local:
             self.route(reply)  # the host itself may have asked
+
+    def account_removed(self, bare: str) -> None:
+        """An account is gone for good: modules of all domains forget what it was to them."""
+        for host in self.hosts.values():
+            for hook in host.table.account_removed:
+                try:
+                    hook(bare)
+                except Exception:
+                    refused.exception("a module failed to forget %s", bare)
 
     def _to_host(self, stanza: Stanza, host: Host) -> None:
         """Something for the domain itself."""
