@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -28,6 +29,9 @@ from xmpp_engine.modules.register import Register
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.plugin.loader import compile_table, load, options_of
 from xmpp_engine.plugin.module import Module
+from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
+from xmpp_engine.pubsub.administration import Administration as NodeAdministration
+from xmpp_engine.pubsub.service import PubSubService
 from xmpp_engine.routing.account import AccountTable
 from xmpp_engine.routing.binder import SessionBinder
 from xmpp_engine.routing.host import Host, Services
@@ -383,6 +387,29 @@ class Engine:
         """What administers the rooms of each multi-user chat service, by its domain."""
         found = {domain: getattr(service, "administration", None) for domain, service in self.router.services.items()}
         return {domain: administration for domain, administration in found.items() if administration is not None}
+
+    def pubsub_services(self) -> dict[str, PubSubAdministration]:
+        """What administers the nodes of each publish-subscribe service, by its domain."""
+        return {
+            domain: NodeAdministration(service)
+            for domain, service in self.router.services.items()
+            if isinstance(service, PubSubService)
+        }
+
+    @asynccontextmanager
+    async def pubsub_service(self, address: str) -> AsyncIterator[PubSubAdministration | None]:
+        """The same of one service, by its domain or the bare JID of an account; None where there is none. Raises
+        StoreUnavailable."""
+        if "@" not in address:
+            yield self.pubsub_services().get(address)
+            return
+        host = self.router.hosts.get(address.partition("@")[2])
+        accounts = getattr(host.modules.get("pep"), "accounts", None) if host is not None else None
+        if accounts is None or await self.services.stores.accounts.load(address) is None:
+            yield None
+            return
+        async with accounts.use(address) as service:
+            yield NodeAdministration(service)
 
     def groups_changed(self) -> None:
         """Groups have other members (`extras["groups"]`): every service that grants something by them looks again."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
-from xmpp_engine.admin import invitations, people, rooms
+from xmpp_engine.admin import invitations, people, pubsub, rooms
 from xmpp_engine.admin.command import Argument, Registry
+from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.plugin.room_administration import RoomAdministration
 from xmpp_engine.storage.rooms import PersonRoom
 
 registry: Final = Registry()
 registry.include(people.registry)
 registry.include(rooms.registry)
+registry.include(pubsub.registry)
 registry.include(invitations.registry)
 
 
@@ -45,6 +48,12 @@ class Operated(Protocol):
 
     async def rooms_of(self, bare: str) -> list[PersonRoom]:
         """The stored rooms in which this bare JID is affiliated or has a nickname."""
+
+    def pubsub_services(self) -> Mapping[str, PubSubAdministration]:
+        """The publish-subscribe services by domain."""
+
+    def pubsub_service(self, address: str) -> AbstractAsyncContextManager[PubSubAdministration | None]:
+        """The service of a domain or an account."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

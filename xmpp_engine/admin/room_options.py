@@ -9,7 +9,7 @@ from typing import Final
 from xmpp_engine.admin.command import CommandError
 from xmpp_engine.stanza.forms import Field
 
-_YES: Final = {"yes": "1", "on": "1", "true": "1", "1": "1", "no": "0", "off": "0", "false": "0", "0": "0"}
+YES: Final = {"yes": "1", "on": "1", "true": "1", "1": "1", "no": "0", "off": "0", "false": "0", "0": "0"}
 
 
 def named(fields: Sequence[Field], key: str) -> Field:
@@ -29,7 +29,7 @@ def short(var: str) -> str:
 def typed(field: Field, text: str) -> list[str]:
     """The values that somebody means who typed this in a shell."""
     if field.type == "boolean":
-        return [_YES.get(text.strip().lower(), text)]
+        return [YES.get(text.strip().lower(), text)]
     if field.type.endswith("-multi"):
         return [part.strip() for part in text.split(",") if part.strip()]
     return [text]
@@ -66,5 +66,5 @@ def resolve(fields: Sequence[Field], given: Mapping[str, list[str]]) -> dict[str
     found: dict[str, list[str]] = {}
     for key, texts in given.items():
         field = named(fields, key)
-        found[field.var] = [_YES.get(text.lower(), text) for text in texts] if field.type == "boolean" else texts
+        found[field.var] = [YES.get(text.lower(), text) for text in texts] if field.type == "boolean" else texts
     return found
