@@ -64,6 +64,8 @@ class Blocking(Module):
     xeps = (Xep("0191", "1.3"),)
     Config = BlockingOptions
     features = {Target.HOST: (ns.BLOCKING,), Target.ACCOUNT: (ns.BLOCKING,)}
+    #: For other modules: whether a list covers an address.
+    blocks = staticmethod(blocks)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

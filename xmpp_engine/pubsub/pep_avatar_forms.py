@@ -155,6 +155,18 @@ def show(presence: Element, id: str) -> bool:
     return True
 
 
+def replace(presence: Element, id: str) -> bool:
+    """Make a presence that shows a picture, or none, show this one ("" for none); returns whether it was changed."""
+    update = presence.find(ns.VCARD_UPDATE, "x")
+    if update is None:
+        return show(presence, id)
+    fresh = _update(id)
+    if update == fresh:
+        return False
+    presence.children = [fresh if child is update else child for child in presence.children]
+    return True
+
+
 def _update(id: str) -> Element:
     update = Element(ns.VCARD_UPDATE, "x")
     update.add(ns.VCARD_UPDATE, "photo", text=id or None)
