@@ -53,7 +53,10 @@ async def submission(forms: FormsService, node: Any, item: Item, who: Jid) -> li
     name = version.name
 
     def form(serial: int, original: str) -> str:
-        return write(validation.stored(definition, values, version=name, serial=serial, amends=original))
+        stored = validation.stored(
+            definition, values, version=name, serial=serial, amends=original, published=item.published
+        )
+        return write(stored)
 
     draft = Submitted(
         topic=topic.record.id,

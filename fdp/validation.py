@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from fdp import values as field_values
@@ -22,6 +23,7 @@ from xmpp_engine.api import Element, forms, ns
 VERSION: Final = f"{RESERVED}version"
 SERIAL: Final = f"{RESERVED}serial"
 AMENDS: Final = f"{RESERVED}amends"
+PUBLISHED: Final = f"{RESERVED}published"
 _FORM_TYPE: Final = "FORM_TYPE"
 #: Fields of the template, those of the service, and some that are ignored.
 MAX_GIVEN: Final = MAX_FIELDS + 100
@@ -113,14 +115,21 @@ def _carried(field: Field, values: Sequence[str]) -> Sequence[str]:
 
 
 def stored(
-    definition: Definition, values: Mapping[str, Sequence[str]], *, version: str, serial: int, amends: str = ""
+    definition: Definition,
+    values: Mapping[str, Sequence[str]],
+    *,
+    version: str,
+    serial: int,
+    amends: str = "",
+    published: float = 0.0,
 ) -> Element:
     """The form that is kept and distributed: types and labels of the template, so that it can be read without it, and
-    what the service knows in hidden fields."""
+    what the service knows in hidden fields; when it was published too, as items have no time (XEP-0082)."""
     form = Element(ns.DATA_FORMS, "x", {"type": "submit"})
     if definition.title:
         form.add(ns.DATA_FORMS, "title", text=definition.title)
-    own = ((VERSION, version), (SERIAL, str(serial)), (AMENDS, amends))
+    when = f"{datetime.fromtimestamp(published, UTC):%Y-%m-%dT%H:%M:%SZ}" if published else ""
+    own = ((VERSION, version), (SERIAL, str(serial)), (AMENDS, amends), (PUBLISHED, when))
     for var, value in own:
         if value:
             form.append(forms.Field(var, "hidden", values=(value,)).element())

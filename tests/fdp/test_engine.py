@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -72,7 +73,10 @@ async def test_a_form_is_submitted_and_subscribers_are_told(world: FormsWorld) -
     (id,) = item_ids(answer)
     alert = await bob.receives(f"<message from='{SERVICE}'/>")
     assert item_ids(alert) == [id]
-    assert field_values(alert) == {
+    found = field_values(alert)
+    (when,) = found.pop("fdp#published")
+    assert datetime.fromisoformat(when).timestamp() == int(world.clock.time())
+    assert found == {
         "fdp#version": ["version01"],
         "fdp#serial": ["1"],
         "place": ["the yard"],
