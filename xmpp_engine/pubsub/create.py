@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.pubsub import collections, config_form, notify
+from xmpp_engine.pubsub import collections, config_form, notify, owner
 from xmpp_engine.pubsub.config import NodeConfig, to_values
 from xmpp_engine.pubsub.errors import refusal
 from xmpp_engine.pubsub.node import Node
@@ -41,7 +41,11 @@ async def request(service: PubSubService, name: str, who: Jid, form: Element | N
         service.check_name(name)
     node = await make(service, name, config, creator=who.bare, kind=kind, who=who)
     if children:
-        await collections.set_children(node, children, who)
+        try:
+            await collections.set_children(node, children, who)
+        except StanzaError:
+            await owner.delete(service, name, None)
+            raise
     return node, instant
 
 
@@ -77,7 +81,6 @@ async def make(
         raise StanzaError("conflict", "there is a node of this name")
     if line is None and len(nodes.directory) >= service.options.max_nodes:
         raise refusal("resource-constraint", "max-nodes-exceeded", "the service has as many nodes as it may")
-    await collections.check_parents(service, name, config.collection, (), who)
     granted: dict[str, NodeAffiliation] = {jid: a for jid, a in (affiliations or {}).items() if a != "none"}
     if creator:
         granted.setdefault(creator, "owner")
@@ -92,19 +95,31 @@ async def make(
         created=service.services.clock.time(),
         affiliations=granted,
     )
-    moved = nodes.forget_redirect(name)
+    if nodes.children.get(name):
+        await collections.orphan(service, name)  # What is left of a collection of this name.
+    if not config.collection:
+        return await _store(service, record, config)
+    async with service.tree:
+        await collections.check_parents(service, name, config.collection, (), who)
+        node = await _store(service, record, config)
+    await notify.about(node, Element(ns.PUBSUB_EVENT, "create", {"node": name}))
+    return node
+
+
+async def _store(service: PubSubService, record: NodeRecord, config: NodeConfig) -> Node:
+    """Store a new node and take it in, in place of the sign that tells where an old one went."""
+    store = service.services.stores.pubsub
+    moved = service.nodes.forget_redirect(record.name)
     if moved:
-        await service.services.stores.pubsub.remove(moved)
+        await store.remove(moved)
     try:
-        record.number = await service.services.stores.pubsub.create(record)
+        record.number = await store.create(record)
     except NodeExists:
         raise StanzaError("conflict", "there is a node of this name") from None
     except ValueError as error:
         raise StanzaError("not-acceptable", str(error)) from None
     node = Node(service, record, config)
-    nodes.put(node)
-    if config.collection:
-        await notify.about(node, Element(ns.PUBSUB_EVENT, "create", {"node": name}))
+    service.nodes.put(node)
     return node
 
 

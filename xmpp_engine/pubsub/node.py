@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Node:
     """A resident node."""
 
-    __slots__ = ("by_bare", "config", "gone", "plan", "record", "service", "turn", "used")
+    __slots__ = ("by_bare", "config", "fleeting", "gone", "plan", "record", "service", "turn", "used")
 
     def __init__(self, service: PubSubService, record: NodeRecord, config: NodeConfig) -> None:
         self.service = service
@@ -32,6 +32,8 @@ class Node:
         self.turn = Turn()
         #: Subscriptions by bare JID, each by its subid.
         self.by_bare: dict[str, dict[str, Subscription]] = {}
+        #: Subscriptions that last as long as somebody is online: they are in memory only.
+        self.fleeting: set[str] = set()
         self.plan: Plan | None = None
         self.used = 0.0
         #: Deleted: who waited for it gets `item-not-found`.
@@ -97,6 +99,10 @@ class Node:
     def put_subscription(self, entry: Subscription) -> None:
         """Take a subscription in; the store has it."""
         self.record.subscriptions[entry.subid] = entry
+        if entry.options.get("expire") == "presence":
+            self.fleeting.add(entry.subid)
+        else:
+            self.fleeting.discard(entry.subid)
         self.by_bare.setdefault(Jid.parse(entry.jid).bare, {})[entry.subid] = entry
         self.plan = None
 
@@ -104,6 +110,7 @@ class Node:
         """Take a subscription out; returns it."""
         entry = self.record.subscriptions.pop(subid, None)
         if entry is not None:
+            self.fleeting.discard(subid)
             bare = Jid.parse(entry.jid).bare
             mine = self.by_bare.get(bare)
             if mine is not None:

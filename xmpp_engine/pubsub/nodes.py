@@ -54,6 +54,7 @@ class Nodes:
         "_loading",
         "_ready",
         "_service",
+        "by_number",
         "children",
         "complete",
         "created",
@@ -68,6 +69,8 @@ class Nodes:
         self._service = service
         self.directory: dict[str, Listing] = {}
         self.resident: dict[str, Node] = {}
+        #: The same by their numbers.
+        self.by_number: dict[int, Node] = {}
         #: Names of the nodes in each collection.
         self.children: dict[str, dict[str, None]] = {}
         #: How many nodes each bare JID has created.
@@ -232,6 +235,7 @@ class Nodes:
         """Take a node in."""
         node.used = self._service.services.clock.now()
         self.resident[node.name] = node
+        self.by_number[node.number] = node
         self.listed(node)
         if len(self.resident) > self._service.options.resident_nodes:
             self._make_place()
@@ -239,8 +243,7 @@ class Nodes:
     def drop(self, node: Node, redirect: str = "", number: int = 0) -> None:
         """The node is gone for good, or has moved."""
         node.gone = True
-        if self.resident.get(node.name) is node:
-            del self.resident[node.name]
+        self._unload(node)
         line = self.directory.get(node.name)
         if line is not None:
             self._leave(line)
@@ -260,14 +263,20 @@ class Nodes:
         seconds = self._service.options.unload_seconds
         for node in list(self.resident.values()):
             if node.used + seconds <= now and self._loose(node):
-                del self.resident[node.name]
+                self._unload(node)
 
     def _make_place(self) -> None:
         """Too many are in memory: a tenth of them go, those first that were used longest ago."""
         loose = sorted((n for n in self.resident.values() if self._loose(n)), key=lambda node: node.used)
         for node in loose[: max(1, len(self.resident) // 10)]:
             if node.used < self._service.services.clock.now():
-                del self.resident[node.name]
+                self._unload(node)
+
+    def _unload(self, node: Node) -> None:
+        if self.resident.get(node.name) is node:
+            del self.resident[node.name]
+        if self.by_number.get(node.number) is node:
+            del self.by_number[node.number]
 
     def _loose(self, node: Node) -> bool:
         """Whether nothing would be lost with the node in memory."""

@@ -147,12 +147,18 @@ def fan(service: PubSubService, jids: Iterable[Jid], stanza: Stanza) -> None:
     router = service.services.router
     hosts = router.hosts
     resident = service.services.accounts.resident
+    deliver = router.local.message_to
     route = router.route
     addressed = stanza.addressed
     headline = stanza.type == "headline"
     for jid in jids:
-        if headline and jid.domain in hosts and jid.bare not in resident:
-            continue
+        if jid.domain in hosts:
+            account = resident.get(jid.bare)
+            if account is not None:
+                deliver(addressed(jid), account)
+                continue
+            if headline:
+                continue
         route(addressed(jid))
 
 

@@ -132,6 +132,8 @@ async def _become_collection(node: Node) -> None:
         last=None,
     )
     fresh.number = await store.create(fresh)
+    del service.nodes.by_number[record.number]
+    service.nodes.by_number[fresh.number] = node
     node.record = fresh
     node.config = config
     node.index()

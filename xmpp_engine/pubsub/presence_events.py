@@ -39,6 +39,16 @@ def went(service: PubSubService, jid: Jid) -> None:
         service.services.tasks.spawn("items of who went", _purge(service, jid))
 
 
+def sweep(service: PubSubService) -> None:
+    """End what lasts as long as somebody is online for those of this server who never were."""
+    services = service.services
+    for bare in list(service.temporary):
+        jid = Jid.parse(bare)
+        account = services.accounts.resident.get(bare)
+        if jid.domain in services.router.hosts and (account is None or not account.sessions):
+            went(service, jid)
+
+
 async def _send_last(service: PubSubService, jid: Jid) -> None:
     try:
         await _send_all(service, jid)

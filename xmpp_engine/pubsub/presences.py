@@ -75,10 +75,10 @@ class Presences:
         router = self._service.services.router
         if stanza.type == "subscribe":
             # Whoever wants it may know that the service is there.
-            router.reply(stanza, presence(self._service.jid, sender.to_bare(), "subscribed"))
-            router.reply(stanza, presence(self._service.jid, sender.to_bare()))
+            router.route(presence(self._service.jid, sender.to_bare(), "subscribed"))
+            router.route(presence(self._service.jid, sender.to_bare()))
         elif stanza.type == "probe":
-            router.reply(stanza, presence(self._service.jid, sender))
+            router.route(presence(self._service.jid, sender))
         elif sender.domain in router.hosts:
             return
         elif stanza.type == "":

@@ -192,9 +192,7 @@ class PubSubService:
 
     def holds(self, node: Node) -> bool:
         """Whether something of the node is in memory only."""
-        if not node.config.keeps and node.record.last is not None:
-            return True
-        return any(entry.options.get("expire") == "presence" for entry in node.record.subscriptions.values())
+        return bool(node.fleeting) or (not node.config.keeps and node.record.last is not None)
 
     def rights_changed(self) -> None:
         """The gate answers otherwise than before: who hears of events is found anew."""
@@ -308,6 +306,9 @@ class PubSubService:
 
     def sweep(self) -> None:
         """Let go of what is not used."""
+        from xmpp_engine.pubsub import presence_events
+
+        presence_events.sweep(self)
         self.nodes.sweep(self.services.clock.now())
 
     def forget_person(self, bare: str) -> None:

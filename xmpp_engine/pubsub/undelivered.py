@@ -6,6 +6,7 @@ somebody of this server has no client that would take a message is no reason: he
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.observe.log import refused
@@ -17,6 +18,7 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
 
+_NUMBER: Final = re.compile(r"[0-9a-f]{1,15}")
 _GONE: Final = frozenset({"gone", "item-not-found"})
 #: Errors in a row after which somebody is unsubscribed, and addresses that are counted.
 _BOUNCES: Final = 20
@@ -30,7 +32,7 @@ def receive(service: PubSubService, stanza: Stanza) -> None:
         {child.name for child in error.elements() if child.ns == ns.STANZA_ERRORS} if error is not None else set()
     )
     number = (stanza.id or "").partition("-")[0]
-    node = next((n for n in service.nodes.resident.values() if f"{n.number:x}" == number), None)
+    node = service.nodes.by_number.get(int(number, 16)) if _NUMBER.fullmatch(number) else None
     if node is None or not node.subscriptions_of(stanza.sender):
         return
     if not conditions & _GONE:
