@@ -61,6 +61,11 @@ class Input:
         return "\n".join(self.values)
 
     @property
+    def hint(self) -> str:
+        """What the field takes, as one text."""
+        return " ".join(text if text.endswith((".", "?", "!", ":")) else f"{text}." for text in self.hints)
+
+    @property
     def choices(self) -> list[dict[str, Any]]:
         """The options, and which of them are chosen; of an open list also those that somebody added."""
         known = {option.value for option in self.field.options}

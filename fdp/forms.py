@@ -32,6 +32,12 @@ RULE_LISTS: Final = (
 )
 
 
+def in_words(given: Sequence[dict[str, str]]) -> str:
+    """A list of rules as a person says it."""
+    words = {"everybody": "everybody, on other servers too", "local": "everybody on this server", "group": "group {}"}
+    return ", ".join(words.get(one["kind"], "{}").format(one["value"]) for one in given) or "nobody"
+
+
 class TopicForm(forms.Form):
     """What an administrator sets for a topic, apart from its form, rules and stylesheets."""
 
@@ -170,7 +176,7 @@ class StylesheetForm(forms.Form):
         max_length=MAX_XSLT,
         strip=False,
         help_text="Makes HTML of the published form, whose outermost element is x of jabber:x:data. "
-        "Empty: the form is shown plainly.",
+        "Without it the plain form is shown, with the CSS if there is some.",
         widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false", "class": "mono"}),
     )
     css = forms.CharField(

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
+from itertools import groupby
 from typing import Any, Final
 
 from fdp import stylesheets
@@ -129,15 +131,47 @@ def stylesheet_html(xslt: str, sheet: Sheet) -> str:
 
 def by_stylesheet(xslt: str, css: str, sheet: Sheet) -> str | None:
     """The document for a frame (see `stylesheets.framed`), or None where the topic has no stylesheet or it fails: then
-    the plain rendering is shown, and the log says once for each stylesheet why."""
-    if not xslt.strip():
-        return None
+    the plain rendering is shown, and the log says once for each stylesheet why. CSS alone is laid over plain HTML, if
+    the definition is known."""
     try:
-        html = stylesheet_html(xslt, sheet)
+        if xslt.strip():
+            html = stylesheet_html(xslt, sheet)
+        elif css.strip() and sheet.definition.fields:
+            html = plain_html(sheet)
+        else:
+            return None
     except stylesheets.StylesheetError as error:
         _note(xslt, sheet, error)
         return None
     return stylesheets.framed(html, css, f"{sheet.title} {sheet.serial}")
+
+
+def plain_html(sheet: Sheet) -> str:
+    """The form as simple HTML that a topic's CSS can do something with: headings, and a table for each group."""
+    body = "".join(
+        (f"<h2>{escape(page.label)}</h2>" if page.label else "") + _plain_parts(page.parts, 3)
+        for page in rows(sheet.definition, sheet.values)
+    )
+    return f"<h1>{escape(sheet.title)}</h1>{body}"
+
+
+def _plain_parts(parts: Sequence[Any], level: int) -> str:
+    out: list[str] = []
+    for is_row, group in groupby(parts, key=lambda part: part.kind == "field"):
+        if is_row:
+            lines = "".join(
+                f'<tr><th scope="row">{escape(row.label)}</th><td>{escape(row.text).replace(chr(10), "<br>")}</td></tr>'
+                for row in group
+            )
+            out.append(f"<table><tbody>{lines}</tbody></table>")
+            continue
+        for part in group:
+            if part.kind == "section":
+                head = f"<h{level}>{escape(part.label)}</h{level}>" if part.label else ""
+                out.append(f"<section>{head}{_plain_parts(part.parts, min(level + 1, 6))}</section>")
+            else:
+                out.append(f"<p>{escape(part.text)}</p>")
+    return "".join(out)
 
 
 def _note(xslt: str, sheet: Sheet, error: stylesheets.StylesheetError) -> None:

@@ -21,7 +21,6 @@ from fdp.fields import FIELD_TYPES
 from fdp.forms import VersionForm, pretty
 from fdp.models import TemplateVersion, Topic
 from fdp.render import rows
-from fdp.specimen import specimen
 from fdp.views.parts import get_topic, refuse, topic_page, when
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
@@ -223,12 +222,6 @@ def _refusal_text(definition: Definition, given: Any) -> str:
     except validation.WrongField as error:
         return str(error)
     return ""
-
-
-def specimen_xml(topic: Topic, newest: TemplateVersion) -> str:
-    """A made-up form of a topic, as its node would carry it."""
-    definition = from_json(newest.definition)
-    return write(validation.stored(definition, specimen(definition), version=newest.name, serial=1))
 
 
 def _version(topic: Topic, number: str) -> TemplateVersion:

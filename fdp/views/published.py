@@ -75,7 +75,7 @@ def form(request: HttpRequest, pk: int) -> HttpResponse:
         "sheet": sheet,
         "pages": rows(sheet.definition, sheet.values),
         "styled": styled,
-        "has_stylesheet": bool(shown.topic.xslt),
+        "has_stylesheet": bool(shown.topic.xslt or shown.topic.css),
         "formats": FORMATS.items(),
         **published.related(shown),
     }

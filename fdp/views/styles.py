@@ -5,18 +5,22 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.html import escape
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_POST
 
-from fdp import services, stylesheets
+from fdp import services, stylesheets, validation
+from fdp.definition import from_json
 from fdp.forms import StylesheetForm
-from fdp.models import Topic
-from fdp.views.editor import specimen_xml
+from fdp.models import TemplateVersion, Topic
+from fdp.render import Sheet, plain_html, sheet_of
+from fdp.specimen import specimen
 from fdp.views.parts import get_topic, refuse, topic_page, when
 from mlink_web import security
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
+from xmpp_engine.api import write
 
 #: Published forms that the preview offers.
 RECENT = 10
@@ -62,26 +66,47 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
         stylesheets.check_css(css)
     except stylesheets.StylesheetError as error:
         return framed_answer(_trouble("The CSS", error), "", topic.title)
-    xml = _sample(topic, request.POST.get("sample", ""))
+    sheet = _sample(topic, request.POST.get("sample", ""))
     xslt = request.POST.get("xslt", "")
-    if not xml:
+    if sheet is None:
         return framed_answer("<p>The topic has no form yet.</p>", "", topic.title)
-    if not xslt.strip():
-        return framed_answer("<p>Without XSLT the form is shown plainly.</p>", "", topic.title)
     try:
-        html = stylesheets.transform(xslt, xml)
+        html = stylesheets.transform(xslt, sheet.xml) if xslt.strip() else plain_html(sheet)
     except stylesheets.StylesheetError as error:
         return framed_answer(_trouble("The XSLT", error), "", topic.title)
     return framed_answer(html, css, topic.title)
 
 
-def _sample(topic: Topic, chosen: str) -> str:
+def _sample(topic: Topic, chosen: str) -> Sheet | None:
+    """The chosen published form, else a made-up one; None where the topic has no form."""
     if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
-        published = topic.submissions.filter(pk=int(chosen)).first()
+        published = topic.submissions.select_related("topic", "version", "amends").filter(pk=int(chosen)).first()
         if published is not None:
-            return str(published.xml)
+            return sheet_of(published)
     newest = services.newest_version(topic)
-    return specimen_xml(topic, newest) if newest is not None else ""
+    return made_up(topic, newest) if newest is not None else None
+
+
+def made_up(topic: Topic, newest: TemplateVersion) -> Sheet:
+    """A form with made-up values, as its topic's node would carry it."""
+    definition = from_json(newest.definition)
+    values = specimen(definition)
+    stored = validation.stored(definition, values, version=newest.name, serial=1)
+    return Sheet(
+        pk=0,
+        title=definition.title or topic.title,
+        topic=topic.title,
+        suffix=topic.suffix,
+        service=topic.service,
+        serial=1,
+        version=newest.name,
+        item_id="sample",
+        publisher="name@example.org",
+        published=timezone.now(),
+        definition=definition,
+        values=values,
+        xml=write(stored),
+    )
 
 
 def _trouble(what: str, error: stylesheets.StylesheetError) -> str:

@@ -12,7 +12,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from fdp import domains, rules, sample_topics, services, transfer
-from fdp.forms import RULE_LISTS, ImportForm, NewTopicForm, RulesForms, TopicForm
+from fdp.forms import RULE_LISTS, ImportForm, NewTopicForm, RulesForms, TopicForm, in_words
 from fdp.models import Topic
 from fdp.views.parts import get_topic, refuse, topic_page, when
 from mlink_web.console.access import administrators_only
@@ -28,7 +28,11 @@ def topics(request: HttpRequest) -> HttpResponse:
     """The list, by pages."""
     names = domains.service_names()
     asked = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "service", "state")}
-    found = services.topics().annotate(count=Count("submissions", distinct=True), latest=Max("submissions__published"))
+    found = (
+        services.topics()
+        .order_by("title", "service", "suffix")
+        .annotate(count=Count("submissions", distinct=True), latest=Max("submissions__published"))
+    )
     if asked["q"]:
         words = asked["q"]
         found = found.filter(Q(title__icontains=words) | Q(suffix__icontains=words) | Q(description__icontains=words))
@@ -114,7 +118,7 @@ def topic(request: HttpRequest, pk: int) -> HttpResponse:
         "count": published["count"],
         "latest": when(published["latest"]),
         "created": when(shown.created),
-        "rules": [(heading, rules.shown(getattr(shown, name))) for name, heading, _ in RULE_LISTS],
+        "rules": [(heading, in_words(getattr(shown, name))) for name, heading, _ in RULE_LISTS],
         "served": shown.service in domains.service_names(),
     }
     return topic_page(request, shown, "overview", "fdp/topic.html", context)

@@ -58,7 +58,7 @@ export class Canvas {
   }
 
   part(node) {
-    const item = element("li", { className: `part-card ${node.kind}` });
+    const item = element("li", { className: `part-card is-${node.kind}` });
     item.dataset.id = node.id;
     const words = node.kind === "field" ? typeWords(node.field.type) : node.kind === "section" ? "Section" : "Text";
     item.append(this.header(node, words, this.name(node)));
@@ -103,7 +103,8 @@ export class Canvas {
       this.host.selected = selected ? "" : node.id;
       this.render(selected ? { id: node.id, what: "handle" } : { id: node.id });
     });
-    const twice = element("button", { type: "button", className: "part-act", textContent: "⧉", title: "Duplicate" });
+    const twice = element("button", { type: "button", className: "part-act twice", title: "Duplicate" },
+      element("span", { className: "twice-icon", ariaHidden: "true" }));
     twice.setAttribute("aria-label", `Duplicate ${name || words}`);
     twice.hidden = node.kind !== "field";
     twice.addEventListener("click", () => this.host.duplicate(node));

@@ -17,7 +17,7 @@ guard(form);
 if (button) {
   for (const area of form.querySelectorAll("textarea")) area.addEventListener("input", soon);
   document.getElementById("sample").addEventListener("change", () => form.requestSubmit(button));
-  if (xslt.value.trim()) form.requestSubmit(button);
+  form.requestSubmit(button);
 }
 const starter = document.getElementById("starter");
 starter.hidden = Boolean(xslt.value.trim());
