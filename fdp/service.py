@@ -152,6 +152,11 @@ class FormsService:
             self._running = True
             self.services.tasks.spawn(f"topics of {self.domain}", self._follow())
 
+    @property
+    def in_step(self) -> bool:
+        """Whether the nodes are what the topics are, as far as the node knows."""
+        return not self._running and not self._wanted and not self.failed
+
     async def _follow(self) -> None:
         try:
             while self._wanted:

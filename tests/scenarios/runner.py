@@ -193,6 +193,8 @@ class Run:
     async def play(self) -> None:
         """Play all steps; raises Failure with file, line and what was wrong."""
         server = Server(self._script.options)
+        for topic in self._script.topics:
+            server.add_topic(*topic)
         await server.start(http=self._transport in ("websocket", "bosh"))
         try:
             for who, full in self._script.actors.items():

@@ -8,6 +8,9 @@
     Romeo is an administrator                                  of the server
     Only over tcp, tls                                         where the script runs; `Not over bosh` is the opposite
     Option offline.messages is 2                               an option of a module; also JSON without blanks
+    Topic example.org/fall is read by local, filled in by jid:romeo@example.org
+                                                               a topic of forms.example.org with the form of XEP-0346;
+                                                               who is said as for `xmppctl topic rules`
 
     Romeo comes online                                         steps, in order; lines with # are comments
     Romeo sends:
@@ -114,6 +117,7 @@ class Script:
     administrators: list[str] = field(default_factory=list)
     transports: tuple[str, ...] = TRANSPORTS
     options: dict[str, dict[str, object]] = field(default_factory=dict)
+    topics: list[tuple[str, str, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
 
@@ -201,10 +205,15 @@ def _option(script: Script, found: re.Match[str]) -> None:
     script.options.setdefault(found[1], {})[found[2]] = parsed
 
 
+def _topic(script: Script, found: re.Match[str]) -> None:
+    script.topics.append((found[1], found[2], found[3]))
+
+
 _DECLARATIONS: dict[str, Callable[[Script, re.Match[str]], None]] = {
     r"(\w+) is (\S+@\S+)": _actor,
     r"(\w+) and (\w+) are friends": _friends,
     r"(\w+) is an administrator": _administrator,
     r"(Only|Not) over (.+)": _where,
     r"Option (\w+)\.(\w+) is (\S+)": _option,
+    r"Topic (\S+) is read by (.+), filled in by (.+)": _topic,
 }

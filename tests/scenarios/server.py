@@ -14,6 +14,8 @@ from typing import Any
 import uvicorn
 
 from archive.memory import MemoryReader
+from fdp import rules
+from fdp.memory import MemoryForms
 from mlink_web.asgi_node import NodeApplication
 from mlink_web.settings.engine import XMPP_MODULES
 from tests.bench.processes import write_certificate
@@ -30,6 +32,27 @@ from xmpp_engine.transport.memory import memory_pair
 
 DOMAIN = "example.org"
 PASSWORD = "but soft"
+#: The form of XEP-0346, 4, with a check beside it.
+ACCIDENT: dict[str, Any] = {
+    "title": "Accident report form.",
+    "instructions": ["Please fill in all fields."],
+    "fields": [
+        {
+            "var": "Place",
+            "type": "list-single",
+            "label": "Place of fall:",
+            "required": True,
+            "options": [{"value": place} for place in ("Kitchen", "Conference Room", "Engineering")],
+        },
+        {"var": "Type", "type": "text-single", "label": "Type of injury:"},
+        {"var": "Ambulance", "type": "boolean", "label": "Ambulance needed?"},
+        {
+            "var": "Injured",
+            "label": "Injured:",
+            "validate": {"datatype": "xs:int", "method": "range", "min": "0", "max": "9"},
+        },
+    ],
+}
 _LISTENER = ListenerConfig("memory", port=0, tls="optional")
 
 
@@ -58,7 +81,8 @@ class Server:
         )
         host = HostConfig(DOMAIN, tls=_certificate(), modules=options)
         config = EngineConfig(hosts={DOMAIN: host}, listeners=listeners, drain_seconds=1.0)
-        extras = {"archive": MemoryReader(self.stores.memory.archive.values())}
+        self.forms = MemoryForms(self.stores)
+        extras = {"archive": MemoryReader(self.stores.memory.archive.values()), "forms": self.forms}
         self.engine = Engine(config, self.stores, import_modules(XMPP_MODULES), extras=extras)
         self._http: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -67,6 +91,9 @@ class Server:
     async def start(self, *, http: bool) -> None:
         """Start the engine, and its HTTP endpoints where they are needed."""
         await self.engine.start()
+        forms = self.engine.router.hosts[DOMAIN].modules["forms"].hosted.values()
+        while not all(service.in_step for service in forms):  # noqa: ASYNC110  (the product needs no event for it)
+            await asyncio.sleep(0.001)
         if not http:
             return
         listening = socket.socket()
@@ -96,6 +123,12 @@ class Server:
         if self._http is not None and self._serving is not None:
             self._http.should_exit = True
             await self._serving
+
+    def add_topic(self, suffix: str, readers: str, publishers: str) -> None:
+        """A topic with the form of XEP-0346; before the start. Who may what is said as for `xmppctl topic rules`."""
+        service = f"forms.{DOMAIN}"
+        read, publish = rules.parse(readers), rules.parse(publishers)
+        self.forms.add(service, suffix, ACCIDENT, title="AccidentReport", read=read, publish=publish)
 
     async def add_account(self, bare: str) -> None:
         """Make an account with PASSWORD unless it is there."""
