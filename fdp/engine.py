@@ -60,7 +60,8 @@ class Forms(Module):
         self._running = True
         if self._store is not None:
             self._store.listen(self.wake)
-        self.wake()
+        for service in list(self.hosted.values()):
+            await service.start()
 
     async def stopping(self) -> None:
         """Hear of no more changes."""

@@ -74,6 +74,9 @@ class FormsService:
         self.options = options
         #: Topics by the names of their nodes, template and submitted.
         self.topics: dict[str, Topic] = {}
+        #: What the nodes were made of, by the number of the topic.
+        self.followed: dict[int, TopicRecord] = {}
+        self._loaded = False
         self._definitions: OrderedDict[int, Definition] = OrderedDict()
         self._wanted = False
         self._running = False
@@ -102,7 +105,10 @@ class FormsService:
         return policy.allows(who, is_local=who.domain in self.services.router.hosts, groups=self.groups)
 
     def may(self, node: str, action: Action, who: Jid) -> bool | None:
-        """The gate of the nodes: the rules of their topic decide, and nothing else."""
+        """The gate of the nodes: the rules of their topic decide, and nothing else. Raises StanzaError until they are
+        known: an answer that is not final must not look like one."""
+        if not self._loaded:
+            raise StanzaError("resource-constraint", "the topics are not read yet", type="wait")
         if action == "own":
             return False
         topic = self.topics.get(node)
@@ -173,6 +179,7 @@ class FormsService:
 
     def take(self, records: Iterable[TopicRecord]) -> None:
         """These are the topics now."""
+        self._loaded = True
         known = {}
         for record in records:
             topic = Topic.of(record)
@@ -180,6 +187,14 @@ class FormsService:
         if known != self.topics:
             self.topics = known
             self.pubsub.rights_changed()
+
+    async def start(self) -> None:
+        """Know the topics before somebody asks, and bring the nodes into step."""
+        try:
+            await self.refresh()
+        except StoreUnavailable as error:
+            log.warning("the topics of %s cannot be read now: %s", self.domain, error)
+        self.wake()
 
     async def refresh(self) -> None:
         """Read the topics anew. Raises StoreUnavailable."""

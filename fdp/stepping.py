@@ -51,7 +51,6 @@ async def bring_into_step(forms: FormsService) -> None:
     pubsub = forms.pubsub
     await pubsub.nodes.ready()
     records = await forms.store.topics([forms.domain])
-    before = {topic.record.id: topic.record for topic in forms.topics.values()}
     wanted = {record.id: record for record in records if record.active}
     names = {name for record in wanted.values() for name in (record.template_node, record.submitted_node)}
     leaving = [name for name, line in pubsub.nodes.directory.items() if name not in names and not line.redirect]
@@ -61,13 +60,16 @@ async def bring_into_step(forms: FormsService) -> None:
         for name in leaving:
             await _delete(forms, name)
     forms.take(wanted.values())
+    for number in forms.followed.keys() - wanted.keys():
+        del forms.followed[number]
     failure: StanzaError | None = None
     for record in wanted.values():
         there = record.template_node in pubsub.nodes.directory and record.submitted_node in pubsub.nodes.directory
-        if there and before.get(record.id) == record:
+        if there and forms.followed.get(record.id) == record:
             continue
         try:
             await _follow(forms, record)
+            forms.followed[record.id] = record
         except StanzaError as error:
             # One topic that cannot be served does not keep the others waiting.
             log.warning("%s cannot serve %s: %s", forms.domain, record.suffix, error)

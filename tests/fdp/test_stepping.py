@@ -243,3 +243,37 @@ async def test_services_come_and_go_with_the_configuration(world: FormsWorld) ->
     await world.settle()
     gone = await alice.asks(f"<iq type='get' id='q' to='{second}'><query xmlns='{ns.DISCO_ITEMS}'/></iq>")
     assert gone.get("type") == "error"
+
+
+async def test_until_the_topics_are_known_nobody_is_refused_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = FormsWorld(OPERATED)
+
+    async def broken(_services: object) -> list[object]:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.forms, "topics", broken)
+        await world.begin(REPORT)
+        number = await world.stores.pubsub.create(NodeRecord(SERVICE, SUBMITTED))
+        assert number
+        (alice,) = await world.online("alice")
+    world.service.pubsub.nodes.complete = False
+    await world.service.pubsub.start()
+    answer = await alice.asks(submission(place="x"))
+    error = answer.find(ns.CLIENT, "error")
+    assert error is not None
+    assert error.get("type") == "wait"
+    world.module("forms").look_again()
+    await world.settle()
+    assert (await alice.asks(submission(place="x"))).get("type") == "result"
+    await world.engine.stop()
+
+
+async def test_nodes_that_were_changed_meanwhile_are_put_right_at_the_start() -> None:
+    world = FormsWorld(OPERATED)
+    for name in (TEMPLATE, SUBMITTED):
+        await world.stores.pubsub.create(NodeRecord(SERVICE, name, config={"title": "Old", "access_model": "open"}))
+    await world.begin(REPORT)
+    node = await world.service.pubsub.node(SUBMITTED)
+    assert (node.config.title, node.config.access_model, node.config.max_items) == ("Reports", "whitelist", "max")
+    await world.engine.stop()
