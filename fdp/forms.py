@@ -11,11 +11,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from fdp import rules
-from fdp.definition import MAX_BYTES, Definition, DefinitionError, loads
+from fdp.definition import MAX_BYTES, Definition, DefinitionError, from_json
 from fdp.services import MAX_DESCRIPTION, MAX_NOTE, MAX_RETENTION, RULES, check_suffix
 from fdp.stylesheets import MAX_CSS, MAX_XSLT
 
 PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+#: Characters of a form as JSON that is written for people.
+MAX_JSON: Final = 8 * MAX_BYTES
 KINDS: Final = (
     ("", "–"),
     ("everybody", "Everybody, on other servers too"),
@@ -89,12 +91,24 @@ class NewTopicForm(TopicForm):
             raise ValidationError(str(error)) from None
 
 
+def read_definition(text: str) -> Definition:
+    """The form in a text that may have blanks and line ends for people: they do not count as its size. Raises
+    DefinitionError."""
+    if len(text) > MAX_JSON:
+        raise DefinitionError("", f"A form has at most {MAX_BYTES // 1024} KiB")
+    try:
+        return from_json(json.loads(text))
+    except DefinitionError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DefinitionError("", f"This is no JSON: {error}") from None
+
+
 class VersionForm(forms.Form):
     """A new version of a template: the definition as JSON, which the editor keeps up to date, and a note."""
 
     definition = forms.CharField(
         label="The form as JSON",
-        max_length=MAX_BYTES,
         strip=False,
         error_messages={"required": "There is no form to save."},
         widget=forms.Textarea(attrs={"rows": 22, "spellcheck": "false", "class": "mono"}),
@@ -104,11 +118,13 @@ class VersionForm(forms.Form):
     )
     based_on = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
 
+    #: The place of what is wrong with the definition, for the editor.
+    wrong: DefinitionError | None = None
+
     def clean_definition(self) -> Definition:
-        """The form; `wrong` keeps the place of what is wrong for the editor."""
-        self.wrong: DefinitionError | None = None
+        """The form; see `wrong`."""
         try:
-            return loads(self.cleaned_data["definition"])
+            return read_definition(self.cleaned_data["definition"])
         except DefinitionError as error:
             self.wrong = error
             raise ValidationError(str(error)) from None

@@ -15,10 +15,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from fdp import filling, services, stylesheets, templates, validation
-from fdp.definition import MAX_BYTES, Definition, DefinitionError, from_json, loads, to_json
+from fdp.definition import MAX_BYTES, Definition, DefinitionError, from_json, to_json
 from fdp.differences import differences
 from fdp.fields import FIELD_TYPES
-from fdp.forms import VersionForm, pretty
+from fdp.forms import VersionForm, pretty, read_definition
 from fdp.models import TemplateVersion, Topic
 from fdp.render import rows
 from fdp.views.parts import get_topic, refuse, topic_page, when
@@ -119,7 +119,7 @@ def check(request: HttpRequest, pk: int) -> JsonResponse:
     get_topic(pk)
     text = request.POST.get("definition", "")
     try:
-        definition = loads(text)
+        definition = read_definition(text)
     except DefinitionError as error:
         return JsonResponse({"error": _sentence(error.reason), "path": error.path})
     given = filling.entered(definition, request.POST) if "filled" in request.POST else filling.defaults(definition)

@@ -52,8 +52,11 @@ def test_a_stylesheet_makes_html_of_a_form() -> None:
 def test_whatever_the_output_method_html_comes_out() -> None:
     text = sheet('<xsl:output method="text"/><xsl:template match="/">a &lt;b&gt; c</xsl:template>')
     assert transform(text, FORM) == "<pre>a &lt;b&gt; c</pre>"
-    xml = sheet('<xsl:output method="xml" encoding="UTF-16"/><xsl:template match="/"><p>é<br/></p></xsl:template>')
-    assert transform(xml, FORM) == "<p>é<br></p>"
+    xml = sheet(
+        '<xsl:output method="xml" encoding="UTF-16" doctype-system="x"/>'
+        '<xsl:template match="/"><p>é<br/></p>\u4e2d<div/><b/>x</xsl:template>'
+    )
+    assert transform(xml, FORM) == "<p>é<br></p>\u4e2d<div></div><b></b>x"
 
 
 def test_errors_say_line_and_reason() -> None:
