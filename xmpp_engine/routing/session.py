@@ -179,12 +179,15 @@ class Session:
             self._services.ledger.on_room(self.release)
 
     def _check_from(self, source: str) -> None:
-        """RFC 6120, 8.1.2.1: a client may only speak as itself."""
+        """RFC 6120, 8.1.2.1: a client may only speak as itself. Whichever of its own resources it names, the server
+        writes the address of the one that speaks.
+
+        COMPAT(Converse 14, 2026-11): after a reload it resumes its stream and names a resource that it never bound."""
         try:
             jid = Jid.parse(source)
         except ValueError:
             jid = None
-        if jid is None or jid.full not in (self.jid.full, self.jid.bare):
+        if jid is None or jid.bare != self.jid.bare:
             refused.info("%s sent a stanza as %.200s", self.jid, source)
             raise StreamError("invalid-from", "a stanza came with the address of somebody else")
 
