@@ -32,15 +32,17 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: Milliseconds until a missing element fails a test; two cores may be busy with other workers.
+#: Milliseconds until something missing fails a test; two cores may be busy with other workers.
 PATIENCE = 20_000
 
 
 @pytest.fixture(scope="module")
 def browser(chromium_path: str | None) -> Iterator[Browser]:
     """One Chromium for the tests of a file: while it is there, its loop runs and no asynchronous test can."""
-    from playwright.sync_api import sync_playwright  # costs a quarter of a second, which most tests need not wait
+    # Costs a quarter of a second, which most tests need not wait.
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         yield chromium
