@@ -63,6 +63,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "worker_url": reverse("forms-worker"),
         "render_url": reverse("forms-rendering"),
         "media_hosts": sources,
+        "is_operator": request.user.is_staff,
         "csrf": get_token(request),
         "only": request.GET.get("transport", "") if request.GET.get("transport") in ("websocket", "bosh") else "",
     }

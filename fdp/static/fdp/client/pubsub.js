@@ -75,7 +75,9 @@ export async function findTopics(session, service, onPage = () => {}) {
     const set = child(answer, ns.RSM, "set");
     const last = set ? childText(set, ns.RSM, "last") : "";
     const count = set ? Number(childText(set, ns.RSM, "count")) : 0;
-    if (!last || last === after || !items.length || items.length >= count || found.size >= MOST_TOPICS) return [...found.values()];
+    const start = Number((set && child(set, ns.RSM, "first")?.getAttribute("index")) ?? Number.NaN);
+    const isLast = !last || last === after || !items.length || start + items.length >= count;
+    if (isLast || found.size >= MOST_TOPICS) return [...found.values()];
     after = last;
   }
 }

@@ -43,8 +43,8 @@ async function show(app, topic, form, box, signal) {
   const paper = element("div", { className: "paper" });
   const print = element("button", { type: "button", className: "button plain tight", textContent: "Print" });
   const amend = element("a", { className: "button plain tight", href: places.amend(topic, form.id), textContent: "Amend" });
-  // The server lets only its author amend a form.
-  amend.hidden = bareOf(form.publisher) !== app.session.bare;
+  // The server lets only its author amend a form, and those who run it.
+  amend.hidden = bareOf(form.publisher) !== app.session.bare && !app.config.is_operator;
   const buttons = element("div", { className: "row review-buttons" }, element("a", { href: places.published(topic), textContent: "All published forms" }), element("span", { className: "push" }), amend, print);
   const template = await templateOf(app, topic, form);
   if (signal.aborted) return;

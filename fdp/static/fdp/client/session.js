@@ -10,7 +10,7 @@ const { Strophe } = window;
 const WEBSOCKET = "urn:xmpp:alt-connections:websocket";
 const BOSH = "urn:xmpp:alt-connections:xbosh";
 const ANSWER_MS = 30_000;
-const CONNECT_MS = 20_000;
+const CONNECT_MS = 15_000;
 const QUIET_MS = 30_000;
 const LONGEST_WAIT = 15_000;
 
@@ -226,6 +226,7 @@ export class Session extends EventTarget {
   }
 
   #lost() {
+    if (this.state === "online") this.#useBosh = false;
     this.#connection = null;
     this.#fail();
     if (!this.#stopped) this.#later();

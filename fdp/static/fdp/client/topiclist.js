@@ -9,6 +9,8 @@ const list = document.getElementById("topics");
 const search = document.getElementById("topic-search");
 const state = document.getElementById("topics-state");
 const waiting = document.getElementById("waiting");
+const look = document.getElementById("look");
+const REST_MS = 60_000;
 
 /** Keep the list as it is in `app.topics`. */
 export function showTopics(app) {
@@ -38,9 +40,15 @@ export function showTopics(app) {
     }
     put(state, stateText(app, all.length, shown.length));
     state.hidden = !state.textContent;
+    look.disabled = Boolean(app.topics.doing) || app.session.state !== "online";
     drawWaiting(app);
   };
   search.addEventListener("input", draw);
+  look.addEventListener("click", () => app.topics.refresh());
+  // Topics come and go without a word; whoever returns to the page sees those of now.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && app.session.state === "online" && Date.now() - app.topics.read > REST_MS) app.topics.refresh();
+  });
   window.addEventListener("hashchange", draw);
   app.topics.addEventListener("change", draw);
   app.outbox.addEventListener("change", draw);

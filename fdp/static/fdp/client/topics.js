@@ -18,6 +18,8 @@ export class Topics extends EventTarget {
   doing = "";
   /** Why the list may be incomplete, as a sentence. */
   problem = "";
+  /** When the list was read last. */
+  read = 0;
   #known = new Map();
   #session;
   #kept;
@@ -82,6 +84,7 @@ export class Topics extends EventTarget {
         if (isStale && !there.has(keyOf(topic))) await this.#lose(topic);
       }
       await this.#describeAll();
+      this.read = Date.now();
     } catch (error) {
       if (!(error instanceof Unanswered)) this.problem = `The topics could not be read: ${error.message}`;
     } finally {
