@@ -24,11 +24,9 @@ from mlink_web.pages.places import endpoint_places, file_places, websocket_url
 from mlink_web.security import HEADER, policy
 from mlink_web.uploads.services import origin as upload_origin
 
-#: Plug-ins of Converse that are left out: they need what this server does not offer yet (publish-subscribe), or
-#: would keep messages from the archive (encryption between clients), or duplicate our own pages.
+#: Plug-ins of Converse that are left out: they would keep messages from the archive (encryption between clients), or
+#: duplicate our own pages.
 UNUSED_PLUGINS = (
-    "converse-bookmark-views",
-    "converse-bookmarks",
     "converse-omemo",
     "converse-omemo-views",
     "converse-push",
@@ -118,7 +116,6 @@ def chat(request: HttpRequest) -> HttpResponse:
             "show_self_in_roster": False,
             "muc_nickname_from_jid": True,
             "muc_fetch_members": False,
-            "muc_respect_autojoin": False,
             # Rooms are found on this server, not in a public directory.
             "muc_search_service": "",
             # Nothing from elsewhere: no list of public servers, no players, no directories.

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import Visits
 from tests.live import LiveNode, User
-from tests.web.test_browser_chat import NO_PUBLISHING, ONLINE, say
+from tests.web.test_browser_chat import ONLINE, say
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -26,7 +26,6 @@ def room(live_node: LiveNode) -> str:
 
 def enter(visit: Visits, user: User, room: str) -> Page:
     """Sign in on the web and enter the room with the chat."""
-    visit.expected.append(NO_PUBLISHING)
     page = visit(user, "/chat/")
     expect(page.locator(ONLINE)).to_contain_text(re.compile("online", re.IGNORECASE))
     page.goto(f"{page.url.partition('#')[0]}#converse/room?jid={room}")
@@ -116,9 +115,6 @@ def test_rooms_are_found_and_stay_after_a_reload(live_node: LiveNode, visit: Vis
     expect(inside(page, nick_of(ada))).to_be_visible()
     expect(page.locator("converse-rooms-list")).to_contain_text(room.partition("@")[0])
     say(page, "Before the reload")
-    # As it goes, Converse speaks once more, already with the address of its next session. Back again, it asks whether
-    # it is still inside (XEP-0410) and logs the answer that it is not, in which case it enters anew.
-    visit.expected += ["invalid-from", "Error while pinging", r':ping".* type="error"|type="error"[^>]*:ping"']
     page.reload()
     expect(page.locator(ONLINE)).to_contain_text(re.compile("online", re.IGNORECASE))
     expect(page.locator("converse-rooms-list")).to_contain_text(room.partition("@")[0])

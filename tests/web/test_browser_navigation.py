@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import Visits
 from tests.live import LiveNode
-from tests.web.test_browser_chat import NO_PUBLISHING
 from tests.web.test_browser_rooms import inside, new_room
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -109,7 +108,6 @@ def test_the_overview_counts_rooms_as_they_fill(live_node: LiveNode, visit: Visi
 
 
 def test_the_keyboard_is_enough(live_node: LiveNode, visit: Visits) -> None:
-    visit.expected.append(NO_PUBLISHING)
     page = visit(None, "/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()

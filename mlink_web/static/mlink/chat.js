@@ -41,6 +41,8 @@ window.converse.plugins.add("mlink", {
   initialize() {
     const { api } = this._converse;
     let leaving = false;
+    // Bookmarks that other devices change (XEP-0402): Converse asks for those of the old form only.
+    api.listen.on("addClientFeatures", () => api.disco.own.features.add("urn:xmpp:bookmarks:1+notify"));
     // Its element comes into the page only once there is a chat to show: before, it would ask for a password.
     api.listen.on("connected", () => {
       document.getElementById("chat-says").textContent = "Choose a contact, or add one with the menu beside Contacts.";
