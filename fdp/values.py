@@ -15,7 +15,8 @@ MAX_COUNT: Final = 1_000
 
 
 class WrongValue(ValueError):
-    """A value does not fit; the text is the end of a sentence that begins with the field's name."""
+    """A value does not fit; the text is the end of a sentence that begins with the field's name. It never holds the
+    value: refusals are logged."""
 
 
 def checked(field: Field, values: Sequence[str], *, counted: bool = True) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def _one(field: Field, value: str) -> str:
         if any(option.value == value for option in field.options):
             return value
         if not field.open:
-            raise WrongValue(f"does not offer {_shown(value)}")
+            raise WrongValue("is not one of the choices")
     if field.type in ("text-single", "text-private") and ("\n" in value or "\r" in value):
         raise WrongValue("takes one line")
     return value if field.validate is None else _validated(field.validate, value)
@@ -74,8 +75,8 @@ def _one(field: Field, value: str) -> str:
 def _address(value: str) -> str:
     try:
         return Jid.parse(value.strip()).full
-    except ValueError as error:
-        raise WrongValue(f"needs an address such as name@example.org: {error}") from None
+    except ValueError:
+        raise WrongValue("needs an address such as name@example.org") from None
 
 
 def _validated(validate: Validate, value: str) -> str:
@@ -105,7 +106,3 @@ def _count(validate: Validate, count: int) -> None:
     if validate.list_max is not None and count > validate.list_max:
         raise WrongValue(f"takes at most {validate.list_max} value{'s' if validate.list_max > 1 else ''}")
 
-
-def _shown(value: str) -> str:
-    text = "".join(character if character.isprintable() else " " for character in value[:60])
-    return f"“{text}…”" if len(value) > 60 else f"“{text}”"

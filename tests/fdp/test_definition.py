@@ -45,7 +45,7 @@ OPTIONS = [{"value": "1"}, {"value": "2", "label": "two"}]
             "fields[0].options[1].label: another option has this label",
         ),
         (field(type="list-single", options=[{"label": "x"}]), "fields[0].options[0].value: must be a text"),
-        (field(type="list-single", options=OPTIONS, values=["3"]), "fields[0].values: does not offer “3”"),
+        (field(type="list-single", options=OPTIONS, values=["3"]), "fields[0].values: is not one of the choices"),
         (field(validate={"datatype": "integer"}), "fields[0].validate.datatype: must be a datatype such as xs:integer"),
         (
             field(validate={"method": "range", "min": "1"}),

@@ -112,6 +112,20 @@ async def test_the_wrong_field_is_named(world: FormsWorld, fields: dict[str, Any
     assert field_values(await bob.receives("<message/>"))["fdp#serial"] == ["1"]
 
 
+async def test_a_refusal_is_one_line_of_the_log_without_what_was_filled_in(
+    world: FormsWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.begin(REPORT)
+    (alice,) = await world.online("alice")
+    with caplog.at_level("INFO"):
+        await alice.asks(submission("i1", place="the secret yard", count="seventeen"))
+    (line,) = [record.getMessage() for record in caplog.records if "refused" in record.name]
+    assert "alice@story.example" in line
+    assert "count: must be a whole number" in line
+    assert "secret" not in caplog.text
+    assert "seventeen" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "payload",
     [
