@@ -6,6 +6,7 @@ starting again; `xmppctl topic sample` installs it anew.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from django.db import transaction
 from fdp import domains, transfer
 from fdp.models import FormsState, Topic
 from fdp.services import topics
+
+log = logging.getLogger("mlink.forms")
 
 FOLDER: Final = Path(__file__).parent / "samples"
 
@@ -49,8 +52,13 @@ def install_new() -> list[str]:
         missing = [name for name in sample_names() if name not in state.samples]
         for name in missing:
             # Somebody may have imported it already.
-            if not topics(service).filter(suffix=f"{_owner(service)}/{name}").exists():
+            if topics(service).filter(suffix=f"{_owner(service)}/{name}").exists():
+                continue
+            try:
                 install(name, service)
+            except ValueError as error:
+                # No reason not to start.
+                log.warning("the sample topic %s is not installed: %s", name, error)
         if missing:
             FormsState.objects.filter(pk=1).update(samples=[*state.samples, *missing])
     return missing

@@ -199,7 +199,10 @@ def change(write: Callable[[], T], using: str = DEFAULT_DB_ALIAS) -> T:
         # First, so that changes follow each other.
         states = FormsState.objects.using(using)
         if not states.filter(pk=1).update(version=F("version") + 1):
-            states.get_or_create(pk=1, defaults={"version": 1})
+            _state, is_new = states.get_or_create(pk=1, defaults={"version": 1})
+            if not is_new:
+                # Somebody else was the first of all at the same moment.
+                states.filter(pk=1).update(version=F("version") + 1)
         result = write()
         transaction.on_commit(lambda: notify.send([{"type": "forms.changed"}]), using=using)
     return result

@@ -277,3 +277,24 @@ async def test_nodes_that_were_changed_meanwhile_are_put_right_at_the_start() ->
     node = await world.service.pubsub.node(SUBMITTED)
     assert (node.config.title, node.config.access_model, node.config.max_items) == ("Reports", "whitelist", "max")
     await world.engine.stop()
+
+
+async def test_submitting_while_the_topic_goes(world: FormsWorld) -> None:
+    topic = await world.begin(REPORT)
+    alice, bob = await world.online("alice", "bob")
+    await bob.asks(subscribe(bob))
+    for number in range(5):
+        alice.send(submission(f"i{number}", place="x").replace("id='q'", f"id='q{number}'"))
+    world.forms.change(topic, active=False)
+    for number in range(5, 10):
+        alice.send(submission(f"i{number}", place="x").replace("id='q'", f"id='q{number}'"))
+    answers = {element.get("id"): element for element in await alice.receives_all()}
+    assert len(answers) == 10
+    granted = [f"i{id[1:]}" for id, element in answers.items() if id and element.get("type") == "result"]
+    assert sorted(world.forms.held[topic.id].rows) == sorted(granted)
+    for element in answers.values():
+        assert element.get("type") == "result" or error_of(element)[0] in ("item-not-found", "gone")
+    # Whoever is subscribed has seen what was granted, and then the end.
+    heard = await bob.receives_all()
+    assert [id for element in heard[:-1] for id in item_ids(element)] == granted
+    await world.settle()
