@@ -46,10 +46,12 @@ class MemoryForms:
 
     def add(self, service: str, suffix: str, *documents: dict[str, Any], title: str = "", **rules: Any) -> TopicRecord:
         """A topic with a version for each of these definitions; `rules` are publish, read and fill."""
-        chosen = {kind: read(kind, rules[kind]) if kind in rules else LOCAL for kind in ("publish", "read", "fill")}
+        publish, readers, fill = (
+            read(kind, rules[kind]) if kind in rules else LOCAL for kind in ("publish", "read", "fill")
+        )
         number = next(self._numbers)
         record = TopicRecord(
-            number, service, suffix, title or suffix, "", rules.get("retention_days", 0), **chosen, versions=()
+            number, service, suffix, title or suffix, "", rules.get("retention_days", 0), publish, readers, fill, ()
         )
         self.held[number] = Held(record)
         for index, document in enumerate(documents, 1):

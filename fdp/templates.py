@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from fdp.definition import (
     FIELD_TYPES,
-    MAX_FIELDS,
-    MAX_NESTING,
     METHODS,
     Definition,
     DefinitionError,
@@ -25,6 +23,7 @@ from fdp.definition import (
     Validate,
     from_json,
 )
+from fdp.fields import MAX_FIELDS, MAX_NESTING
 from xmpp_engine.api import Element, ns
 
 #: Children of a form: fields, pages, instructions and what is overlooked.

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fdp import values as field_values
-from fdp.definition import MAX_FIELDS, RESERVED, Definition, Field
+from fdp.fields import MAX_FIELDS, RESERVED, Definition, Field
 from xmpp_engine.api import Element, forms, ns
 
 #: Hidden fields of a submission that belong to the service.
