@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import Visits
 from tests.fdp.peer import Peer
-from tests.live import User
+from tests.live import LiveNode, User
 
 _VALIDATE = "xmlns='http://jabber.org/protocol/xdata-validate'"
 _LAYOUT = "xmlns='http://jabber.org/protocol/xdata-layout'"
@@ -97,3 +99,25 @@ def error(page: Page, name: str) -> Locator:
 def publish(page: Page) -> None:
     """Press the button."""
     page.get_by_role("button", name="Publish", exact=True).click()
+
+
+def look_for(page: Page, title: str) -> None:
+    """Open a topic that was made a moment ago and may still be on its way into the node."""
+    link = page.locator("#topics").get_by_role("link", name=title)
+    look = page.get_by_role("button", name="Look again")
+    for _ in range(60):
+        expect(look).to_be_enabled()
+        if link.count():
+            choose(page, title)
+            return
+        look.click()
+    raise AssertionError(f"{title} does not appear")
+
+
+def sign_in(page: Page, node: LiveNode, user: User, path: str) -> None:
+    """Sign in by the form, and land on a page."""
+    page.goto(f"{node.url}/accounts/sign-in/?next={quote(path)}")
+    page.get_by_label("XMPP address").fill(user.jid)
+    page.get_by_label("Password").fill(user.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(node.url + path)

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Visits
-from tests.fdp.forms_page import choose, error, is_connected, open_forms, publish
+from tests.fdp.forms_page import choose, error, is_connected, look_for, open_forms, publish
 from tests.live import LiveNode, User
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -109,21 +109,8 @@ def open_topic(visit: Visits, user: User, offer: Offer, query: str = "") -> Page
     """Open the page and the topic; a topic that was made a moment ago may still be on its way into the node."""
     page = visit(user, f"/forms/{query}")
     is_connected(page)
-    appear(page, offer)
-    choose(page, offer.title)
+    look_for(page, offer.title)
     return page
-
-
-def appear(page: Page, offer: Offer) -> None:
-    """Look until the topic is listed."""
-    link = page.locator("#topics").get_by_role("link", name=offer.title)
-    look = page.get_by_role("button", name="Look again")
-    for _ in range(60):
-        expect(look).to_be_enabled()
-        if link.count():
-            return
-        look.click()
-    raise AssertionError(f"{offer.title} does not appear")
 
 
 def subscribe(page: Page) -> None:

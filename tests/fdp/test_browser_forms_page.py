@@ -457,6 +457,31 @@ def test_a_notification_is_shown_when_nobody_looks(visit: Visits, ada: User, pee
     assert page.evaluate("window.shown") == ["New form: Short report, No. 1 by carol@localhost"]
 
 
+def test_a_form_that_another_tab_has_sent_is_sent_here_too(visit: Visits, ada: User, peer: Peer, report: Topic) -> None:
+    visit.expected.append(DOWN)
+    page = open_forms(visit, ada, peer)
+    choose(page, "Short report")
+    page.context.set_offline(True)
+    expect(page.locator("#link")).to_have_text("not connected")
+    page.get_by_label("What").fill("Smoke")
+    publish(page)
+    expect(page.locator(".kept")).to_be_visible()
+    # The first tab does not notice that the connection is back.
+    page.evaluate("window.fetch = () => Promise.reject(new TypeError('still away')); null")
+    page.context.set_offline(False)
+    other = page.context.new_page()
+    other.goto(f"{visit.node.url}/forms/")
+    expect(page.locator(".done")).to_contain_text("Published.")
+    assert len(peer.published) == len(report.items) == 1
+
+
+def test_ordinary_messages_are_announced(visit: Visits, ada: User, peer: Peer) -> None:
+    page = open_forms(visit, ada, peer)
+    body = "<message xmlns='jabber:client' from='bob@localhost/x' type='chat'><body>Hello</body></message>"
+    peer.connections[-1].send(body)
+    expect(page.locator("#mail-line")).to_contain_text("Messages from bob@localhost have come.")
+
+
 def test_whoever_is_signed_out_is_told_and_keeps_the_draft(visit: Visits, ada: User, peer: Peer) -> None:
     visit.expected += [DOWN, "401"]
     page = open_forms(visit, ada, peer)

@@ -37,6 +37,8 @@ class Filling {
   #original = null;
   #isTouched = false;
   #sending = "";
+  #isKept = false;
+  #isDone = false;
   #parts = {};
 
   constructor(app, topic, amends, box, signal) {
@@ -48,7 +50,8 @@ class Filling {
     const on = (target, name, act) => target.addEventListener(name, act, { signal });
     on(app.session, "state", () => this.#connected());
     on(app.topics, "gone", ({ detail }) => detail.service === topic.service && detail.suffix === topic.suffix && this.#gone());
-    for (const name of ["sent", "refused", "waiting"]) on(app.outbox, name, ({ detail }) => detail.id === this.#sending && this[name](detail));
+    on(app.outbox, "change", () => this.#follow());
+    on(app.outbox, "waiting", ({ detail }) => detail.id === this.#sending && this.#waits(detail));
     on(document, "visibilitychange", () => (document.hidden ? this.#draft?.flush() : this.#look()));
     on(window, "pagehide", () => this.#draft?.flush());
     const timer = setInterval(() => this.#look(), LOOK_MS);
@@ -61,6 +64,7 @@ class Filling {
   /** Find the template and what was typed before, then show the form. */
   async start() {
     this.#box.replaceChildren(element("p", { className: "quiet", role: "status", textContent: "Opening the form …" }));
+    this.#isDone = false;
     try {
       const draft = await this.#oldDraft();
       if (this.#amends && !draft) this.#original = await this.#findOriginal();
@@ -222,12 +226,14 @@ class Filling {
     const { service, suffix, title } = this.#topic;
     const entry = { id, service, suffix, title, version: this.#template.version, amends: this.#amends, xml: toText(x), values: [...this.#openValues()], template: this.#template.xml, created: Date.now() };
     this.#sending = id;
+    this.#isKept = false;
     publish.disabled = true;
     this.#app.topics.noteOwn(id);
     this.#progress("Publishing …");
     try {
       await this.#draft.drop(false);
       await this.#app.outbox.add(entry, this.#draft.key);
+      this.#isKept = true;
       await this.#app.readDrafts();
     } catch (error) {
       // Without a store it cannot be promised that the form arrives once: say so and keep it in the page.
@@ -244,15 +250,24 @@ class Filling {
     progress.replaceChildren(...(text ? [element("span", { className: "spinner" }), text] : []));
   }
 
+  /** What became of the form, whichever tab has sent it. */
+  #follow() {
+    if (!this.#sending || !this.#isKept) return;
+    const entry = this.#app.outbox.entries.find((one) => one.id === this.#sending);
+    if (!entry) this.#sent(this.#sending);
+    else if (entry.state === "refused") this.#refused(entry);
+  }
+
   /** The server has it. */
-  async sent(entry) {
+  async #sent(id) {
+    this.#sending = "";
+    this.#isDone = true;
     const note = element("div", { className: "note good done", tabIndex: -1 });
     const text = element("p", {}, element("strong", { textContent: this.#amends ? "The amendment is published." : "Published." }));
     const buttons = element("p", { className: "row" });
     if (!this.#amends) {
       const again = element("button", { type: "button", className: "button plain tight", textContent: "Fill in another" });
       again.addEventListener("click", async () => {
-        this.#sending = "";
         await this.start();
         this.#view?.node.querySelector("input, select, textarea")?.focus();
       });
@@ -263,16 +278,16 @@ class Filling {
     note.focus();
     speak(this.#amends ? "The amendment is published." : "Published.");
     try {
-      const stored = await pubsub.fetchOne(this.#app.session, this.#topic, entry.id);
+      const stored = await pubsub.fetchOne(this.#app.session, this.#topic, id);
       if (stored?.serial) text.append(` It is number ${stored.serial}.`);
-      if (stored) buttons.prepend(element("a", { className: "button tight", href: places.form(this.#topic, entry.id), textContent: "Show it" }));
+      if (stored) buttons.prepend(element("a", { className: "button tight", href: places.form(this.#topic, id), textContent: "Show it" }));
     } catch {
       // Who may not read what is published knows at least that it is.
     }
   }
 
   /** No connection: it is kept. */
-  waiting(entry) {
+  #waits(entry) {
     if (this.#box.querySelector(".kept")) return;
     const note = element("div", { className: "note warn kept", tabIndex: -1 },
       element("p", {}, element("strong", { textContent: entry.error ? "The server cannot take it now." : "You are not connected." }), " The form is kept on this device and sent once that is possible, even if you close this page and come back later."),
@@ -282,7 +297,7 @@ class Filling {
   }
 
   /** The server said no: the form is a draft again, with the reason where it belongs. */
-  async refused(entry) {
+  async #refused(entry) {
     this.#sending = "";
     const { service, suffix, title, version, amends, values, template } = entry;
     await this.#app.outbox.remove(entry.id, { service, suffix, title, version, amends, values, xml: template, saved: Date.now() });
@@ -372,11 +387,11 @@ class Filling {
 
   /** Whether the topic is still there, and its template still the newest. */
   async #look() {
-    if (this.#app.session.state !== "online" || this.#topic.isGone || !this.#view || this.#sending) return;
+    if (this.#app.session.state !== "online" || this.#topic.isGone || !this.#view || this.#sending || this.#isDone) return;
     try {
       if (!(await this.#app.topics.check(this.#topic)) || this.#signal.aborted) return;
       const newest = await this.#fetchNewest();
-      if (newest && newest.version !== this.#template.version && !this.#signal.aborted && !this.#sending) this.#offerNewer(newest);
+      if (newest && newest.version !== this.#template.version && !this.#signal.aborted && !this.#sending && !this.#isDone) this.#offerNewer(newest);
     } catch (error) {
       if (pubsub.isGone(error)) await this.#app.topics.lose(this.#topic);
     }

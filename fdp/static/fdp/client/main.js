@@ -6,6 +6,7 @@ import { fillView } from "./fillview.js";
 import { homeView } from "./homeview.js";
 import { Kept } from "./kept.js";
 import { showLink } from "./link.js";
+import { showMail } from "./mail.js";
 import { Outbox } from "./outbox.js";
 import { outboxView } from "./outboxview.js";
 import * as places from "./places.js";
@@ -39,6 +40,7 @@ class App extends EventTarget {
     this.outbox.addEventListener("sent", ({ detail }) => this.topics.noteOwn(detail.id));
     for (const entry of this.outbox.entries) this.topics.noteOwn(entry.id);
     showLink(this);
+    showMail(this.session);
     showTopics(this);
     this.#guardSignOut();
     page.hidden = false;

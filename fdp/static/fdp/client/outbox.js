@@ -1,7 +1,8 @@
 // Forms on their way. Whatever is published is stored first, under the id that it will have on the server, and leaves the
 // store only when the server has it: neither a lost connection nor a closed page loses it, and it is stored there once.
 //
-// Events: `change`; `sent`, `refused` and `waiting` with the entry in `detail`.
+// Events: `change`, after which `entries` says what became of each; `sent`, `refused` and `waiting` with the entry in
+// `detail`, in the tab that sends.
 
 import { isForbidden, isGone, fetchOne, publish } from "./pubsub.js";
 import { Refused, Unanswered } from "./session.js";
@@ -46,7 +47,7 @@ export class Outbox extends EventTarget {
     const isOnline = this.#session.state === "online";
     this.#unsent.add(entry.id);
     await this.#kept.change([["outbox", { ...entry, state: "waiting", tried: isOnline, error: "" }]], draft ? [["drafts", draft]] : []);
-    await this.#changed();
+    this.#others.postMessage("changed");
     this.flush();
   }
 

@@ -24,7 +24,7 @@ export class Canvas {
     const laid = hasLayout(this.tree);
     const list = element("ol", { className: "pages-list" });
     list.dataset.list = ROOT;
-    list.append(...this.tree.pages.map((page, index) => this.page(page, index, laid)));
+    list.append(...this.tree.pages.map((page) => this.page(page, laid)));
     this.root.replaceChildren(list);
     if (focus) this.focus(focus);
   }
@@ -40,10 +40,10 @@ export class Canvas {
     if (found?.select && !what) found.select();
   }
 
-  page(page, index, laid) {
+  page(page, laid) {
     const item = element("li", { className: laid ? "page-card" : "page-card plain" });
     item.dataset.id = page.id;
-    if (laid) item.append(this.header(page, `Page ${index + 1}`, page.label));
+    if (laid) item.append(this.header(page));
     if (laid && this.host.selected === page.id) item.append(this.properties(page));
     item.append(this.parts(page, laid ? "Drag parts to this page" : "The form is empty. Drag a field to this place, or press one of them."));
     return item;
@@ -60,8 +60,7 @@ export class Canvas {
   part(node) {
     const item = element("li", { className: `part-card is-${node.kind}` });
     item.dataset.id = node.id;
-    const words = node.kind === "field" ? typeWords(node.field.type) : node.kind === "section" ? "Section" : "Text";
-    item.append(this.header(node, words, this.name(node)));
+    item.append(this.header(node));
     const problem = element("p", { className: "error", hidden: true });
     problem.dataset.problem = "";
     item.append(problem);
@@ -83,17 +82,36 @@ export class Canvas {
   rename(node) {
     const card = this.root.querySelector(`[data-id="${node.id}"]`);
     if (!card) return;
-    putText(card.querySelector(".part-name"), this.name(node));
+    const name = this.name(node);
+    putText(card.querySelector(".part-name"), name);
+    for (const one of card.querySelectorAll(":scope > .part-head [data-does]"))
+      one.setAttribute("aria-label", `${one.dataset.does} ${name || this.words(node)}`);
     card.querySelector(".required-mark").hidden = !(node.kind === "field" && node.field.required);
   }
 
-  header(node, words, name) {
+  /** What kind of part it is. */
+  words(node) {
+    if (node.kind === "page") return `Page ${this.tree.pages.indexOf(node) + 1}`;
+    return node.kind === "field" ? typeWords(node.field.type) : node.kind === "section" ? "Section" : "Text";
+  }
+
+  /** A small button of a part's head; what it does is part of its name, which follows the part's. */
+  act(does, className, name) {
+    const made = element("button", { type: "button", className, title: does });
+    made.dataset.does = does;
+    made.setAttribute("aria-label", `${does} ${name}`);
+    return made;
+  }
+
+  header(node) {
+    const words = this.words(node);
+    const name = this.name(node);
+    const shown = () => this.name(node) || words;
     const selected = this.host.selected === node.id;
-    const handle = element("button", { type: "button", className: "handle", title: "Move" });
-    handle.setAttribute("aria-label", `Move ${name || words}`);
+    const handle = this.act("Move", "handle", shown());
     handle.setAttribute("aria-pressed", String(this.held?.node === node));
     handle.append(element("span", { className: "grip", ariaHidden: "true" }));
-    this.wireHandle(handle, node, name || words);
+    this.wireHandle(handle, node, shown);
     const title = element("button", { type: "button", className: "part-title" },
       element("span", { className: "part-name", textContent: name }),
       element("span", { className: "required-mark", textContent: " *", hidden: !(node.kind === "field" && node.field.required) }),
@@ -103,19 +121,18 @@ export class Canvas {
       this.host.selected = selected ? "" : node.id;
       this.render(selected ? { id: node.id, what: "handle" } : { id: node.id });
     });
-    const twice = element("button", { type: "button", className: "part-act twice", title: "Duplicate" },
-      element("span", { className: "twice-icon", ariaHidden: "true" }));
-    twice.setAttribute("aria-label", `Duplicate ${name || words}`);
+    const twice = this.act("Duplicate", "part-act twice", shown());
+    twice.append(element("span", { className: "twice-icon", ariaHidden: "true" }));
     twice.hidden = node.kind !== "field";
     twice.addEventListener("click", () => this.host.duplicate(node));
-    const gone = element("button", { type: "button", className: "part-act", textContent: "✕", title: "Remove" });
-    gone.setAttribute("aria-label", `Remove ${name || words}`);
+    const gone = this.act("Remove", "part-act", shown());
+    gone.textContent = "✕";
     gone.addEventListener("click", () => {
       this.host.before();
       const { owner, index } = placeOf(this.tree, node);
       remove(this.tree, node);
       const next = partsOf(this.tree, owner)[Math.min(index, partsOf(this.tree, owner).length - 1)];
-      this.host.announce(`${name || words} is removed.`);
+      this.host.announce(`${shown()} is removed.`);
       this.host.changed();
       this.render(next ? { id: next.id, what: "handle" } : null);
     });
@@ -139,14 +156,14 @@ export class Canvas {
     this.host.changed();
   }
 
-  wireHandle(handle, node, words) {
+  wireHandle(handle, node, shown) {
     draggable(handle, this.root, () => ({
-      label: words,
+      label: shown(),
       skip: handle.closest("[data-id]"),
       accepts: this.accepts(node),
       drop: (list, index) => {
         this.drop(node, list, index);
-        this.host.announce(`${words}: ${this.where(node)}`);
+        this.host.announce(`${shown()}: ${this.where(node)}`);
         this.render({ id: node.id, what: "handle" });
       },
     }));
@@ -156,7 +173,7 @@ export class Canvas {
         this.host.before();
         this.held = { node, from: placeOf(this.tree, node) };
         handle.setAttribute("aria-pressed", "true");
-        this.host.announce(`${words} is taken. Move it with the arrow keys, put it down with space, escape puts it back.`);
+        this.host.announce(`${shown()} is taken. Move it with the arrow keys, put it down with space, escape puts it back.`);
       },
       step: (by) => {
         const all = places(this.tree, node);
@@ -171,14 +188,14 @@ export class Canvas {
       release: () => {
         this.held = null;
         this.host.changed();
-        this.host.announce(`${words} is put down: ${this.where(node)}`);
+        this.host.announce(`${shown()} is put down: ${this.where(node)}`);
         this.render({ id: node.id, what: "handle" });
       },
       cancel: () => {
         put(this.tree, node, this.held.from);
         this.held = null;
         this.host.changed();
-        this.host.announce(`${words} is back where it was.`);
+        this.host.announce(`${shown()} is back where it was.`);
         this.render({ id: node.id, what: "handle" });
       },
     });

@@ -16,7 +16,9 @@ function target(canvas, x, y, accepts, skip) {
   if (!best) return null;
   const items = [...best.children].filter((child) => child.dataset.id && child !== skip);
   let index = items.findIndex((item) => {
-    const box = item.getBoundingClientRect();
+    // A part that is open to its properties is as tall as a page: its head is what one aims at.
+    const aim = item.querySelector(":scope > .properties") && !item.querySelector(":scope > [data-list]");
+    const box = (aim ? item.firstElementChild : item).getBoundingClientRect();
     return y < box.top + box.height / 2;
   });
   if (index < 0) index = items.length;

@@ -29,6 +29,8 @@ function follow(row) {
   });
   drop.closest(".field").hidden = true;
   row.append(button);
+  // A refused page comes back with what was removed on it.
+  if (drop.checked) row.hidden = true;
 }
 
 for (const list of form.querySelectorAll(".rule-list")) {
