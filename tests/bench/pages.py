@@ -76,7 +76,8 @@ async def _read(session: Session, node: str, number: int) -> list[float]:
             f"<iq type='get' id='g{asked}' to='{SERVICE}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"
             f"<items node='{node}'/><set xmlns='http://jabber.org/protocol/rsm'><max>{_PAGE}</max>"
             f"{places[asked % len(places)]}</set></pubsub></iq>".encode(),
-            b"</iq>",
+            b"</pubsub>",
+            b"type='error'",
         )
         times.append((time.perf_counter() - begin) * 1000)
         if answer.count(b"</item>") != _PAGE:
