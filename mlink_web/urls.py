@@ -6,6 +6,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("mlink_web.pages.urls")),
     path("admin/", include("mlink_web.console.urls")),
     path("", include("mlink_web.rooms.urls")),
+    path("", include("mlink_web.pubsub.urls")),
     path("", include("mlink_web.groups.urls")),
     path("", include("mlink_web.reports.urls")),
     path("", include("mlink_web.devices.urls")),

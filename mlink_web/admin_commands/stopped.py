@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from mlink_web.accounts.models import Account
-from mlink_web.admin_commands import stopped_rooms
+from mlink_web.admin_commands import stopped_pubsub, stopped_rooms
 from mlink_web.conf import snapshot
 from mlink_web.conf.models import Domain
 from mlink_web.stores.models import OfflineMessage
@@ -37,4 +37,5 @@ ANSWERS: Final[Mapping[str, Callable[..., Any]]] = {
     "sessions": sessions,
     "stats": stats,
     **stopped_rooms.ANSWERS,
+    **stopped_pubsub.ANSWERS,
 }

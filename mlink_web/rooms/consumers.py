@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
+from mlink_web.console import commands
 from mlink_web.console.consumers import LivePage
 from mlink_web.console.node import NodeUnavailable
-from mlink_web.rooms import services
 from mlink_web.rooms.rows import OCCUPANTS_SHOWN, as_occupant, list_query
 
 
@@ -18,8 +18,8 @@ class Room(LivePage):
         """See LivePage; `gone` where the room is not there any more."""
         room = self.scope["url_route"]["kwargs"]["room"]
         try:
-            found = await services.aask("room occupants", room=room)
-        except services.Refused as error:
+            found = await commands.aask("room occupants", room=room)
+        except commands.Refused as error:
             return {"list": [], "total": 0, "gone": True, "error": str(error)}
         except NodeUnavailable as error:
             return {"list": [], "total": 0, "error": str(error)}
@@ -34,8 +34,8 @@ class Rooms(LivePage):
         asked = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         query = list_query({name: values[0] for name, values in asked.items()})
         try:
-            found = await services.aask("room page", **query.arguments())
-        except (services.Refused, NodeUnavailable) as error:
+            found = await commands.aask("room page", **query.arguments())
+        except (commands.Refused, NodeUnavailable) as error:
             return {"rooms": {}, "total": 0, "error": str(error)}
         counts = {row["room"]: row["occupants"] for row in found["rooms"]}
         return {"rooms": counts, "total": found["total"], "error": ""}

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
+from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
-from mlink_web.rooms import services
 from mlink_web.rooms.forms import IdleForm
 from mlink_web.rooms.rows import as_room
 
@@ -22,7 +22,7 @@ SHOWN = 200
 #: Characters of addresses in one command.
 BATCH = 8_000
 SERVICES = {"search": "", "service": "", "sort": "room", "start": "0", "limit": "0"}
-TROUBLES = (services.Refused, NodeUnavailable)
+TROUBLES = (commands.Refused, NodeUnavailable)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -35,7 +35,7 @@ def idle(request: HttpRequest) -> HttpResponse:
     refusal, warning, reported = "", "", False
     known: list[str] = []
     try:
-        known = services.read("room page", **SERVICES).value["services"]
+        known = commands.read("room page", **SERVICES).value["services"]
     except TROUBLES as error:
         refusal = str(error)
     form = IdleForm(known, given if "days" in given else None)
@@ -44,7 +44,7 @@ def idle(request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             return _remove(request, asked)
         try:
-            report = services.read("room idle", exclude="", only="", remove="no", reason="", **asked)
+            report = commands.read("room idle", exclude="", only="", remove="no", reason="", **asked)
             found, warning, reported = report.value, report.warning, True
         except TROUBLES as error:
             refusal = str(error)
@@ -70,7 +70,7 @@ def _remove(request: HttpRequest, asked: dict[str, str]) -> HttpResponse:
     done: list[dict[str, Any]] = []
     try:
         for only in _batches(sorted(marked)):
-            done += services.ask("room idle", services.REMOVE_SECONDS, **asked, remove="yes", only=only)
+            done += commands.ask("room idle", commands.REMOVE_SECONDS, **asked, remove="yes", only=only)
     except TROUBLES as error:
         record(request, "remove idle rooms failed", ", ".join(sorted(marked)), why=error)
         messages.error(request, str(error))

@@ -15,17 +15,18 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
+from mlink_web.console.config_form import ConfigForm
 from mlink_web.console.node import NodeUnavailable
-from mlink_web.rooms import services
-from mlink_web.rooms.forms import AFFILIATIONS, AffiliationForm, ConfigForm, DestroyForm
+from mlink_web.rooms.forms import AFFILIATIONS, AffiliationForm, DestroyForm
 from mlink_web.rooms.rows import OCCUPANTS_SHOWN, as_occupant, as_room
 
 #: Affiliations on one page of a room's lists.
 LIST_PAGE = 100
 MAX_TEXT = 8_000
-TROUBLES = (services.Refused, NodeUnavailable)
+TROUBLES = (commands.Refused, NodeUnavailable)
 
 
 @require_safe
@@ -37,9 +38,9 @@ def room(request: HttpRequest, room: str) -> HttpResponse:
 
 def _room_page(request: HttpRequest, room: str, form: AffiliationForm) -> HttpResponse:
     try:
-        shown = services.read("room show", room=room)
-        occupants = services.read("room occupants", room=room).value
-        affiliations = services.read("room affiliations", room=room).value
+        shown = commands.read("room show", room=room)
+        occupants = commands.read("room occupants", room=room).value
+        affiliations = commands.read("room affiliations", room=room).value
     except TROUBLES as error:
         return _gone(request, room, error)
     q = request.GET.get("q", "").strip()[:200]
@@ -70,7 +71,7 @@ def _gone(request: HttpRequest, room: str, trouble: Exception) -> HttpResponse:
 def config(request: HttpRequest, room: str) -> HttpResponse:
     """The configuration, by the form that owners get."""
     try:
-        described = services.ask("room config", room=room)
+        described = commands.ask("room config", room=room)
     except TROUBLES as error:
         return _gone(request, room, error)
     form = ConfigForm(described, request.POST or None)
@@ -79,8 +80,8 @@ def config(request: HttpRequest, room: str) -> HttpResponse:
             messages.success(request, "Nothing was changed.")
             return redirect("rooms:room", room)
         try:
-            done = services.change("room configure", room=room, values=form.submission())
-        except services.Refused as error:
+            done = commands.change("room configure", room=room, values=form.submission())
+        except commands.Refused as error:
             form.refuse(str(error))
         except NodeUnavailable as error:
             form.add_error(None, str(error))
@@ -100,11 +101,11 @@ def config(request: HttpRequest, room: str) -> HttpResponse:
 def _do(request: HttpRequest, room: str, action: str, command: str, sentence: str, **arguments: str) -> HttpResponse:
     """Run a command, write the audit line, and go back to the room's page, or answer a script with JSON."""
     try:
-        services.change(command, room=room, **arguments)
+        commands.change(command, room=room, **arguments)
     except TROUBLES as error:
         record(request, f"{action} failed", room, why=error, **arguments)
         if _wants_json(request):
-            return JsonResponse({"error": str(error)}, status=409 if isinstance(error, services.Refused) else 503)
+            return JsonResponse({"error": str(error)}, status=409 if isinstance(error, commands.Refused) else 503)
         messages.error(request, str(error))
     else:
         record(request, action, room, **arguments)
@@ -183,7 +184,7 @@ def destroy(request: HttpRequest, room: str) -> HttpResponse:
         data = form.cleaned_data
         wish = {"reason": data["reason"], "alternate": data["alternate"]}
         try:
-            services.change("room destroy", room=room, **wish)
+            commands.change("room destroy", room=room, **wish)
         except TROUBLES as error:
             record(request, "destroy room failed", room, why=error)
             form.add_error(None, str(error))

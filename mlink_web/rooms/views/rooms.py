@@ -9,10 +9,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
-from mlink_web.rooms import services
 from mlink_web.rooms.forms import RoomForm
 from mlink_web.rooms.rows import PAGE_SIZE, SORTS, as_room, list_query
 
@@ -25,9 +25,9 @@ def rooms(request: HttpRequest) -> HttpResponse:
     warning, refusal = "", ""
     found = {"total": 0, "waiting": 0, "services": [], "rooms": []}
     try:
-        answer = services.read("room page", **query.arguments())
+        answer = commands.read("room page", **query.arguments())
         found, warning = answer.value, answer.warning
-    except services.Refused as error:
+    except commands.Refused as error:
         refusal = str(error)
     # The node has cut the page out already: the paginator only counts.
     page = Paginator(range(found["total"]), PAGE_SIZE).get_page(query.page)
@@ -51,16 +51,16 @@ def rooms(request: HttpRequest) -> HttpResponse:
 def add_room(request: HttpRequest) -> HttpResponse:
     """The form for a new room."""
     try:
-        known = services.ask("room page", limit="0")["services"]
-    except (services.Refused, NodeUnavailable) as error:
+        known = commands.ask("room page", limit="0")["services"]
+    except (commands.Refused, NodeUnavailable) as error:
         messages.error(request, str(error))
         return redirect("rooms:rooms")
     form = RoomForm(known, request.POST or None, initial={"owner": request.user.get_username()})
     if form.is_valid():
         owner = form.cleaned_data["owner"]
         try:
-            made = services.change("room create", room=form.address, owner=owner, options=form.options())
-        except (services.Refused, NodeUnavailable) as error:
+            made = commands.change("room create", room=form.address, owner=owner, options=form.options())
+        except (commands.Refused, NodeUnavailable) as error:
             form.add_error(None, str(error))
         else:
             record(request, "added room", made["room"], owner=made["owner"])

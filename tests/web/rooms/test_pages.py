@@ -15,8 +15,8 @@ from django.test import Client
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
-from mlink_web.rooms import services
-from mlink_web.rooms.forms import ConfigForm
+from mlink_web.console import commands
+from mlink_web.console.config_form import ConfigForm
 from mlink_web.rooms.models import Room, RoomAffiliation
 from mlink_web.rooms.rows import list_query
 
@@ -136,7 +136,7 @@ def test_marked_idle_rooms_are_removed_in_requests_of_a_bounded_size(
         asked.append(arguments)
         return [{"room": room, "removed": room != marked[0]} for room in arguments["only"].split()]
 
-    monkeypatch.setattr(services, "ask", ask)
+    monkeypatch.setattr(commands, "ask", ask)
     page = console.post("/admin/rooms/idle/", {"days": "90", "service": "", "room": marked}, follow=True)
     assert sorted(room for arguments in asked for room in arguments["only"].split()) == sorted(marked)
     assert all(len(arguments["only"]) <= 10_000 and arguments["remove"] == "yes" for arguments in asked)
@@ -285,9 +285,9 @@ async def test_the_node_is_asked_with_a_time_limit(monkeypatch: pytest.MonkeyPat
 
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(services.EngineClient, "call", forever)
-    with pytest.raises(services.NodeUnavailable, match="did not answer"):
-        await services.aask("room list", 0.05)
+    monkeypatch.setattr(commands.EngineClient, "call", forever)
+    with pytest.raises(commands.NodeUnavailable, match="did not answer"):
+        await commands.aask("room list", 0.05)
 
 
 def test_the_rooms_of_a_person_stand_on_his_page(console: Client, room: Room) -> None:

@@ -1,7 +1,7 @@
-"""What the pages ask the running node about rooms, with time limits; the node alone changes rooms.
+"""What the console's pages ask of the running node by commands, with time limits.
 
-While no node runs, reading is answered from the database (`answer` says so), and every change is refused: a room's
-tables are never written behind a node that may hold the room in memory.
+While no node runs, reading is answered from the database (`Answer.warning` says so), and every change is refused: what
+a node may hold in memory is never written behind it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from mlink_web.admin_commands.stopped_rooms import ANSWERS
+from mlink_web.admin_commands.stopped import ANSWERS
 from mlink_web.console.node import NodeUnavailable
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
 
@@ -40,7 +40,7 @@ async def aask(command: str, seconds: float = READ_SECONDS, **arguments: str) ->
     except TimeoutError:
         raise NodeUnavailable(f"The node did not answer within {seconds:.0f} seconds.") from None
     except NodeDown as error:
-        raise NodeUnavailable(f"{error} Rooms can be changed once it runs.") from None
+        raise NodeUnavailable(f"{error} Changes are possible once it runs.") from None
     except EngineError as error:
         raise Refused(str(error)) from None
     except OSError as error:
