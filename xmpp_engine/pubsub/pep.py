@@ -116,7 +116,13 @@ class Pep(Module):
         if context.own:
             await self._prepare(iq, account)
         async with self.accounts.use(account.bare) as service:
-            return await requests.answer(service, iq)
+            try:
+                return await requests.answer(service, iq)
+            except StanzaError as error:
+                if error.condition == "item-not-found":
+                    # COMPAT(profanity 0.13, 2026-11-28): only so it learns that somebody has no device list yet.
+                    error.code = "404"
+                raise
 
     async def _prepare(self, iq: Stanza, account: Account) -> None:
         """Let modules put in order what the owner asks for."""

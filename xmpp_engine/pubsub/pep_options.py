@@ -26,7 +26,8 @@ _PRIVATE: Final[Mapping[str, Any]] = {
     "max_items": "max",
     "send_last_published_item": "never",
 }
-_OMEMO_1: Final = "eu.siacs.conversations.axolotl.devicelist"
+_OPEN: Final[Mapping[str, Any]] = {"access_model": "open"}
+_OMEMO_1: Final = "eu.siacs.conversations.axolotl"
 _OMEMO_2: Final = "urn:xmpp:omemo:2:"
 #: What differs for well-known nodes, so that a client that says nothing does not tell its contacts the user's
 #: bookmarks, and devices are found by whoever wants to write to them.
@@ -34,10 +35,12 @@ OF_NODES: Final[Mapping[str, Mapping[str, Any]]] = {
     ns.BOOKMARKS: _PRIVATE,
     ns.DISPLAYED: _PRIVATE,
     ns.BOOKMARKS_1: {"access_model": "whitelist"},
-    _OMEMO_1: {"access_model": "open"},
-    f"{_OMEMO_2}devices": {"access_model": "open"},
-    f"{_OMEMO_2}bundles": {"access_model": "open", "max_items": "max"},
+    f"{_OMEMO_1}.devicelist": _OPEN,
+    f"{_OMEMO_2}devices": _OPEN,
+    f"{_OMEMO_2}bundles": {**_OPEN, "max_items": "max"},
 }
+#: The same for nodes of which each device has one: what their names begin with.
+_OF_DEVICES: Final = f"{_OMEMO_1}.bundles:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +88,5 @@ def service_options(options: PepOptions) -> ServiceOptions:
 
 def fresh(base: NodeConfig, name: str) -> NodeConfig:
     """The configuration of a new node of this name."""
-    special = OF_NODES.get(name)
+    special = _OPEN if name.startswith(_OF_DEVICES) else OF_NODES.get(name)
     return from_values(base, special) if special is not None else base

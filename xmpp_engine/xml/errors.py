@@ -92,10 +92,14 @@ class StanzaError(Exception):
         self.app = app
         self.value = value
         self.payload = payload
+        #: The number of XEP-0086 for the few clients that look at nothing else, "" for none.
+        self.code = ""
 
     def element(self) -> Element:
         """The `<error/>` child in `jabber:client`."""
         error = Element(ns.CLIENT, "error", {"type": self.type})
+        if self.code:
+            error.attrs["code"] = self.code
         error.add(ns.STANZA_ERRORS, self.condition, text=self.value or None)
         if self.text:
             error.add(ns.STANZA_ERRORS, "text", {XML_LANG: "en"}, self.text)

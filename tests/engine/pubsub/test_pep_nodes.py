@@ -70,6 +70,7 @@ async def test_publishing_makes_the_node_with_the_defaults_of_eventing(story: St
         (ns.BOOKMARKS_1, {"access_model": "whitelist", "max_items": "1"}),
         (DEVICES, {"access_model": "open", "max_items": "1"}),
         (BUNDLES, {"access_model": "open", "max_items": "max"}),
+        ("eu.siacs.conversations.axolotl.bundles:31415", {"access_model": "open", "max_items": "1"}),
     ],
 )
 async def test_well_known_nodes_have_defaults_of_their_own(story: Story, node: str, expected: dict[str, str]) -> None:
