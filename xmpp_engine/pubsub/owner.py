@@ -83,6 +83,8 @@ async def reconfigure(node: Node, config: NodeConfig, who: Jid | None = None) ->
     if not config.keeps and old.keeps:
         await service.shared.writer.write([PurgeItems(node.number)])
         node.record.items = 0
+        if config.notify_retract:
+            await notify.purged(node)
     elif config.keeps:
         await _trim(node)
     await collections.moved(node, old.collection)
@@ -106,13 +108,20 @@ async def take(node: Node, config: NodeConfig) -> None:
 
 
 async def _trim(node: Node) -> None:
-    """Remove the items that the node keeps no more, the oldest ones, unmentioned."""
+    """Remove the items that the node keeps no more, the oldest ones. They are told as those for which a new item comes,
+    as long as they are not too many to be told one by one."""
     keep = node.keep
     if node.record.items <= keep:
         return
-    while len(await node.service.services.stores.pubsub.trim(node.number, keep)) >= MAX_PAGE:
-        pass
+    store = node.service.services.stores.pubsub
+    removed = await store.trim(node.number, keep)
+    telling = removed
+    while len(removed) >= MAX_PAGE:
+        removed = await store.trim(node.number, keep)
+        telling = []
     node.record.items = keep
+    if telling and node.config.notify_retract and node.config.publish_node_full == "retract-oldest":
+        await notify.retracts(node, telling)
 
 
 async def _become_collection(node: Node) -> None:

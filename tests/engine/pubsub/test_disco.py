@@ -83,7 +83,8 @@ async def test_nodes_are_listed_for_who_sees_them(story: Any) -> None:
     await node(alice, "closed", access_model="whitelist")
     await node(alice, "asked", access_model="authorize")
     for name in ("open", "closed"):
-        entries = f"<affiliation jid='{bob.bare}' affiliation='member'/><affiliation jid='{carol.bare}' affiliation='outcast'/>"
+        entry = "<affiliation jid='{}' affiliation='{}'/>"
+        entries = entry.format(bob.bare, "member") + entry.format(carol.bare, "outcast")
         await sets(alice, f"<affiliations node='{name}'>{entries}</affiliations>", space=OWNER)
     for client in (bob, carol):
         await client.receives_all()

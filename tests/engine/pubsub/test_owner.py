@@ -242,7 +242,8 @@ async def test_owners_see_and_change_subscriptions(story: Any) -> None:
     ]
     await refused(bob, "get", "<subscriptions node='news'/>", "forbidden", space=OWNER)
     change = "<subscriptions node='news'>{}</subscriptions>"
-    entries = f"<subscription jid='{bob.bare}' subscription='none'/><subscription jid='{carol.bare}' subscription='subscribed'/>"
+    entry = "<subscription jid='{}' subscription='{}'/>"
+    entries = entry.format(bob.bare, "none") + entry.format(carol.bare, "subscribed")
     await refused(bob, "set", change.format(entries), "forbidden", space=OWNER)
     await sets(alice, change.format(entries), space=OWNER)
     await bob.receives(event(f"<subscription node='news' jid='{bob.bare}' subscription='none'/>"))

@@ -93,10 +93,12 @@ class Store:
     def __init__(self) -> None:
         self.commits: list[list[Any]] = []
         self.open = asyncio.Event()
+        self.begun = asyncio.Event()
         self.error: Exception | None = None
 
     async def commit(self, changes: Any) -> list[int]:
         self.commits.append(list(changes))
+        self.begun.set()
         await self.open.wait()
         if self.error is not None:
             raise self.error
@@ -121,8 +123,7 @@ async def test_what_comes_while_a_commit_is_under_way_goes_in_the_next() -> None
         return found
 
     first = [asyncio.create_task(write(id)) for id in ("a", "b")]
-    while not store.commits:
-        await asyncio.sleep(0)
+    await store.begun.wait()
     rest = [asyncio.create_task(write("c", "d")), asyncio.create_task(write("e"))]
     await asyncio.sleep(0)
     store.open.set()
