@@ -52,7 +52,9 @@ def styles(request: HttpRequest, pk: int) -> HttpResponse:
         "sample": request.POST.get("sample", ""),
         "starter": STARTER,
     }
-    return topic_page(request, topic, "styles", "fdp/styles.html", context, bad=bool(form.errors))
+    response = topic_page(request, topic, "styles", "fdp/styles.html", context, bad=bool(form.errors))
+    response.headers[security.HEADER] = security.policy(frame_src="'self'")
+    return response
 
 
 @require_POST
