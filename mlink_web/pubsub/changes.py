@@ -24,22 +24,44 @@ FEW: Final = 1_000
 
 LOCK = "SELECT id, contents_id, items, sequence, latest, ordered FROM pubsub_node WHERE id IN ({}) ORDER BY id"
 STORED = """
-WITH asked (contents, item) AS (VALUES {})
+WITH asked (contents, item) AS ({})
 SELECT i.contents, i.item FROM asked a JOIN pubsub_item i ON i.contents = a.contents AND i.item = a.item"""
 PUT = """
 INSERT INTO pubsub_item (contents, item, sequence, payload, publisher, published, expire)
-VALUES {}
+{}
 ON CONFLICT (contents, item) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload,
   publisher = excluded.publisher, published = excluded.published, expire = excluded.expire"""
-DELETE = "DELETE FROM pubsub_item WHERE contents = %s AND item = %s"
-DELETE_OLDEST = """
-DELETE FROM pubsub_item WHERE id IN (SELECT id FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s)"""
+#: Statements for many rows. SQLite repeats a statement for one row as quickly as it can be; PostgreSQL takes the
+#: columns as arrays, so that the driver need not read a text with thousands of placeholders.
+MANY: Final = {
+    "put": (
+        PUT.format("VALUES (%s, %s, %s, %s, %s, %s, %s)"),
+        PUT.format(
+            "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::float8[],"
+            " %s::float8[])"
+        ),
+    ),
+    "delete": (
+        "DELETE FROM pubsub_item WHERE contents = %s AND item = %s",
+        "DELETE FROM pubsub_item USING unnest(%s::bigint[], %s::text[]) gone (contents, item)"
+        " WHERE pubsub_item.contents = gone.contents AND pubsub_item.item = gone.item",
+    ),
+    "delete oldest": (
+        "DELETE FROM pubsub_item WHERE id IN"
+        " (SELECT id FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s)",
+        "DELETE FROM pubsub_item WHERE id IN (SELECT old.id FROM unnest(%s::bigint[], %s::bigint[])"
+        " surplus (contents, number), LATERAL (SELECT id FROM pubsub_item WHERE contents = surplus.contents"
+        " ORDER BY sequence LIMIT surplus.number) old)",
+    ),
+    "counters": (
+        "UPDATE pubsub_node SET contents_id = %s, items = %s, sequence = %s, latest = %s, ordered = %s WHERE id = %s",
+        "UPDATE pubsub_node SET contents_id = new.contents, items = new.items, sequence = new.sequence,"
+        " latest = new.latest, ordered = new.ordered FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[],"
+        " %s::float8[], %s::boolean[], %s::bigint[]) new (contents, items, sequence, latest, ordered, id)"
+        " WHERE pubsub_node.id = new.id",
+    ),
+}
 DELETE_ALL = "DELETE FROM pubsub_item WHERE contents = %s"
-COUNTERS = """
-WITH new (id, contents, items, sequence, latest, ordered) AS (VALUES {})
-UPDATE pubsub_node SET contents_id = new.contents, items = new.items, sequence = new.sequence, latest = new.latest,
-  ordered = new.ordered
-FROM new WHERE pubsub_node.id = new.id"""
 NEW_CONTENTS = "INSERT INTO pubsub_contents (dropped) VALUES (%s) RETURNING id"
 DROP_CONTENTS = "UPDATE pubsub_contents SET dropped = %s WHERE id = %s"
 OLDEST = "SELECT id, item FROM pubsub_item WHERE contents = %s ORDER BY sequence LIMIT %s"
@@ -175,30 +197,37 @@ def _write(database: Database, nodes: Sequence[LockedNode]) -> None:
                 trims.append((node.contents, node.items - node.keep))
                 node.items = node.keep
             node.written()
-        if removals:
-            cursor.executemany(DELETE, removals)
-        for rows in slices(puts):
-            _execute_rows(cursor, PUT, rows)
-        if trims:
-            cursor.executemany(DELETE_OLDEST, trims)
-        counters = [(n.number, n.contents, n.items, n.sequence, n.latest, n.ordered) for n in nodes]
-        for some in slices(counters):
-            _execute_rows(cursor, COUNTERS, some)
+        _many(database, cursor, "delete", removals)
+        _many(database, cursor, "put", puts)
+        _many(database, cursor, "delete oldest", trims)
+        counters = [(n.contents, n.items, n.sequence, n.latest, n.ordered, n.number) for n in nodes]
+        _many(database, cursor, "counters", counters)
 
 
-def _execute_rows(cursor: Any, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """One statement for many rows: PostgreSQL would be asked once for each by `executemany`."""
-    row = f"({marks(rows[0])})"
-    cursor.execute(statement.format(", ".join([row] * len(rows))), [value for values in rows for value in values])
+def _many(database: Database, cursor: Any, what: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Run a statement for all rows, see MANY."""
+    if not rows:
+        return
+    each, together = MANY[what]
+    if database.vendor == "postgresql":
+        cursor.execute(together, [list(column) for column in zip(*rows, strict=True)])
+    else:
+        cursor.executemany(each, rows)
 
 
 def _stored(database: Database, nodes: Sequence[LockedNode]) -> set[tuple[int, str]]:
     """Which of the items that the nodes have noted are in the tables."""
     asked = [(node.contents, item_id) for node in nodes for item_id in node.puts.keys() | node.removed]
+    if not asked:
+        return set()
+    if database.vendor == "postgresql":
+        statement = STORED.format("SELECT * FROM unnest(%s::bigint[], %s::text[])")
+        rows = fetch(database, statement, ([contents for contents, _ in asked], [item_id for _, item_id in asked]))
+        return {(int(contents), str(item_id)) for contents, item_id in rows}
     found: set[tuple[int, str]] = set()
     for some in slices(asked):
-        values = tuple(value for pair in some for value in pair)
-        found.update(fetch(database, STORED.format(", ".join(["(%s, %s)"] * len(some))), values))  # type: ignore[arg-type]
+        statement = STORED.format("VALUES " + ", ".join(["(%s, %s)"] * len(some)))
+        found.update(fetch(database, statement, tuple(value for pair in some for value in pair)))  # type: ignore[arg-type]
     return found
 
 
@@ -228,7 +257,7 @@ def trim(database: Database, number: int, keep: int) -> list[str]:
         return []
     oldest = fetch(database, OLDEST, (node.contents, surplus))
     with database.cursor() as cursor:
-        cursor.execute(DELETE_OLDEST, (node.contents, surplus))
+        cursor.execute(MANY["delete oldest"][0], (node.contents, surplus))
         cursor.execute(FEWER, (len(oldest), number))
     return [item_id for _, item_id in oldest]
 

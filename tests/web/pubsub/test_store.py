@@ -169,7 +169,7 @@ async def test_pages_are_read_by_their_indexes(stores: DatabaseStores, database:
         cursor.execute("ANALYZE pubsub_item")
     for statement, values, index in PLANS:
         assert_used(database, index, explained(database, statement, (contents, *values)))
-    asked = changes.STORED.format("(%s, %s), (%s, %s)")
+    asked = changes.STORED.format("VALUES (%s, %s), (%s, %s)")
     assert_used(database, "pubsub_item_once", explained(database, asked, (contents, "i1", contents, "i2")))
     record = explained(database, nodes.BY_NUMBER.format("%s"), (number,))
     assert_used(database, "pubsub_item_sequence", record)
