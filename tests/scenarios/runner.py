@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
 from tests.durability.reader import BIND, CLIENT, SASL, SM, STREAM, STREAM_ERRORS, name
+from tests.scenarios.capable import DISCO, capabilities
 from tests.scenarios.matcher import Variables, elements, fill, mismatch, pieces, show
 from tests.scenarios.script import Script, Step
 from tests.scenarios.server import DOMAIN, PASSWORD, Server
@@ -152,6 +153,25 @@ class Actor:
         if element.get("type") != "result":
             raise Failure(f"refused: {show(element)}")
 
+    async def explain(self, query: str) -> None:
+        """Answer the server's question about the client's capabilities, and take the echo of the presence; what comes
+        beside is kept for the script."""
+        kept: list[Element | None] = []
+        asked = echo = None
+        while asked is None or echo is None:
+            element = await self.next()
+            if element is None:
+                raise Failure("the stream ended")
+            if asked is None and element.find(name(DISCO, "query")) is not None:
+                asked = element
+            elif echo is None and element.get("from") == f"{self.bare}/{self.resource}":
+                echo = element
+            else:
+                kept.append(element)
+        self._early = kept
+        id, to = quoteattr(asked.get("id", "")), quoteattr(asked.get("from", ""))
+        await self.wire.send(f"<iq type='result' id={id} to={to}>{query}</iq>")
+
     def forget(self) -> None:
         """Whatever has come so far is of no interest."""
         if any(element is None for element in self.waiting):
@@ -243,6 +263,13 @@ class Run:
         own = await actor.expect(name(CLIENT, "presence"))
         if own.get("from") != f"{actor.bare}/{actor.resource}":
             raise Failure(f"the echo of the presence was due, {show(own)} came")
+
+    async def _wants(self, actor: Actor, step: Step) -> None:
+        await actor.connect()
+        caps, query = capabilities(step.who, step.argument.split(", "))
+        await actor.wire.send(f"<presence>{caps}</presence>")
+        await actor.explain(query)
+        await actor.barrier()
 
     async def _makes(self, actor: Actor, step: Step) -> None:
         place, _, values = step.argument.partition(" with ")

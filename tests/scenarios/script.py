@@ -32,6 +32,8 @@ The steps:
                                      must succeed
     X forgets what came              whatever it was
     X comes online [with priority N] connect, send initial presence, and take its echo
+    X comes online and wants N[, M]  the same with the capabilities of a client that wants the events of these nodes of
+                                     accounts; the server's question about them is answered
     X signs in                       authenticate only; what comes next is the script's matter
     X opens a stream [to DOMAIN]     only the stream header; the answer is to be received
     X reopens the stream             a new header on the same connection
@@ -71,6 +73,7 @@ _STEPS: dict[str, str] = {
     "publishes": r"(?P<who>\w+) publishes (?P<argument>\S+ to \S+)",
     "forgets": r"(?P<who>\w+) forgets what came",
     "connects": r"(?P<who>\w+) connects",
+    "wants": r"(?P<who>\w+) comes online and wants (?P<argument>\S+(?:, \S+)*)",
     "online": r"(?P<who>\w+) comes online(?: with priority (?P<argument>-?\d+))?",
     "signs in": r"(?P<who>\w+) signs in",
     "opens": r"(?P<who>\w+) opens a stream(?: to (?P<argument>\S+))?",
