@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xmpp_engine.plugin.phases import Phase
-from xmpp_engine.plugin.table import PHASED, PLAIN, Entry, HandlerTable, IqHandler, Target
+from xmpp_engine.plugin.table import AT_ONCE, PHASED, PLAIN, Entry, HandlerTable, IqHandler, Target
 
 if TYPE_CHECKING:
     from xmpp_engine.plugin.module import Module
@@ -134,20 +134,35 @@ class Registrar:
         self._hook("device_ended", None, hook)
 
     def iq_get(
-        self, target: Target, space: str, name: str, handler: Callable[[Any, Any], Any], *, own_only: bool = False
+        self,
+        target: Target,
+        space: str,
+        name: str,
+        handler: Callable[[Any, Any], Any],
+        *,
+        own_only: bool = False,
+        at_once: int = AT_ONCE,
     ) -> None:
         """handler(iq, context) -> payload Element | None for an empty result; may be a coroutine function; raises
         StanzaError.
 
         `context` is routing.iq.IqContext. `own_only`: only the account's own sessions may ask, others get `forbidden`.
+        `at_once`: with this many iqs of one sender under way the next one is refused.
         """
-        self._iq_handler(target, "get", space, name, handler, own_only)
+        self._iq_handler(target, "get", space, name, handler, own_only, at_once)
 
     def iq_set(
-        self, target: Target, space: str, name: str, handler: Callable[[Any, Any], Any], *, own_only: bool = False
+        self,
+        target: Target,
+        space: str,
+        name: str,
+        handler: Callable[[Any, Any], Any],
+        *,
+        own_only: bool = False,
+        at_once: int = AT_ONCE,
     ) -> None:
         """As `iq_get`, for type set."""
-        self._iq_handler(target, "set", space, name, handler, own_only)
+        self._iq_handler(target, "set", space, name, handler, own_only, at_once)
 
     def element(self, space: str, name: str, handler: Callable[[Any, Any], None]) -> None:
         """handler(element, session) for an element that is no stanza, at stream level after bind."""
@@ -221,8 +236,10 @@ class Registrar:
             raise RegistrationError(f"{self._owner}: a {kind} hook must be a plain function")
         self._entries.append(Entry(kind, phase, self._owner, hook))
 
-    def _iq_handler(self, target: Target, type: str, space: str, name: str, handler: Any, own_only: bool) -> None:
+    def _iq_handler(
+        self, target: Target, type: str, space: str, name: str, handler: Any, own_only: bool, at_once: int
+    ) -> None:
         key = (target, type, space, name)
         if key in self._iq:
             raise RegistrationError(f"{self._owner}: iq {type} {{{space}}}{name} is taken by {self._iq[key].owner}")
-        self._iq[key] = IqHandler(handler, self._owner, inspect.iscoroutinefunction(handler), own_only)
+        self._iq[key] = IqHandler(handler, self._owner, inspect.iscoroutinefunction(handler), own_only, at_once)

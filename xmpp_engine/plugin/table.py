@@ -14,6 +14,8 @@ from xmpp_engine.plugin.phases import Phase
 
 Hook = Callable[..., Any]
 
+#: Iqs of one sender that are served at a time, unless their handler takes more.
+AT_ONCE = 32
 #: Kinds of hook that run in phases.
 PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in", "room_message")
 #: Kinds of hook that run in module order.
@@ -59,12 +61,14 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class IqHandler:
     """One iq handler; `waits` when it is a coroutine function, decided at registration. `own_only` limits a handler of
-    Target.ACCOUNT to the account's own sessions: others get `forbidden`."""
+    Target.ACCOUNT to the account's own sessions: others get `forbidden`. `at_once` is how many iqs of one sender may be
+    under way when another one comes."""
 
     function: Hook
     owner: str
     waits: bool
     own_only: bool
+    at_once: int = AT_ONCE
 
 
 class HandlerTable:

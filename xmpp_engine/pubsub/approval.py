@@ -165,7 +165,7 @@ class Pending:
     async def _waiting(self, service: PubSubService, owned: list[str]) -> list[str]:
         """Those of these nodes that have requests: of the ones in memory, or of the first ones."""
         found = []
-        for name in owned[: _LISTED * 5]:
+        for name in owned[:_LISTED]:
             try:
                 node = await service.nodes.fetch(name)
             except StanzaError:

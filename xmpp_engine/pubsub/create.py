@@ -36,7 +36,7 @@ async def request(service: PubSubService, name: str, who: Jid, form: Element | N
     children: tuple[str, ...] = ()
     if form is not None:
         config, kind, children = _configured(service, name, form)
-    allow(service, who)
+    allow(service, who, name)
     if not instant:
         service.check_name(name)
     node = await make(service, name, config, creator=who.bare, kind=kind, who=who)
@@ -49,15 +49,17 @@ async def request(service: PubSubService, name: str, who: Jid, form: Element | N
     return node, instant
 
 
-def allow(service: PubSubService, who: Jid) -> None:
-    """Raise StanzaError where somebody may not make a node now."""
+def allow(service: PubSubService, who: Jid, name: str) -> None:
+    """Raise StanzaError where somebody may not make a node of this name now."""
     if not service.may_create(who):
         raise StanzaError("forbidden", "you may not make nodes here")
     if service.is_operator(who):
         return
     if not service.creations.take(who.bare, service.services.clock.now()):
         raise StanzaError("policy-violation", "too many nodes are made at a time", type="wait")
-    if service.nodes.created.get(who.bare, 0) >= service.options.nodes_per_user:
+    line = service.nodes.directory.get(name)
+    taken = 1 if line is not None and line.redirect and line.creator == who.bare else 0  # The place of an old one.
+    if service.nodes.created.get(who.bare, 0) - taken >= service.options.nodes_per_user:
         raise refusal("not-allowed", "max-nodes-exceeded", "you have made as many nodes as you may")
 
 

@@ -20,7 +20,10 @@ from xmpp_engine.xml.element import Element
 if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
 
-_PAGE: Final = 1_000
+#: Nodes, and items, of one answer; characters of a title in it.
+_PAGE: Final = 500
+_ITEMS: Final = 100
+_TITLE: Final = 200
 #: Owners and publishers that the metadata of a node name.
 _NAMED: Final = 100
 
@@ -159,7 +162,7 @@ async def node_items(service: PubSubService, name: str, who: Jid, request: Eleme
         return await _nodes(service, who, sorted(service.nodes.children.get(name, ())), request, query)
     await access.need_retrieve(node, who)
     page = rsm.parse(request)
-    size = _PAGE if page.max is None else min(page.max, _PAGE)
+    size = _ITEMS if page.max is None else min(page.max, _ITEMS)
     if not node.config.keeps and service.publisher is None:
         last = node.record.last
         if last is not None:
@@ -182,7 +185,9 @@ async def _nodes(service: PubSubService, who: Jid, names: list[str], request: El
         line = service.nodes.directory.get(name)
         if line is not None and not line.redirect and seen(line):
             attrs = {"jid": service.domain, "node": name}
-            rows.append((name, Element(ns.DISCO_ITEMS, "item", {**attrs, "name": line.title} if line.title else attrs)))
+            if line.title:
+                attrs["name"] = line.title[:_TITLE]
+            rows.append((name, Element(ns.DISCO_ITEMS, "item", attrs)))
     page = rsm.parse(request)
     if request.find(ns.RSM, "set") is None and len(rows) <= _PAGE:
         query.children.extend(element for _name, element in rows)

@@ -25,6 +25,8 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 
 _SWEEP_SECONDS: Final = 30.0
+#: Requests of one sender that may be under way.
+_AT_ONCE: Final = 256
 
 
 class PubSub(Module):
@@ -57,7 +59,8 @@ class PubSub(Module):
         reg.disco_items(self.items)
         for space in (ns.PUBSUB, ns.PUBSUB_OWNER):
             reg.iq_get(Target.PUBSUB, space, "pubsub", self.answer)
-            reg.iq_set(Target.PUBSUB, space, "pubsub", self.answer)
+            # Clients publish many items without waiting; they are stored together.
+            reg.iq_set(Target.PUBSUB, space, "pubsub", self.answer, at_once=_AT_ONCE)
         reg.iq_get(Target.PUBSUB, ns.DISCO_INFO, "query", self.info)
         reg.iq_get(Target.PUBSUB, ns.DISCO_ITEMS, "query", self.discovered)
         reg.iq_get(Target.PUBSUB, ns.MAM, "query", self.show_form)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.pubsub import errors
 from xmpp_engine.pubsub.config import AccessModel, NodeConfig, from_values
 from xmpp_engine.pubsub.node import Node
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.pubsub import MAX_PAGE, NodeKind, NodeRecord
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlink.pubsub")
 
 _RETRY_SECONDS: Final = 5.0
+#: How long a request waits for the directory.
+_PATIENCE_SECONDS: Final = 10.0
 #: The value of a stored configuration that says that the node was deleted and where it is now.
 REDIRECT: Final = "redirect"
 
@@ -73,7 +76,7 @@ class Nodes:
         self.by_number: dict[int, Node] = {}
         #: Names of the nodes in each collection.
         self.children: dict[str, dict[str, None]] = {}
-        #: How many nodes each bare JID has created.
+        #: How many nodes each bare JID has created, with those of which only a redirection is left.
         self.created: dict[str, int] = {}
         #: Names of the nodes that send their last item to who comes online, and of those that lose items with who goes.
         self.on_presence: set[str] = set()
@@ -101,24 +104,48 @@ class Nodes:
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
+    def renew(self) -> None:
+        """The defaults are others: nodes in memory follow in what was not set for them."""
+        for node in self.resident.values():
+            node.config = from_values(self._service.defaults(node.kind), node.record.config)
+            node.changed()
+            self.listed(node)
+
+    async def reread(self) -> None:
+        """The defaults are others: the lines of nodes that are not in memory follow."""
+        try:
+            await self._read()
+        except Exception as error:
+            log.error("the nodes of %s cannot be listed anew: %s", self._service.domain, error)
+
     async def _read(self) -> None:
         store, after = self._service.services.stores.pubsub, ""
         while True:
             rows = await store.nodes(self._service.domain, after, MAX_PAGE)
             for row in rows:
+                old = self.directory.get(row.name)
+                if self.complete and (old is None or row.name in self.resident):
+                    continue  # Made, deleted or changed meanwhile: that line is the better one.
                 config = from_values(self._service.defaults(row.kind), row.config)
-                self._enter(listing(row.name, row.number, row.kind, row.creator, row.created, config, row.config))
+                line = listing(row.name, row.number, row.kind, row.creator, row.created, config, row.config)
+                if old is not None:
+                    self._leave(old)
+                self._enter(line)
             if len(rows) < MAX_PAGE:
                 break
             after = rows[-1].name
         self.complete = True
 
     async def ready(self) -> None:
-        """Wait until the directory is there."""
-        if not self.complete:
-            if self._ready is None:
-                self._ready = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._ready)
+        """Wait until the directory is there. Raises StoreUnavailable where that takes too long."""
+        if self.complete:
+            return
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), _PATIENCE_SECONDS)
+        except TimeoutError:
+            raise StoreUnavailable("the nodes are not known yet") from None
 
     def adopt(self, records: Iterable[NodeRecord]) -> None:
         """Take all nodes of the service in: the directory is complete. For the services of accounts."""
@@ -159,7 +186,7 @@ class Nodes:
         for parent in line.collection:
             self.children.setdefault(parent, {})[line.name] = None
             self.stamp += 1
-        if line.creator and not line.redirect:
+        if line.creator:
             self.created[line.creator] = self.created.get(line.creator, 0) + 1
 
     def _leave(self, line: Listing) -> None:
@@ -173,7 +200,7 @@ class Nodes:
                 among.pop(line.name, None)
                 if not among:
                     del self.children[parent]
-        if line.creator and not line.redirect:
+        if line.creator:
             left = self.created[line.creator] - 1
             if left:
                 self.created[line.creator] = left
@@ -248,7 +275,9 @@ class Nodes:
         if line is not None:
             self._leave(line)
         if redirect:
-            self._enter(Listing(node.name, number, "leaf", "", "", 0.0, "open", redirect=redirect))
+            # It counts as a node of who made the old one, or redirections would have no bound.
+            creator = node.record.creator
+            self._enter(Listing(node.name, number, "leaf", "", creator, 0.0, "open", redirect=redirect))
 
     def forget_redirect(self, name: str) -> int:
         """A node of a name that had moved is made anew: returns the number of what tells so, 0 for none."""

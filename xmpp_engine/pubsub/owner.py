@@ -96,10 +96,12 @@ async def reconfigure(node: Node, config: NodeConfig, who: Jid | None = None) ->
 async def take(node: Node, config: NodeConfig) -> None:
     """Store a configuration and take it. Raises StoreUnavailable."""
     service = node.service
+    values = to_values(config, service.defaults(node.kind))
     try:
-        await service.services.stores.pubsub.configure(node.number, to_values(config, service.defaults(node.kind)))
+        await service.services.stores.pubsub.configure(node.number, values)
     except ValueError as error:
         raise StanzaError("not-acceptable", str(error)) from None
+    node.record.config = values
     node.config = config
     node.changed()
     service.nodes.listed(node)
@@ -165,7 +167,13 @@ async def delete(service: PubSubService, name: str, who: Jid | None, redirect: s
             await notify.deleted(node, redirect)
         number = 0
         if redirect:
-            mark = NodeRecord(service.domain, name, config={REDIRECT: redirect}, created=service.services.clock.time())
+            mark = NodeRecord(
+                service.domain,
+                name,
+                config={REDIRECT: redirect},
+                creator=node.record.creator,
+                created=service.services.clock.time(),
+            )
             try:
                 number = await store.create(mark)
             except NodeExists:

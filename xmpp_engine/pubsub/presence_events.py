@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.pubsub import access, notify, publish, subscribe
-from xmpp_engine.storage.pubsub import MAX_PAGE, RemoveItems
+from xmpp_engine.storage.pubsub import RemoveItems
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: People whose arrival is looked at together, and last items that one of them gets.
 _ARRIVING: Final = 2_000
 _LAST_ITEMS: Final = 100
+#: Items that are looked at together.
+_ITEMS: Final = 100
 
 
 def came(service: PubSubService, jid: Jid) -> None:
@@ -110,14 +112,14 @@ async def _purge_node(service: PubSubService, name: str, jid: Jid) -> None:
     store = service.services.stores.pubsub
     before = ""
     while True:
-        page = await store.items(node.number, limit=MAX_PAGE, before=before)
+        page = await store.items(node.number, limit=_ITEMS, before=before)
         ids = [item.id for item in page.items if item.publisher.partition("/")[0] == jid.bare]
         if ids:
             await service.shared.writer.write([RemoveItems(node.number, tuple(ids))])
             await publish.removed(node, ids)
             if node.config.notify_retract:
                 await notify.retracts(node, ids)
-        if len(page.items) < MAX_PAGE:
+        if len(page.items) < _ITEMS:
             return
         # The next page ends where this one began; if that item is gone, at the first that is left of it.
         before = next((item.id for item in page.items if item.id not in ids), before)

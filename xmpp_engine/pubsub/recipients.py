@@ -8,6 +8,7 @@ while online, or only while showing certain states, is looked at with each event
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Collections above one node that are looked at.
 _ANCESTORS: Final = 500
+#: Subscriptions that are looked at without a pause.
+_STEP: Final = 5_000
 #: Values of pubsub#show-values that say no more than that somebody is online.
 ANY_SHOW: Final = frozenset({"away", "chat", "dnd", "online", "xa"})
 
@@ -86,7 +89,9 @@ async def _make(node: Node) -> Plan:
     lasting = node.config.access_model not in ("presence", "roster")
     items: dict[str, _Way] = {}
     nodes: dict[str, _Way] = {}
-    for entry in node.record.subscriptions.values():
+    for count, entry in enumerate(list(node.record.subscriptions.values())):
+        if count % _STEP == _STEP - 1:
+            await asyncio.sleep(0)
         if entry.state == "subscribed" and entry.options.get("deliver", True):
             jid = Jid.parse(entry.jid)
             if await access.receives(node, jid):
@@ -95,7 +100,9 @@ async def _make(node: Node) -> Plan:
                 _add(nodes, node, jid, entry, "")
     for collection, distance in await _above(node):
         lasting = lasting and collection.config.access_model not in ("presence", "roster")
-        for entry in collection.record.subscriptions.values():
+        for count, entry in enumerate(list(collection.record.subscriptions.values())):
+            if count % _STEP == _STEP - 1:
+                await asyncio.sleep(0)
             if entry.state != "subscribed" or not entry.options.get("deliver", True) or not _deep(entry, distance):
                 continue
             jid = Jid.parse(entry.jid)

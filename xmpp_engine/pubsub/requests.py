@@ -39,6 +39,8 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
 
+#: Items that one request takes back.
+_RETRACTED: Final = 100
 _TRUE: Final = frozenset({"1", "true"})
 #: A function that answers one element: the service, who asks, the element, the `<pubsub/>` around it.
 _Handler = Callable[["PubSubService", Jid, Element, Element], Awaitable[Element | list[Element] | None]]
@@ -166,8 +168,8 @@ async def _retract(service: PubSubService, who: Jid, element: Element, _parent: 
     ids = [item.get("id") or "" for item in element.find_all(ns.PUBSUB, "item")]
     if not ids or "" in ids:
         raise refusal("bad-request", "item-required", "no item is named")
-    if len(ids) > service.options.max_changes:
-        raise StanzaError("policy-violation", f"at most {service.options.max_changes} items at a time")
+    if len(ids) > _RETRACTED:
+        raise StanzaError("policy-violation", f"at most {_RETRACTED} items at a time")
     told = (element.get("notify") or "").strip() in _TRUE
     await publish.retract(service, name, ids, who, told=told)
 

@@ -18,7 +18,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
@@ -39,6 +39,10 @@ from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.host import Host, Services
+
+
+#: Errors for notifications count for so long.
+_BOUNCES_SECONDS: Final = 3_600.0
 
 
 class Gate(Protocol):
@@ -80,17 +84,19 @@ class PubSubService:
         self.arriving = 0
         #: Notifications sent.
         self.notified = 0
-        #: Errors that came back for notifications, by bare JID.
+        #: Errors that came back for notifications, by bare JID, and since when they are counted.
         self.bounces: dict[str, int] = {}
+        self.bounces_since = services.clock.now()
         #: Held while the tree of collections changes.
         self.tree = asyncio.Lock()
         self.configure(options)
         self.nodes = Nodes(self)
 
     def configure(self, options: ServiceOptions) -> None:
-        """Take other options; nodes keep what was set for them."""
+        """Take other options; nodes keep what was set for them, for the rest they follow the defaults."""
+        before: dict[str, NodeConfig] | None = getattr(self, "_defaults", None)
         self.options = options
-        self._defaults = {
+        self._defaults: dict[str, NodeConfig] = {
             "leaf": from_values(NodeConfig(), options.defaults),
             "collection": from_values(
                 NodeConfig(persist_items=False, send_last_published_item="never"), options.collection_defaults
@@ -100,6 +106,10 @@ class PubSubService:
         self._creators = frozenset(options.creators)
         self._pattern = re.compile(options.name_pattern) if options.name_pattern else None
         self.creations = Buckets(options.creations_per_second, options.creation_burst)
+        if before is not None and before != self._defaults:
+            self.nodes.renew()
+            if self.nodes.complete:
+                self.services.tasks.spawn(f"nodes of {self.domain}", self.nodes.reread())
 
     def defaults(self, kind: NodeKind) -> NodeConfig:
         """The configuration of a new node."""
@@ -178,7 +188,7 @@ class PubSubService:
         return await owner.knows(node, who, frozenset(groups))
 
     def followers(self, _node: Node) -> Iterable[Jid]:
-        """Who hears of the node's items without being subscribed."""
+        """Who hears of the node's events without being subscribed."""
         return ()
 
     async def admit(self, node: Node, items: Sequence[Item]) -> None:
@@ -243,7 +253,7 @@ class PubSubService:
 
     async def make_node(self, name: str, config: NodeConfig, *, creator: Jid) -> Node:
         """Make a leaf for somebody who may."""
-        create.allow(self, creator)
+        create.allow(self, creator, name)
         return await create.make(self, name, config, creator=creator.bare)
 
     async def configure_node(self, name: str, values: Mapping[str, Any]) -> None:
@@ -308,8 +318,12 @@ class PubSubService:
         """Let go of what is not used."""
         from xmpp_engine.pubsub import presence_events
 
+        now = self.services.clock.now()
         presence_events.sweep(self)
-        self.nodes.sweep(self.services.clock.now())
+        self.nodes.sweep(now)
+        if self.bounces_since + _BOUNCES_SECONDS <= now:
+            self.bounces.clear()
+            self.bounces_since = now
 
     def forget_person(self, bare: str) -> None:
         """An account was removed, the store has forgotten it: so do the nodes in memory."""

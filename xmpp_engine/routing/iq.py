@@ -2,8 +2,8 @@
 
 Handlers are found by (target, type, namespace, name) in the host's table. A plain function is called at once; a
 coroutine
-function runs as a supervised task, at most `_PER_SENDER` of them at a time for one sender, so that nobody fills the
-store's queue. A plain function may do its work at once and return a coroutine for what the answer waits for.
+function runs as a supervised task, at most `IqHandler.at_once` of them at a time for one sender, so that nobody fills
+the store's queue. A plain function may do its work at once and return a coroutine for what the answer waits for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from xmpp_engine.runtime.clock import Clock, Timer
     from xmpp_engine.runtime.tasks import Tasks
 
-_PER_SENDER: Final = 32
 _MAX_PENDING: Final = 100_000
 
 
@@ -89,7 +88,7 @@ class IqDispatch:
         if handler.waits:
             key = stanza.sender.full
             running = self._running.get(key, 0)
-            if running >= _PER_SENDER:
+            if running >= handler.at_once:
                 self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
                 return
             self._running[key] = running + 1
@@ -112,7 +111,7 @@ class IqDispatch:
         asks faster than that is answered at once, without that promise."""
         key = stanza.sender.full
         running = self._running.get(key, 0)
-        if running >= _PER_SENDER:
+        if running >= handler.at_once:
             answer.close()
             self._reply(stanza, None)
             return
