@@ -21,7 +21,7 @@ WHERE a.jid = %s AND s.address = %s"""
 OWN = "SELECT n.id FROM pubsub_node n JOIN pubsub_service s ON s.id = n.service_id WHERE s.address = %s"
 TOUCHED = """
 SELECT s.address, n.name FROM pubsub_node n JOIN pubsub_service s ON s.id = n.service_id
-WHERE n.id IN (SELECT node_id FROM pubsub_nodeaffiliation WHERE jid = %s
+WHERE n.id IN (SELECT node_id FROM pubsub_nodeaffiliation WHERE jid = %s AND affiliation <> 'outcast'
   UNION SELECT node_id FROM pubsub_nodesubscription WHERE bare = %s)"""
 
 
@@ -47,6 +47,6 @@ def forget_person(database: Database, bare: str) -> list[tuple[str, str]]:
             remove_locked(database, node)
         cursor.execute("DELETE FROM pubsub_service WHERE address = %s", (bare,))
         changed = sorted((service, name) for service, name in fetch(database, TOUCHED, (bare, bare)))
-        cursor.execute("DELETE FROM pubsub_nodeaffiliation WHERE jid = %s", (bare,))
+        cursor.execute("DELETE FROM pubsub_nodeaffiliation WHERE jid = %s AND affiliation <> 'outcast'", (bare,))
         cursor.execute("DELETE FROM pubsub_nodesubscription WHERE bare = %s", (bare,))
     return changed

@@ -339,6 +339,7 @@ class PubSubKit:
         full = node("c", JULIET, subscriptions=by_subid(Subscription(f"{ROMEO}/x", "1"), Subscription(JULIET, "2")))
         await store.create(full)
         await store.create(node("d", subscriptions=by_subid(Subscription(f"{ROMEO}x", "1"))))
+        await store.create(node("e", affiliations={ROMEO: "outcast"}))
         changed = await store.forget_person(ROMEO)
         assert changed == sorted([(JULIET, "c"), (SERVICE, "a"), (SERVICE, "b")])
         assert await store.count(ROMEO) == 0
@@ -350,6 +351,7 @@ class PubSubKit:
         assert set((await loaded(stores, "c", JULIET)).subscriptions) == {"2"}
         assert set((await loaded(stores, "d")).subscriptions) == {"1"}
         assert (await loaded(stores, "kept", JULIET)).items == 1
+        assert (await loaded(stores, "e")).affiliations == {ROMEO: "outcast"}
         assert await store.forget_person(ROMEO) == []
 
     async def test_a_removed_account_leaves_nothing(self, stores: Stores) -> None:

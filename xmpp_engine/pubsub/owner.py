@@ -230,8 +230,9 @@ async def affiliate(node: Node, entries: dict[str, NodeAffiliation]) -> None:
 
 
 def forget(node: Node, bare: str) -> None:
-    """An account was removed: the store has forgotten what it was to the node."""
-    node.record.affiliations.pop(bare, None)
+    """An account was removed: the store has forgotten what it was to the node, but for a ban."""
+    if node.record.affiliations.get(bare) != "outcast":
+        node.record.affiliations.pop(bare, None)
     for subid in list(node.by_bare.get(bare, ())):
         node.drop_subscription(subid)
     node.changed()

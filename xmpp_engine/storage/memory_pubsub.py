@@ -277,7 +277,10 @@ class MemoryPubSub:
             own = [entry.subid for entry in record.subscriptions.values() if bare_of(entry.jid) == bare]
             for subid in own:
                 del record.subscriptions[subid]
-            if record.affiliations.pop(bare, None) is not None or own:
+            leaves = record.affiliations.get(bare, "outcast") != "outcast"
+            if leaves:
+                del record.affiliations[bare]
+            if leaves or own:
                 changed.append((record.service, record.name))
         return sorted(changed)
 

@@ -139,6 +139,8 @@ class PubSubStore(Protocol):
 
     Removing an account (`AccountStore.remove`, or any other way in which its row goes) removes the nodes whose service
     is its bare JID, its affiliations and its subscriptions (of its bare JID and of its full ones), at once with it.
+    That it is an outcast stays: it is the node's decision about the address, which would otherwise end with the
+    account.
     """
 
     async def load(self, service: str, names: Sequence[str]) -> list[NodeRecord]:
