@@ -377,3 +377,20 @@ async def test_a_request_waits_for_the_store(story: Any) -> None:
     answer = await asks(alice, "get", "<subscriptions node='news'/>")
     assert list(answer.first().first().elements()) == []  # type: ignore[union-attr]
     await publish(alice, "one")
+
+
+async def test_redirections_are_counted_to_who_made_the_node(story: Any) -> None:
+    (alice,) = await cast(story, "alice", options={"nodes_per_user": 3})
+    for number in range(3):
+        await sets(alice, f"<create node='n{number}'/>")
+        gone = f"<delete node='n{number}'><redirect uri='xmpp:elsewhere.example?;node=x'/></delete>"
+        await sets(alice, gone, space=OWNER)
+    await refused(alice, "set", "<create node='more'/>", "not-allowed", "max-nodes-exceeded")
+    # Their names are still hers, and free a place once they lead nowhere any more.
+    await sets(alice, "<create node='n0'/>")
+    await sets(alice, "<delete node='n0'/>", space=OWNER)
+    await sets(alice, "<create node='more'/>")
+    service = service_of(story)
+    again = PubSubService(service.host, service.services, SERVICE, service.options)
+    await again.start()
+    assert again.nodes.created == {alice.bare: 3}
