@@ -150,8 +150,11 @@ class Nodes:
     def adopt(self, records: Iterable[NodeRecord]) -> None:
         """Take all nodes of the service in: the directory is complete. For the services of accounts."""
         for record in records:
-            if record.name not in self.resident:
-                config = from_values(self._service.defaults(record.kind), record.config)
+            config = from_values(self._service.defaults(record.kind), record.config)
+            if REDIRECT in record.config:
+                made = record.creator, record.created
+                self._enter(listing(record.name, record.number, record.kind, *made, config, record.config))
+            elif record.name not in self.resident:
                 self.put(Node(self._service, record, config))
         self.complete = True
         if self._ready is not None and not self._ready.done():

@@ -47,6 +47,9 @@ _SEEING: Final = frozenset({"from", "both"})
 #: Models whose answer depends on the roster.
 _BY_ROSTER: Final = frozenset({"presence", "roster"})
 
+#: Requests of one sender that may be under way.
+_AT_ONCE: Final = 256
+
 Watcher = Callable[[AccountService, Change], None]
 Preparation = Callable[[Account], Awaitable[None]]
 Elsewhere = Callable[[Account, Jid, str], Iterable[Jid]]
@@ -92,7 +95,8 @@ class Pep(Module):
         reg.message_out(Phase.DELIVER, self.message)
         for space in (ns.PUBSUB, ns.PUBSUB_OWNER):
             reg.iq_get(Target.ACCOUNT, space, "pubsub", self.answer)
-            reg.iq_set(Target.ACCOUNT, space, "pubsub", self.answer)
+            # Clients publish many items without waiting; they are stored together.
+            reg.iq_set(Target.ACCOUNT, space, "pubsub", self.answer, at_once=_AT_ONCE)
 
     def reconfigured(self, config: PepOptions) -> None:
         """Other limits count for all accounts at once."""

@@ -113,6 +113,16 @@ async def test_what_is_made_while_the_account_is_removed_goes_too(story: Story) 
     assert accounts.resident(ada.bare) is None
 
 
+async def test_where_a_deleted_node_has_gone_is_known_when_it_is_read_anew(story: Story) -> None:
+    ada, bob = await stage(story, "ada", "bob")
+    await done(ada, publishing(TUNE, payload(TUNE, "x"), "one", {"access_model": "open"}))
+    delete = f"<delete node='{TUNE}'><redirect uri='xmpp:ada@elsewhere.example?;node=tune'/></delete>"
+    await done(ada, f"<iq type='set' id='d'><pubsub xmlns='{ns.PUBSUB_OWNER}'>{delete}</pubsub></iq>")
+    for _ in range(2):
+        assert await refused(bob, reading(TUNE, ada.bare)) == ["gone"]
+        story.world.module("pep").accounts.forget(ada.bare)
+
+
 async def test_accounts_without_nodes_that_are_remembered_are_bounded(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
