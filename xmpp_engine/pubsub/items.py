@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.pubsub import access, notify
+from xmpp_engine.pubsub import access, errors, notify
 from xmpp_engine.pubsub.errors import refusal
 from xmpp_engine.pubsub.node import Node
 from xmpp_engine.pubsub.payload import element_of
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Leaves of a collection whose items are read for one answer.
 _LEAVES: Final = 100
+#: Items that are read at a time.
+_STEP: Final = 50
 
 
 async def request(service: PubSubService, who: Jid, asked: Element, parent: Element) -> list[Element]:
@@ -42,7 +44,7 @@ async def request(service: PubSubService, who: Jid, asked: Element, parent: Elem
         return await _of_collection(node, newest)
     ids = [item.get("id") or "" for item in asked.find_all(ns.PUBSUB, "item")]
     if ids:
-        found = await by_id(node, ids[:limit])
+        found = await by_id(node, ids[:limit], service.options.page_bytes)
         return [listed(node, found, service.options.page_bytes)[0]]
     if not node.config.keeps and service.publisher is None:
         return [listed(node, [node.record.last] if node.record.last is not None else [], 0)[0]]
@@ -52,7 +54,7 @@ async def request(service: PubSubService, who: Jid, asked: Element, parent: Elem
         size = min(size, newest)
         if not paged:
             page = rsm.PageRequest(before="")
-    found_page = await read(node, page, size)
+    found_page = await read(node, page, size, service.options.page_bytes)
     element, shown = listed(node, found_page.items, service.options.page_bytes, from_end=page.backwards)
     if not paged and (newest is not None or len(shown) == found_page.count):
         return [element]
@@ -63,28 +65,57 @@ async def request(service: PubSubService, who: Jid, asked: Element, parent: Elem
     return [element, rsm.answer(rsm.PageAnswer(first, last, found_page.count, index))]
 
 
-async def read(node: Node, page: rsm.PageRequest, size: int) -> ItemPage:
-    """A page of a node's items. Raises StanzaError `item-not-found` where it begins at no item; StoreUnavailable."""
+async def read(node: Node, page: rsm.PageRequest, size: int, most: int = 0) -> ItemPage:
+    """A page of a node's items, up to about `most` bytes of them (0: any). They come from the store some at a time, for
+    payloads may be long. Raises StanzaError `item-not-found` where it begins at no item; StoreUnavailable."""
     store = node.service.services.stores.pubsub
     if size < 1:
         one = await store.items(node.number, limit=1)
         return ItemPage([], one.count, None, one.count == 0)
-    try:
-        return await store.items(node.number, limit=size, after=page.after, before=page.before, index=page.index)
-    except LookupError:
-        raise StanzaError("item-not-found", "there is no such item") from None
-    except ValueError:
-        raise StanzaError("item-not-found", "there is no such node") from None
+    after, before, index = page.after, page.before, page.index
+    found: ItemPage | None = None
+    step, room = min(size, _STEP), most
+    while True:
+        try:
+            some = await store.items(node.number, limit=step, after=after, before=before, index=index)
+        except LookupError:
+            if found is not None:
+                return found  # What the page was to go on from was just taken back.
+            raise StanzaError("item-not-found", "there is no such item") from None
+        except ValueError:
+            raise errors.no_node() from None
+        if found is None:
+            found = some
+        elif page.backwards:
+            found = ItemPage(some.items + found.items, some.count, some.index, some.complete)
+        else:
+            found = ItemPage(found.items + some.items, some.count, found.index, some.complete)
+        room -= sum(len(item.payload) for item in some.items)
+        if len(some.items) < step or len(found.items) >= size or (most and room <= 0):
+            return found
+        after, before, index = None, None, None
+        if page.backwards:
+            before = found.items[0].id
+        else:
+            after = found.items[-1].id
+        # As many as are likely to fit, by those that were read.
+        mean = max(1, (most - room) // len(found.items))
+        step = min(size - len(found.items), max(_STEP, room // mean) if most else size)
 
 
-async def by_id(node: Node, ids: Sequence[str]) -> list[Item]:
-    """The items of these ids that there are. Raises StoreUnavailable."""
+async def by_id(node: Node, ids: Sequence[str], most: int = 0) -> list[Item]:
+    """The items of these ids that there are, up to about `most` bytes of them. Raises StoreUnavailable."""
     last = node.record.last
     if not node.config.keeps and node.service.publisher is None:
         return [last] if last is not None and last.id in ids else []
     if last is not None and len(ids) == 1 and last.id == ids[0]:
         return [last]
-    return await node.service.services.stores.pubsub.get(node.number, ids)
+    found: list[Item] = []
+    for start in range(0, len(ids), _STEP):
+        found += await node.service.services.stores.pubsub.get(node.number, ids[start : start + _STEP])
+        if most and sum(len(item.payload) for item in found) > most:
+            break
+    return found
 
 
 def listed(node: Node, found: Sequence[Item], most: int, *, from_end: bool = False) -> tuple[Element, list[Item]]:
@@ -125,7 +156,7 @@ async def _of_collection(node: Node, newest: int | None) -> list[Element]:
             except StanzaError:
                 continue
             size = left if newest is None else min(left, newest)
-            page = await read(leaf, rsm.PageRequest(before=""), size)
+            page = await read(leaf, rsm.PageRequest(before=""), size, room)
             element, shown = listed(leaf, page.items, room, from_end=True)
             left -= len(shown)
             room -= sum(len(item.payload) for item in shown)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.pubsub import access, approval, notify, owner, subscribe
 from xmpp_engine.pubsub.node import Node
+from xmpp_engine.stanza import paging, rsm
 from xmpp_engine.storage.pubsub import NodeAffiliation, Subscription
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
 
 _AFFILIATIONS: Final = frozenset(get_args(NodeAffiliation))
+#: Entries of one answer.
+_PAGE: Final = 2_000
 _STATES: Final = frozenset({"none", "pending", "unconfigured", "subscribed"})
 
 
 # One's own
 
 
-async def own_subscriptions(service: PubSubService, who: Jid, name: str | None) -> Element:
-    """The asker's subscriptions, all or those to one node."""
+async def own_subscriptions(service: PubSubService, who: Jid, name: str | None, parent: Element) -> list[Element]:
+    """The asker's subscriptions, all or those to one node. `parent` is what the request stands in."""
     listed = Element(ns.PUBSUB, "subscriptions", {"node": name} if name else {})
     found: dict[str, tuple[str, Subscription]] = {}
     if name:
@@ -41,48 +44,52 @@ async def own_subscriptions(service: PubSubService, who: Jid, name: str | None) 
             kept = node_in_memory.record.subscriptions.get(subid) if node_in_memory is not None else None
             if kept is not None:
                 found[subid] = (node_name, kept)
+    rows = []
     for node_name, entry in found.values():
         attrs = {"node": node_name, "jid": entry.jid, "subscription": entry.state, "subid": entry.subid}
-        listed.add(ns.PUBSUB, "subscription", attrs)
-    return listed
+        rows.append((entry.subid, Element(ns.PUBSUB, "subscription", attrs)))
+    return _listed(listed, rows, parent)
 
 
-async def own_affiliations(service: PubSubService, who: Jid, name: str | None) -> Element:
-    """What the asker is to all nodes, or to one."""
+async def own_affiliations(service: PubSubService, who: Jid, name: str | None, parent: Element) -> list[Element]:
+    """What the asker is to all nodes, or to one; nothing is told of who is none (5.7)."""
     listed = Element(ns.PUBSUB, "affiliations", {"node": name} if name else {})
     if name:
         node = await service.nodes.fetch(name)
-        found = [(name, access.affiliation_of(node, who))]  # Nothing is told of who is none (5.7).
+        found = [(name, access.affiliation_of(node, who))]
     else:
         found = await service.services.stores.pubsub.affiliations_of(service.domain, who.bare)
-    for node_name, affiliation in found:
-        if affiliation != "none":
-            listed.add(ns.PUBSUB, "affiliation", {"node": node_name, "affiliation": affiliation})
-    return listed
+    rows = [
+        (node_name, Element(ns.PUBSUB, "affiliation", {"node": node_name, "affiliation": affiliation}))
+        for node_name, affiliation in found
+        if affiliation != "none"
+    ]
+    return _listed(listed, rows, parent)
 
 
 # Those of a node
 
 
-async def subscriptions(service: PubSubService, name: str, who: Jid) -> Element:
+async def subscriptions(service: PubSubService, name: str, who: Jid, parent: Element) -> list[Element]:
     """Who is subscribed to a node (8.8.1)."""
     node = await service.nodes.fetch(name)
     access.need_owner(node, who)
     listed = Element(ns.PUBSUB_OWNER, "subscriptions", {"node": name})
-    for entry in node.record.subscriptions.values():
-        if entry.state != "pending":
-            listed.append(_subscription(entry))
-    return listed
+    entries = node.record.subscriptions.values()
+    rows = [(entry.subid, _subscription(entry)) for entry in entries if entry.state != "pending"]
+    return _listed(listed, rows, parent)
 
 
-async def affiliations(service: PubSubService, name: str, who: Jid) -> Element:
+async def affiliations(service: PubSubService, name: str, who: Jid, parent: Element) -> list[Element]:
     """What everybody is to a node (8.9.1)."""
     node = await service.nodes.fetch(name)
     access.need_owner(node, who)
     listed = Element(ns.PUBSUB_OWNER, "affiliations", {"node": name})
-    for jid, affiliation in node.record.affiliations.items():
-        listed.add(ns.PUBSUB_OWNER, "affiliation", {"jid": jid, "affiliation": affiliation})
-    return listed
+    rows = [
+        (jid, Element(ns.PUBSUB_OWNER, "affiliation", {"jid": jid, "affiliation": affiliation}))
+        for jid, affiliation in node.record.affiliations.items()
+    ]
+    return _listed(listed, rows, parent)
 
 
 async def set_subscriptions(service: PubSubService, name: str, who: Jid, request: Element) -> None:
@@ -203,6 +210,18 @@ def _jid(element: Element) -> Jid:
 def _bounded(service: PubSubService, asked: list[Element]) -> None:
     if len(asked) > service.options.max_changes:
         raise StanzaError("policy-violation", f"at most {service.options.max_changes} entries at a time")
+
+
+def _listed(listed: Element, rows: list[tuple[str, Element]], parent: Element) -> list[Element]:
+    """A list with these rows, or with a page of them (XEP-0059) where that is asked for or they are very many."""
+    if len(rows) <= _PAGE and parent.find(ns.RSM, "set") is None:
+        listed.children.extend(element for _key, element in rows)
+        return [listed]
+    rows.sort(key=lambda row: row[0])
+    page = paging.answer(Element(ns.RSM, "page"), rows, rsm.parse(parent), _PAGE)
+    *listed.children, answer = page.children
+    assert isinstance(answer, Element)
+    return [listed, answer]
 
 
 def _fail(failed: Element) -> None:

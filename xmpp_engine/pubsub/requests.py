@@ -70,12 +70,12 @@ async def _items(service: PubSubService, who: Jid, element: Element, parent: Ele
     return await items.request(service, who, element, parent)
 
 
-async def _own_subscriptions(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
-    return await lists.own_subscriptions(service, who, element.get("node"))
+async def _own_subscriptions(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
+    return await lists.own_subscriptions(service, who, element.get("node"), parent)
 
 
-async def _own_affiliations(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
-    return await lists.own_affiliations(service, who, element.get("node"))
+async def _own_affiliations(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
+    return await lists.own_affiliations(service, who, element.get("node"), parent)
 
 
 async def _subscribe(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
@@ -223,16 +223,16 @@ async def _purge(service: PubSubService, who: Jid, element: Element, _parent: El
     await publish.purge(service, _node_of(element), who)
 
 
-async def _subscriptions(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
-    return await lists.subscriptions(service, _node_of(element), who)
+async def _subscriptions(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
+    return await lists.subscriptions(service, _node_of(element), who, parent)
 
 
 async def _set_subscriptions(service: PubSubService, who: Jid, element: Element, _parent: Element) -> None:
     await lists.set_subscriptions(service, _node_of(element), who, element)
 
 
-async def _affiliations(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
-    return await lists.affiliations(service, _node_of(element), who)
+async def _affiliations(service: PubSubService, who: Jid, element: Element, parent: Element) -> list[Element]:
+    return await lists.affiliations(service, _node_of(element), who, parent)
 
 
 async def _set_affiliations(service: PubSubService, who: Jid, element: Element, _parent: Element) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.engine.pubsub.nodes import (
     SERVICE,
     asks,
@@ -213,3 +215,17 @@ async def test_where_an_archive_begins_and_ends(story: Any) -> None:
     alice.send(f"<iq type='get' id='f' to='{SERVICE}'><query xmlns='{ns.MAM}' node='news'/></iq>")
     answer = await alice.receives("<iq type='result' id='f'/>")
     assert answer.first().find(ns.DATA_FORMS, "x") is not None  # type: ignore[union-attr]
+
+
+async def test_many_long_items_are_read_some_at_a_time(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmpp_engine.pubsub.items._STEP", 3)
+    alice = await ten(story)
+    assert await item_ids(alice) == [f"i{n}" for n in range(10)]
+    assert await item_ids(alice, attrs=" max_items='7'") == [f"i{n}" for n in range(3, 10)]
+    assert (await paged(alice, "<max>7</max><before>i9</before>"))[0] == [f"i{n}" for n in range(2, 9)]
+    ids, page = await paged(alice, "<max>7</max><before/>")
+    assert ids == [f"i{n}" for n in range(3, 10)]
+    assert page.find(ns.RSM, "first").get("index") == "3"  # type: ignore[union-attr]
+    assert (await paged(alice, "<max>7</max><index>1</index>"))[0] == [f"i{n}" for n in range(1, 8)]
+    wanted = "".join(f"<item id='i{n}'/>" for n in range(9, -1, -1))
+    assert await item_ids(alice, inner=wanted) == [f"i{n}" for n in range(9, -1, -1)]

@@ -394,3 +394,18 @@ async def test_redirections_are_counted_to_who_made_the_node(story: Any) -> None
     again = PubSubService(service.host, service.services, SERVICE, service.options)
     await again.start()
     assert again.nodes.created == {alice.bare: 3}
+
+
+async def test_long_lists_have_pages(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmpp_engine.pubsub.lists._PAGE", 3)
+    (alice,) = await cast(story, "alice")
+    await node(alice)
+    await service_of(story).set_affiliations("news", {f"u{n}@x.example": "member" for n in range(4)})
+    found = await gets(alice, "<affiliations node='news'/>", space=OWNER)
+    listed, page = found.elements()
+    assert [entry.get("jid") for entry in listed.elements()] == [alice.bare, "u0@x.example", "u1@x.example"]
+    assert page.child_text(ns.RSM, "count") == "5"
+    behind = f"<set xmlns='{ns.RSM}'><after>u1@x.example</after></set>"
+    found = await gets(alice, f"<affiliations node='news'/>{behind}", space=OWNER)
+    listed, page = found.elements()
+    assert [entry.get("jid") for entry in listed.elements()] == ["u2@x.example", "u3@x.example"]
