@@ -87,7 +87,8 @@ async def read(node: Node, page: rsm.PageRequest, size: int, most: int = 0) -> I
         if found is None:
             found = some
         elif page.backwards:
-            found = ItemPage(some.items + found.items, some.count, some.index, some.complete)
+            place = None if found.index is None else max(0, found.index - len(some.items))
+            found = ItemPage(some.items + found.items, some.count, place, some.complete)
         else:
             found = ItemPage(found.items + some.items, some.count, found.index, some.complete)
         room -= sum(len(item.payload) for item in some.items)
