@@ -103,15 +103,6 @@ async def test_ten_thousand_nodes(
     await memory_returns(node, before, 2 * KEPT_BYTES)
 
 
-async def test_nodes_that_leave_a_redirection_behind_are_counted_too(flooder: Guest) -> None:
-    def pair(number: int) -> str:
-        gone = f"<delete node='r{number}'><redirect uri='xmpp:elsewhere.example?;node={'x' * 900}'/></delete>"
-        return request(f"k{number}", f"<create node='r{number}'/>") + request(f"l{number}", gone, owner=True)
-
-    found = await flood(flooder, 2_000, pair, "k")
-    assert found[GRANTED] <= 1_000, found
-
-
 async def test_ten_thousand_subscriptions(
     node: LiveNode, users: list[User], owner: Guest, flooder: Guest, logged: Logged
 ) -> None:

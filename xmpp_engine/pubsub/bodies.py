@@ -1,4 +1,4 @@
-"""A text for people in a notification, where the payload is of a kind that is understood (XEP-0060, 12.11): for
+"""A text for people in a notification, where the payload is of a kind that is understood (XEP-0060, 12.8): for
 clients that know nothing of publish-subscribe, and only for subscribers who asked for it."""
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ from xmpp_engine.xml.element import Element
 
 _ATOM: Final = "http://www.w3.org/2005/Atom"
 _LENGTH: Final = 1_000
+
+
+def understood(type: str) -> bool:
+    """Whether payloads of this namespace may have a text; "" is a node that takes any payload."""
+    return type in ("", _ATOM, ns.DATA_FORMS, ns.CLIENT)
 
 
 def body_of(payload: Element | None) -> str:

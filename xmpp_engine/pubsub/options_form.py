@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from xmpp_engine.pubsub.bodies import understood
 from xmpp_engine.pubsub.errors import refusal
 from xmpp_engine.pubsub.recipients import ANY_SHOW
 from xmpp_engine.stanza import forms
@@ -34,13 +35,18 @@ _FALSE: Final = frozenset({"0", "false"})
 _DEPTH: Final = 1_000
 
 
-def fields(kind: NodeKind, options: Mapping[str, Any], expire: float) -> tuple[Field, ...]:
-    """The form with the present values."""
+def fields(kind: NodeKind, options: Mapping[str, Any], expire: float, payload: str = "") -> tuple[Field, ...]:
+    """The form with the present values. `payload` is the namespace of the node's payloads, "" for any: a text is not
+    offered where there can be none (12.8)."""
     ends = "presence" if options.get("expire") == "presence" else timestamp(expire) if expire else ""
     shown = [
         Field(_PREFIX + "deliver", "boolean", "Notifications are wanted", _flag(options.get("deliver", True))),
         Field(_PREFIX + "expire", "text-single", "When the subscription ends", (ends,) if ends else ()),
-        Field(_PREFIX + "include_body", "boolean", "A text is added", _flag(options.get("include_body", False))),
+        *(
+            [Field(_PREFIX + "include_body", "boolean", "A text is added", _flag(options.get("include_body", False)))]
+            if understood(payload)
+            else []
+        ),
         Field(
             _PREFIX + "show-values",
             "list-multi",
@@ -66,10 +72,10 @@ def fields(kind: NodeKind, options: Mapping[str, Any], expire: float) -> tuple[F
     return tuple(shown)
 
 
-def element(kind: NodeKind, entry: Subscription | None, type: str = "form") -> Element:
-    """The form of a subscription; of the defaults for None."""
+def element(kind: NodeKind, entry: Subscription | None, type: str = "form", payload: str = "") -> Element:
+    """The form of a subscription; of the defaults for None. `payload` is the namespace of the node's payloads."""
     options, expire = (entry.options, entry.expire) if entry is not None else ({}, 0.0)
-    return forms.render(type, ns.PUBSUB_SUBSCRIBE_OPTIONS, fields(kind, options, expire))
+    return forms.render(type, ns.PUBSUB_SUBSCRIBE_OPTIONS, fields(kind, options, expire, payload))
 
 
 def read(form: Element) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def invalid(text: str) -> StanzaError:
 
 def settled(values: dict[str, Any], now: float, lease: float, *, temporary: bool) -> tuple[dict[str, Any], float]:
     """Options as they are stored (without what is default), and when the subscription ends. A time beyond the greatest
-    lease becomes the greatest (12.18)."""
+    lease becomes the greatest (12.19)."""
     options = {name: value for name, value in values.items() if value != _DEFAULTS.get(name) and name != "expire"}
     expire = values.get("expire", 0.0)
     if expire == "presence" or temporary:

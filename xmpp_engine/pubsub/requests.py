@@ -94,7 +94,9 @@ async def _subscribe(service: PubSubService, who: Jid, element: Element, parent:
     answered = [_subscription(name, entry)]
     if options is not None:
         node = await service.nodes.fetch(name)
-        answered.append(Element(ns.PUBSUB, "options", None, options_form.element(node.kind, entry, "result")))
+        answered.append(
+            Element(ns.PUBSUB, "options", None, options_form.element(node.kind, entry, "result", node.config.type))
+        )
     elif entry.state == "subscribed":
         answered[0].add(ns.PUBSUB, "subscribe-options")
     return answered
@@ -113,7 +115,7 @@ async def _options(service: PubSubService, who: Jid, element: Element, _parent: 
     subscriptions.need_self(node, jid, who)
     entry = subscriptions.find(node, jid, element.get("subid") or "")
     attrs = {"node": name, "jid": jid.full, "subid": entry.subid}
-    return Element(ns.PUBSUB, "options", attrs, options_form.element(node.kind, entry))
+    return Element(ns.PUBSUB, "options", attrs, options_form.element(node.kind, entry, payload=node.config.type))
 
 
 async def _set_options(service: PubSubService, who: Jid, element: Element, _parent: Element) -> None:
@@ -134,7 +136,9 @@ async def _default_options(service: PubSubService, who: Jid, element: Element, _
     node = await service.nodes.fetch(name)
     if not access.sees(node, who):
         raise errors.no_node()
-    return Element(ns.PUBSUB, "default", {"node": name}, options_form.element(node.kind, None))
+    return Element(
+        ns.PUBSUB, "default", {"node": name}, options_form.element(node.kind, None, payload=node.config.type)
+    )
 
 
 # Publishers

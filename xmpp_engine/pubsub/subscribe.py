@@ -218,8 +218,12 @@ def _check_collection(node: Node, mine: list[Subscription], options: dict[str, A
 def _check_room(node: Node, jid: Jid, waits: bool) -> None:
     options = node.service.options
     if len(node.record.subscriptions) >= options.max_subscriptions:
-        raise refusal("policy-violation", "too-many-subscriptions", "the node has as many subscriptions as it may")
+        raise refusal(
+            "policy-violation", "too-many-subscriptions", "the node has as many subscriptions as it may", type="wait"
+        )
     if len(node.subscriptions_of(jid)) >= options.subscriptions_per_user:
-        raise refusal("policy-violation", "too-many-subscriptions", "you have as many subscriptions as you may")
+        raise refusal(
+            "policy-violation", "too-many-subscriptions", "you have as many subscriptions as you may", type="wait"
+        )
     if waits and sum(1 for _entry in node.pending()) >= options.max_pending:
         raise refusal("policy-violation", "too-many-subscriptions", "too many wait for approval", type="wait")
