@@ -102,7 +102,7 @@ def service_info(service: PubSubService) -> Element:
 
 async def node_info(service: PubSubService, name: str, who: Jid) -> Element:
     """disco#info of a node, with its metadata (5.3, 5.4). Raises StanzaError, StoreUnavailable."""
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     if not access.sees(node, who):
         raise errors.no_node()
     query = Element(ns.DISCO_INFO, "query", {"node": name})
@@ -154,7 +154,7 @@ async def service_items(service: PubSubService, who: Jid, request: Element) -> E
 
 async def node_items(service: PubSubService, name: str, who: Jid, request: Element) -> Element:
     """The nodes of a collection, the items of a leaf (5.5). Raises StanzaError, StoreUnavailable."""
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     if not access.sees(node, who):
         raise errors.no_node()
     query = Element(ns.DISCO_ITEMS, "query", {"node": name})

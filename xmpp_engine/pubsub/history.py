@@ -108,7 +108,7 @@ async def metadata(service: PubSubService, iq: Stanza) -> Element:
 async def _readable(service: PubSubService, name: str, who: Jid) -> Node:
     if not name:
         raise errors.node_required()
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     await access.need_retrieve(node, who)
     if node.kind == "collection":
         raise errors.unsupported("retrieve-items", "a collection holds no items")

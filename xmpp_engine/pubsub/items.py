@@ -32,7 +32,7 @@ _STEP: Final = 50
 async def request(service: PubSubService, who: Jid, asked: Element, parent: Element) -> list[Element]:
     """The answer to `<items/>`: `parent` is the element it stands in. Raises StanzaError, StoreUnavailable."""
     name = asked.get("node") or ""
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     _check_subid(node, who, asked.get("subid") or "")
     await access.need_retrieve(node, who)
     limit = service.options.page_items

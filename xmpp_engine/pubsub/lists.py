@@ -34,7 +34,7 @@ async def own_subscriptions(service: PubSubService, who: Jid, name: str | None, 
     listed = Element(ns.PUBSUB, "subscriptions", {"node": name} if name else {})
     found: dict[str, tuple[str, Subscription]] = {}
     if name:
-        node = await service.nodes.fetch(name)
+        node = await service.settled(name)
         found = {entry.subid: (name, entry) for entry in node.subscriptions_of(who)}
     else:
         for node_name, entry in await service.services.stores.pubsub.subscriptions_of(service.domain, who.bare):
@@ -55,7 +55,7 @@ async def own_affiliations(service: PubSubService, who: Jid, name: str | None, p
     """What the asker is to all nodes, or to one; nothing is told of who is none (5.7)."""
     listed = Element(ns.PUBSUB, "affiliations", {"node": name} if name else {})
     if name:
-        node = await service.nodes.fetch(name)
+        node = await service.settled(name)
         found = [(name, access.affiliation_of(node, who))]
     else:
         found = await service.services.stores.pubsub.affiliations_of(service.domain, who.bare)
@@ -72,7 +72,7 @@ async def own_affiliations(service: PubSubService, who: Jid, name: str | None, p
 
 async def subscriptions(service: PubSubService, name: str, who: Jid, parent: Element) -> list[Element]:
     """Who is subscribed to a node (8.8.1)."""
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     access.need_owner(node, who)
     listed = Element(ns.PUBSUB_OWNER, "subscriptions", {"node": name})
     entries = node.record.subscriptions.values()
@@ -82,7 +82,7 @@ async def subscriptions(service: PubSubService, name: str, who: Jid, parent: Ele
 
 async def affiliations(service: PubSubService, name: str, who: Jid, parent: Element) -> list[Element]:
     """What everybody is to a node (8.9.1)."""
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     access.need_owner(node, who)
     listed = Element(ns.PUBSUB_OWNER, "affiliations", {"node": name})
     rows = [

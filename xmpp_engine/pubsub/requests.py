@@ -111,7 +111,7 @@ async def _unsubscribe(service: PubSubService, who: Jid, element: Element, _pare
 async def _options(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
     name = _node_of(element)
     jid = _jid_of(element)
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     subscriptions.need_self(node, jid, who)
     entry = subscriptions.find(node, jid, element.get("subid") or "")
     attrs = {"node": name, "jid": jid.full, "subid": entry.subid}
@@ -192,7 +192,7 @@ async def _create(service: PubSubService, who: Jid, element: Element, parent: El
 
 async def _configuration(service: PubSubService, who: Jid, element: Element, _parent: Element) -> Element:
     name = _node_of(element)
-    node = await service.nodes.fetch(name)
+    node = await service.settled(name)
     access.need_owner(node, who)
     return Element(ns.PUBSUB_OWNER, "configure", {"node": name}, await owner.form(node))
 

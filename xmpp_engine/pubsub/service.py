@@ -233,6 +233,15 @@ class PubSubService:
         finally:
             node.turn.give(shared=shared)
 
+    async def settled(self, name: str) -> Node:
+        """The node behind what was asked of it before: who reads what he has just written finds it. Raises StanzaError,
+        StoreUnavailable."""
+        node = await self.nodes.fetch(name)
+        if not node.turn.idle:
+            async with self.at(name, node=node) as node:
+                pass
+        return node
+
     async def node(self, name: str) -> Node:
         """A node; raises StanzaError `item-not-found`, StoreUnavailable."""
         return await self.nodes.fetch(name)

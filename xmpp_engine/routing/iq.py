@@ -63,7 +63,8 @@ class IqDispatch:
         self._router = router
         self._clock = clock
         self._tasks = tasks
-        self._running: dict[str, int] = {}
+        #: Iqs under way by sender and by how many of their handler's kind there may be.
+        self._running: dict[tuple[str, int], int] = {}
         self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
 
     def serve(self, stanza: Stanza, host: Host, target: Target, account: Account | None, room: Any = None) -> None:
@@ -86,7 +87,7 @@ class IqDispatch:
             return
         context = IqContext(host, account, stanza.origin, own, room, target)
         if handler.waits:
-            key = stanza.sender.full
+            key = (stanza.sender.full, handler.at_once)
             running = self._running.get(key, 0)
             if running >= handler.at_once:
                 self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
@@ -109,7 +110,7 @@ class IqDispatch:
     def _reply_later(self, stanza: Stanza, handler: IqHandler, answer: CoroutineType[Any, Any, Any]) -> None:
         """What was asked is done in its place among all stanzas; the answer waits, as a rule until it is stored. Who
         asks faster than that is answered at once, without that promise."""
-        key = stanza.sender.full
+        key = (stanza.sender.full, handler.at_once)
         running = self._running.get(key, 0)
         if running >= handler.at_once:
             answer.close()
@@ -139,7 +140,7 @@ class IqDispatch:
         else:
             self._reply(stanza, result)
         finally:
-            key = stanza.sender.full
+            key = (stanza.sender.full, handler.at_once)
             left = self._running[key] - 1
             if left:
                 self._running[key] = left

@@ -329,3 +329,28 @@ async def test_a_publisher_in_place_of_the_store(story: Any) -> None:
         event("<items node='news'><item id='a'><entry xmlns='urn:test'>numbered</entry></item></items>")
     )
     assert kept == [alice.bare]
+
+
+async def test_who_reads_at_once_finds_what_he_has_published(story: Any) -> None:
+    (alice,) = await cast(story, "alice")
+    await node(alice)
+    for number in range(30):
+        item = f"<item id='i{number}'>{ENTRY.format(number)}</item>"
+        alice.send(request("set", f"<publish node='news'>{item}</publish>", id=f"p{number}"))
+        alice.send(request("get", "<items node='news' max_items='1'/>", id=f"g{number}"))
+    answers = {answer.get("id"): answer for answer in await alice.receives_all()}
+    assert {answer.get("type") for answer in answers.values()} == {"result"}
+    for number in range(30):
+        listed = answers[f"g{number}"].first().first()  # type: ignore[union-attr]
+        assert [item.get("id") for item in listed.elements()] == [f"i{number}"]  # type: ignore[union-attr]
+
+
+async def test_many_items_at_once_need_no_waiting(story: Any) -> None:
+    (alice,) = await cast(story, "alice")
+    await node(alice, max_items="max")
+    for number in range(200):
+        item = f"<item id='i{number}'>{ENTRY.format(number)}</item>"
+        alice.send(request("set", f"<publish node='news'>{item}</publish>", id=f"p{number}"))
+    answers = await alice.receives_all()
+    assert [answer.get("type") for answer in answers] == ["result"] * 200
+    assert [answer.get("id") for answer in answers] == [f"p{number}" for number in range(200)]
