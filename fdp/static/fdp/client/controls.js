@@ -205,8 +205,13 @@ function line(field, id) {
 const NATIVE = {
   "xs:date": (field, id) => withNative(field, id, "date", (text) => text, (value) => value),
   "xs:time": (field, id) => withNative(field, id, "time", (text) => (text.length === 5 ? `${text}:00` : text), (value) => (/Z$|[+-]\d\d:\d\d$/.test(value) ? "" : value)),
-  "xs:dateTime": (field, id) => withNative(field, id, "datetime-local", toInstant, toLocal),
+  "xs:dateTime": (field, id) => withNative(field, id, "datetime-local", (text) => toInstant(text, isUtc(field)), (value) => toClock(value, isUtc(field))),
 };
+
+/** Whether a field asks for the time of Greenwich by its words: then that is what people type. */
+export function isUtc(field) {
+  return /\b(UTC|GMT|Zulu)\b/i.test(`${field.label} ${field.desc}`);
+}
 
 function withNative(field, id, type, out, into) {
   const input = element("input", { type, id });
@@ -230,16 +235,16 @@ function withNative(field, id, type, out, into) {
   );
 }
 
-/** What was typed is in the time of the place; what is sent is an instant. */
-function toInstant(text) {
-  const moment = new Date(text);
+/** What was typed is in the time of the place, or of Greenwich; what is sent is an instant. */
+function toInstant(text, utc) {
+  const moment = new Date(utc ? `${text}Z` : text);
   return Number.isNaN(moment.getTime()) ? text : moment.toISOString().replace(/\.000Z$/, "Z");
 }
 
-function toLocal(value) {
+function toClock(value, utc) {
   const moment = new Date(value);
   if (Number.isNaN(moment.getTime())) return "";
-  const shifted = new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
+  const shifted = utc ? moment : new Date(moment.getTime() - moment.getTimezoneOffset() * 60_000);
   return shifted.toISOString().slice(0, 19);
 }
 

@@ -1,7 +1,7 @@
 // A form to fill in: its pages and sections, its fields with help and errors, and which field is wrong.
 
 import { element, put } from "../../mlink/rows.js";
-import { controlFor } from "./controls.js";
+import { controlFor, isUtc } from "./controls.js";
 import { nameOf, startValues } from "./form.js";
 import { mediaElements } from "./media.js";
 import { hint, wrongWith } from "./validation.js";
@@ -158,10 +158,11 @@ export class FormView {
     const control = controlFor(field, id);
     // A control of the browser for dates shows by itself how they are written.
     const isNative = control.node.querySelector("[type=date], [type=time], [type=datetime-local]") !== null;
-    const zone = isNative && field.validate.datatype === "xs:dateTime" ? `In your time zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.` : "";
+    const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const zone = isNative && field.validate.datatype === "xs:dateTime" ? (isUtc(field) ? "In UTC." : `In your time zone, ${own}.`) : "";
     const help = [field.desc, hint(field, isNative), zone].filter(Boolean).join(" ");
     const helpNode = element("p", { className: "help", id: `${id}-help`, textContent: help });
-    const error = element("p", { className: "error", id: `${id}-error`, hidden: true });
+    const error = element("p", { className: "error", id: `${id}-error`, hidden: true, ariaLive: "polite" });
     const box = element("div", { className: "field" }, ...mediaElements(field, nameOf(field), this.#options.load, this.#options.hosts), control.node, helpNode, error);
     if (field.type === "text-private") helpNode.textContent = `${help} Not kept in drafts.`.trim();
     helpNode.hidden = !helpNode.textContent;

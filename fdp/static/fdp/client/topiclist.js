@@ -2,6 +2,7 @@
 
 import { element, put } from "../../mlink/rows.js";
 import * as places from "./places.js";
+import { MOST_TOPICS } from "./pubsub.js";
 import { count } from "./says.js";
 import { keyOf } from "./topics.js";
 
@@ -11,11 +12,20 @@ const state = document.getElementById("topics-state");
 const waiting = document.getElementById("waiting");
 const look = document.getElementById("look");
 const REST_MS = 60_000;
+const DRAW_MS = 30;
 
 /** Keep the list as it is in `app.topics`. */
 export function showTopics(app) {
   const rows = new Map();
+  let isDue = false;
+  // A thousand topics say a thousand times that something has changed.
   const draw = () => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(drawNow, DRAW_MS);
+  };
+  const drawNow = () => {
+    isDue = false;
     const words = search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const all = app.topics.list;
     const shown = all.filter((topic) => {
@@ -43,7 +53,7 @@ export function showTopics(app) {
     look.disabled = Boolean(app.topics.doing) || app.session.state !== "online";
     drawWaiting(app);
   };
-  search.addEventListener("input", draw);
+  search.addEventListener("input", drawNow);
   look.addEventListener("click", () => app.topics.refresh());
   // Topics come and go without a word; whoever returns to the page sees those of now.
   document.addEventListener("visibilitychange", () => {
@@ -54,12 +64,13 @@ export function showTopics(app) {
   app.outbox.addEventListener("change", draw);
   app.addEventListener("drafts", draw);
   app.session.addEventListener("state", draw);
-  draw();
+  drawNow();
 }
 
 function stateText(app, all, shown) {
   if (app.topics.doing) return app.topics.doing;
   if (app.topics.problem) return app.topics.problem;
+  if (all >= MOST_TOPICS && shown === all) return `There are more than ${MOST_TOPICS} forms: not all are shown.`;
   if (!all) return app.session.state === "online" ? "There are no forms for you here yet." : "The forms appear once you are connected.";
   if (!shown) return "No form has these words.";
   return shown < all ? `${shown} of ${count(all, "form")}` : "";

@@ -8,6 +8,8 @@ import { Refused, Unanswered } from "./session.js";
 
 const AT_ONCE = 6;
 const KNOWN_IDS = 500;
+/** How long a description is taken as it was read: after each break a thousand topics need not be asked again. */
+const FRESH_MS = 600_000;
 
 export function keyOf({ service, suffix }) {
   return `${service} ${suffix}`;
@@ -129,12 +131,16 @@ export class Topics extends EventTarget {
 
   async #look(topic) {
     try {
-      Object.assign(topic, await pubsub.describe(this.#session, topic));
+      if (Date.now() - topic.described > FRESH_MS) await this.#describe(topic);
       if (topic.subscription?.state === "subscribed") await this.#catchUp(topic);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (pubsub.isGone(error)) await this.#lose(topic);
     }
+  }
+
+  async #describe(topic) {
+    Object.assign(topic, await pubsub.describe(this.#session, topic), { described: Date.now() });
   }
 
   /** Count what was published since the topic was looked at last. */
@@ -152,7 +158,7 @@ export class Topics extends EventTarget {
   /** Whether the topic is still there, with its newest title; `gone` is told otherwise. */
   async check(topic) {
     try {
-      Object.assign(topic, await pubsub.describe(this.#session, topic));
+      await this.#describe(topic);
       return true;
     } catch (error) {
       if (pubsub.isGone(error)) await this.#lose(topic);
@@ -234,7 +240,7 @@ export class Topics extends EventTarget {
   }
 
   async #keep(topics) {
-    const rows = topics.map(({ service, suffix, title, description, seen, subscription }) => ["topics", { service, suffix, title, description, seen, subscription }]);
+    const rows = topics.map(({ service, suffix, title, description, described, seen, subscription }) => ["topics", { service, suffix, title, description, described, seen, subscription }]);
     await this.#kept.change(rows);
   }
 
@@ -250,5 +256,5 @@ export class Topics extends EventTarget {
 }
 
 function fresh({ service, suffix, title }) {
-  return { service, suffix, title, description: "", subscription: null, unseen: 0, seen: null, ids: new Set(), isGone: false };
+  return { service, suffix, title, description: "", described: 0, subscription: null, unseen: 0, seen: null, ids: new Set(), isGone: false };
 }

@@ -3,7 +3,7 @@
 import { element, put as putText } from "../../mlink/rows.js";
 import { draggable, movableByKeys } from "./drag.js";
 import { properties, typeWords } from "./properties.js";
-import { fits, find, hasLayout, partsOf, placeOf, places, put, remove, walk } from "./tree.js";
+import { fits, find, hasLayout, partsOf, placeOf, places, put, remove } from "./tree.js";
 
 const ROOT = "pages";
 
@@ -33,9 +33,12 @@ export class Canvas {
     const card = this.root.querySelector(`[data-id="${id}"]`);
     if (!card) return;
     const own = (selector) => [...card.querySelectorAll(selector)].find((one) => one.closest("[data-id]") === card);
-    const found = what === "handle" ? own(".handle") : what
-      ? own(`[data-focus="${what}"]`) ?? own(`[data-prop="${what}"] :is(input, select, textarea)`)
-      : own(".properties :is(input, select, textarea)") ?? own(".handle");
+    const found =
+      what === "handle"
+        ? own(".handle")
+        : what
+          ? (own(`[data-focus="${what}"]`) ?? own(`[data-prop="${what}"] :is(input, select, textarea)`))
+          : (own(".properties :is(input, select, textarea)") ?? own(".handle"));
     found?.focus();
     if (found?.select && !what) found.select();
   }
@@ -45,7 +48,12 @@ export class Canvas {
     item.dataset.id = page.id;
     if (laid) item.append(this.header(page));
     if (laid && this.host.selected === page.id) item.append(this.properties(page));
-    item.append(this.parts(page, laid ? "Drag parts to this page" : "The form is empty. Drag a field to this place, or press one of them."));
+    item.append(
+      this.parts(
+        page,
+        laid ? "Drag parts to this page" : "The form is empty. Drag a field to this place, or press one of them.",
+      ),
+    );
     return item;
   }
 
@@ -68,7 +76,8 @@ export class Canvas {
       item.classList.add("selected");
       item.append(this.properties(node));
     }
-    if (node.kind === "section") item.append(this.parts(node, "Drag fields into this section. An empty section is not saved."));
+    if (node.kind === "section")
+      item.append(this.parts(node, "Drag fields into this section. An empty section is not saved."));
     return item;
   }
 
@@ -112,10 +121,17 @@ export class Canvas {
     handle.setAttribute("aria-pressed", String(this.held?.node === node));
     handle.append(element("span", { className: "grip", ariaHidden: "true" }));
     this.wireHandle(handle, node, shown);
-    const title = element("button", { type: "button", className: "part-title" },
+    const title = element(
+      "button",
+      { type: "button", className: "part-title" },
       element("span", { className: "part-name", textContent: name }),
-      element("span", { className: "required-mark", textContent: " *", hidden: !(node.kind === "field" && node.field.required) }),
-      element("span", { className: "part-type", textContent: words }));
+      element("span", {
+        className: "required-mark",
+        textContent: " *",
+        hidden: !(node.kind === "field" && node.field.required),
+      }),
+      element("span", { className: "part-type", textContent: words }),
+    );
     title.setAttribute("aria-expanded", String(selected));
     title.addEventListener("click", () => {
       this.host.selected = selected ? "" : node.id;
@@ -146,7 +162,7 @@ export class Canvas {
 
   /** Whether a node may be dropped into the list with this name. */
   accepts(node) {
-    return (list) => fits(this.tree, node, list === ROOT ? null : find(this.tree, list)?.node ?? null);
+    return (list) => fits(this.tree, node, list === ROOT ? null : (find(this.tree, list)?.node ?? null));
   }
 
   /** Drop a node, known or new, into a list. */
@@ -173,7 +189,9 @@ export class Canvas {
         this.host.before();
         this.held = { node, from: placeOf(this.tree, node) };
         handle.setAttribute("aria-pressed", "true");
-        this.host.announce(`${shown()} is taken. Move it with the arrow keys, put it down with space, escape puts it back.`);
+        this.host.announce(
+          `${shown()} is taken. Move it with the arrow keys, put it down with space, escape puts it back.`,
+        );
       },
       step: (by) => {
         const all = places(this.tree, node);
@@ -218,8 +236,10 @@ export class Canvas {
   where(node) {
     const { owner, index } = placeOf(this.tree, node);
     const count = partsOf(this.tree, owner).length;
-    const inside = owner === null || (owner.kind === "page" && !hasLayout(this.tree)) ? "" :
-      ` in ${owner.kind} ${owner.label || (owner.kind === "page" ? this.tree.pages.indexOf(owner) + 1 : "without title")}`;
+    const inside =
+      owner === null || (owner.kind === "page" && !hasLayout(this.tree))
+        ? ""
+        : ` in ${owner.kind} ${owner.label || (owner.kind === "page" ? this.tree.pages.indexOf(owner) + 1 : "without title")}`;
     return `place ${index + 1} of ${count}${inside}.`;
   }
 
@@ -234,7 +254,13 @@ export class Canvas {
     if (!card) return;
     card.classList.add("is-wrong");
     const place = [...card.querySelectorAll("[data-prop]")]
-      .filter((one) => one.closest("[data-id]") === card && (rest === one.dataset.prop || rest.startsWith(`${one.dataset.prop}.`) || rest.startsWith(`${one.dataset.prop}[`)))
+      .filter(
+        (one) =>
+          one.closest("[data-id]") === card &&
+          (rest === one.dataset.prop ||
+            rest.startsWith(`${one.dataset.prop}.`) ||
+            rest.startsWith(`${one.dataset.prop}[`)),
+      )
       .sort((one, other) => other.dataset.prop.length - one.dataset.prop.length)[0];
     if (place) {
       const details = place.closest("details");
@@ -254,9 +280,5 @@ export class Canvas {
   open(node) {
     this.host.selected = node.id;
     this.render({ id: node.id });
-  }
-
-  all() {
-    return [...walk(this.tree)].map(({ node }) => node);
   }
 }

@@ -4,7 +4,19 @@ import { element, put } from "../../mlink/rows.js";
 import { Canvas } from "./canvas.js";
 import { draggable } from "./drag.js";
 import { Preview } from "./preview.js";
-import { freeName, find, load, newField, newPage, newSection, newText, partsOf, placeOf, put as place, save } from "./tree.js";
+import {
+  freeName,
+  find,
+  load,
+  newField,
+  newPage,
+  newSection,
+  newText,
+  partsOf,
+  placeOf,
+  put as place,
+  save,
+} from "./tree.js";
 
 const UNDO_STEPS = 100;
 const form = document.getElementById("editor");
@@ -17,7 +29,15 @@ const OPTIONS = [
   { value: "option1", label: "" },
   { value: "option2", label: "" },
 ];
-const checked = (datatype) => ({ datatype, method: "basic", min: null, max: null, regex: null, list_min: null, list_max: null });
+const checked = (datatype) => ({
+  datatype,
+  method: "basic",
+  min: null,
+  max: null,
+  regex: null,
+  list_min: null,
+  list_max: null,
+});
 const PALETTE = [
   ["Line of text", () => newField({ type: "text-single", label: "Line of text" })],
   ["Several lines", () => newField({ type: "text-multi", label: "Several lines" })],
@@ -190,7 +210,10 @@ class Editor {
     if (node.kind === "page") {
       let page = selected;
       while (page && page.node.kind !== "page") page = page.owner ? find(this.tree, page.owner.id) : null;
-      place(this.tree, node, { owner: null, index: page ? this.tree.pages.indexOf(page.node) + 1 : this.tree.pages.length });
+      place(this.tree, node, {
+        owner: null,
+        index: page ? this.tree.pages.indexOf(page.node) + 1 : this.tree.pages.length,
+      });
     } else if (selected && selected.node.parts) {
       place(this.tree, node, { owner: selected.node, index: selected.node.parts.length });
     } else if (selected) {
@@ -226,7 +249,13 @@ class Editor {
         next.focus();
       });
     });
-    const undo = element("button", { type: "button", id: "undo", className: "button plain tight push", textContent: "Undo", disabled: true });
+    const undo = element("button", {
+      type: "button",
+      id: "undo",
+      className: "button plain tight push",
+      textContent: "Undo",
+      disabled: true,
+    });
     undo.addEventListener("click", () => this.undo());
     tabs[0].parentElement.after(undo);
     const json = byId("json");
@@ -272,7 +301,11 @@ class Editor {
     button.disabled = true;
     source.value = JSON.stringify(save(this.tree).definition);
     try {
-      const response = await fetch(form.action || location.href, { method: "POST", body: new FormData(form), headers: { Accept: "application/json" } });
+      const response = await fetch(form.action || location.href, {
+        method: "POST",
+        body: new FormData(form),
+        headers: { Accept: "application/json" },
+      });
       const answer = await response.json();
       if (response.ok) {
         this.sending = true;
@@ -298,4 +331,3 @@ try {
   byId("plain").hidden = false;
 }
 editor?.start();
-

@@ -68,12 +68,17 @@ export class Preview {
       body.append("filled", "1");
       definition.fields.forEach((field, index) => {
         const found = this.entered.get(field.var) ?? { "": field.values };
-        for (const [rest, values] of Object.entries(found)) for (const value of values) body.append(`f.${index}${rest}`, value);
+        for (const [rest, values] of Object.entries(found))
+          for (const value of values) body.append(`f.${index}${rest}`, value);
       });
     }
     let answer;
     try {
-      const response = await fetch(this.host.address, { method: "POST", body, headers: { Accept: "application/json" } });
+      const response = await fetch(this.host.address, {
+        method: "POST",
+        body,
+        headers: { Accept: "application/json" },
+      });
       if (!response.ok) throw new Error(`the server answers ${response.status}`);
       answer = await response.json();
     } catch (error) {
@@ -102,7 +107,7 @@ export class Preview {
   mark(errors) {
     let wrong = 0;
     for (const field of this.root.querySelectorAll("[data-var]")) {
-      const sentence = this.touched.has(field.dataset.var) ? errors[field.dataset.input] ?? "" : "";
+      const sentence = this.touched.has(field.dataset.var) ? (errors[field.dataset.input] ?? "") : "";
       const place = field.querySelector("[data-error]");
       put(place, sentence);
       place.hidden = !sentence;

@@ -23,8 +23,16 @@ export function newSection(label = "", parts = []) {
 
 export function newField(given) {
   const field = {
-    var: "", type: "text-single", label: "", desc: "", required: false,
-    values: [], options: [], open: false, validate: null, media: [],
+    var: "",
+    type: "text-single",
+    label: "",
+    desc: "",
+    required: false,
+    values: [],
+    options: [],
+    open: false,
+    validate: null,
+    media: [],
     ...structuredClone(given),
   };
   return identify({ kind: "field", field });
@@ -107,14 +115,23 @@ function cleaned(field) {
   };
   const given = field.validate;
   if (!given && !made.open) return made;
-  const check = { datatype: "xs:string", method: "basic", min: null, max: null, regex: null, list_min: null, list_max: null };
+  const check = {
+    datatype: "xs:string",
+    method: "basic",
+    min: null,
+    max: null,
+    regex: null,
+    list_min: null,
+    list_max: null,
+  };
   Object.assign(check, { datatype: given?.datatype || "xs:string", method: given?.method || "basic" });
   if (isList && !made.open) check.method = "basic";
   if (isList && made.open && check.method === "basic") check.method = "open";
   if (!isList && check.method === "open" && field.type !== "text-multi") check.method = "basic";
   if (check.method === "range") Object.assign(check, { min: given.min || null, max: given.max || null });
   if (check.method === "regex") check.regex = given.regex || null;
-  if (field.type === "list-multi") Object.assign(check, { list_min: given?.list_min || null, list_max: given?.list_max || null });
+  if (field.type === "list-multi")
+    Object.assign(check, { list_min: given?.list_min || null, list_max: given?.list_max || null });
   const says = check.datatype !== "xs:string" || check.method !== "basic" || check.list_min || check.list_max;
   made.validate = says ? check : null;
   return made;
