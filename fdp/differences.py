@@ -138,28 +138,29 @@ def _options(old: Field, new: Field) -> Iterator[Detail]:
 
 
 def _whole(one: Field) -> Iterator[Detail]:
-    """What a new field has, without what every field has."""
-    yield from _compared(Field(""), one)
+    """What a new field has."""
+    yield Detail("type", "", one.type)
+    for detail in _compared(Field("", type=one.type), one):
+        if detail.name != "label" and detail.after:
+            yield Detail(detail.name, "", detail.after)
 
 
 def _layout(old: Definition, new: Definition) -> Iterator[Change]:
-    before, after = list(_lines(old)), list(_lines(new))
+    known = {f"field {one.var}" for one in old.fields} & {f"field {one.var}" for one in new.fields}
+    # What is said of added and removed fields is said already.
+    before, after = (
+        [(where, what) for where, what in _lines(one) if not what.startswith("field ") or what in known]
+        for one in (old, new)
+    )
     if before == after:
         return
-    known = {f"field {one.var}" for one in old.fields} & {f"field {one.var}" for one in new.fields}
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     elsewhere: list[Detail] = []
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
             continue
-        gone = [(where, what) for where, what in before[a:b] if what not in known]
-        come = [(where, what) for where, what in after[c:d] if what not in known]
-        for where, what in gone:
-            if not what.startswith("field "):
-                elsewhere.append(Detail(where, what, ""))
-        for where, what in come:
-            if not what.startswith("field "):
-                elsewhere.append(Detail(where, "", what))
+        elsewhere += [Detail(where, what, "") for where, what in before[a:b] if what not in known]
+        elsewhere += [Detail(where, "", what) for where, what in after[c:d] if what not in known]
     places = {what: where for where, what in before}
     for where, what in after:
         if what in known and what in places and places[what] != where:

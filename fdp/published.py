@@ -18,6 +18,8 @@ from fdp.render import Sheet, sheet_of
 MAX_WORDS: Final = 10
 #: Rows fetched at once while many forms are written to a file.
 CHUNK: Final = 100
+#: Definitions that are kept at hand meanwhile.
+MAX_READ: Final = 50
 
 
 def found(criteria: Mapping[str, Any]) -> QuerySet[Submission]:
@@ -46,11 +48,17 @@ def found(criteria: Mapping[str, Any]) -> QuerySet[Submission]:
 def sheets(criteria: Mapping[str, Any]) -> Iterator[Sheet]:
     """The sheets of what matches, by topic and serial, a few at a time in memory."""
     rows = found(criteria).order_by("topic_id", "serial")
+    read: dict[int, Definition] = {}
     last = (0, -1)
     while True:
         # By place and not by offset: what is published or removed meanwhile shifts nothing, and no cursor is held open.
         part = list(_after(rows, last)[:CHUNK])
-        yield from map(sheet_of, part)
+        for row in part:
+            if row.version_id not in read:
+                if len(read) >= MAX_READ:
+                    read.clear()
+                read[row.version_id] = from_json(row.version.definition)
+            yield sheet_of(row, read[row.version_id])
         if len(part) < CHUNK:
             return
         last = (part[-1].topic_id, part[-1].serial)
@@ -64,14 +72,10 @@ def _after(rows: QuerySet[Submission], last: tuple[int, int]) -> QuerySet[Submis
 
 
 def definitions(criteria: Mapping[str, Any]) -> list[Definition]:
-    """The definitions by which the matching forms may have been filled in, the newest of each topic first."""
-    versions = TemplateVersion.objects.order_by("topic_id", "-number")
-    topics = [criteria["topic"]] if criteria.get("topic") else None
-    if criteria.get("only"):
-        topics = list(found(criteria).order_by().values_list("topic_id", flat=True).distinct())
-    if topics is not None:
-        versions = versions.filter(topic_id__in=topics)
-    return [from_json(version.definition) for version in versions]
+    """The definitions by which the matching forms were filled in, the newest of each topic first."""
+    used = found(criteria).order_by().values("version_id").distinct()
+    versions = TemplateVersion.objects.filter(pk__in=used).order_by("topic_id", "-number")
+    return [from_json(version.definition) for version in versions.iterator(CHUNK)]
 
 
 def related(submission: Submission) -> dict[str, Any]:

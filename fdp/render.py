@@ -74,12 +74,14 @@ def file_stem(suffix: str) -> str:
     return "".join(one if one.isascii() and (one.isalnum() or one in ".-_") else "-" for one in name)[:80] or "form"
 
 
-def sheet_of(submission: Any) -> Sheet:
-    """The sheet of a stored submission; its topic, version and original should be loaded with it."""
+def sheet_of(submission: Any, definition: Definition | None = None) -> Sheet:
+    """The sheet of a stored submission; its topic, version and original should be loaded with it. Who has read the
+    version's definition before hands it over."""
     from fdp.definition import from_json
 
     topic = submission.topic
-    definition = from_json(submission.version.definition)
+    if definition is None:
+        definition = from_json(submission.version.definition)
     return Sheet(
         pk=submission.pk,
         title=definition.title or topic.title or topic.suffix,

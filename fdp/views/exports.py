@@ -70,7 +70,7 @@ def _back(request: HttpRequest) -> HttpResponseRedirect:
 
 
 def _about(criteria: dict[str, Any], total: int) -> str:
-    said = [f"{total} forms"]
+    said = [f"{total} forms"] if criteria.get("topic") or criteria.get("only") else [f"{total} forms of all topics"]
     if criteria.get("topic"):
         topic = published.topics_with_forms().filter(pk=criteria["topic"]).first()
         said.append(f"topic {topic.title}" if topic else "one topic")

@@ -215,5 +215,6 @@ LOGGING = {
         "asyncio": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
+        "pikepdf": {"level": "WARNING"},
     },
 }
