@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("compliance.md", "muc.md", "forms.md")
+PAGES = ("compliance.md", "muc.md", "forms.md", "pubsub.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

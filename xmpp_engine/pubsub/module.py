@@ -36,7 +36,7 @@ class PubSub(Module):
     xeps = (
         Xep("0060", "1.30.0", note="digests and content-based subscriptions are not offered"),
         Xep("0131", "1.2"),
-        Xep("0248", "0.3.0", note="no root node that one could subscribe to"),
+        Xep("0248", "0.5.0", note="no root node that one could subscribe to"),
         Xep("0442", "0.2.0"),
     )
     requires = ("disco", "adhoc")
