@@ -14,13 +14,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
 from xmpp_engine.pubsub import recipients
 from xmpp_engine.pubsub.bodies import body_of
 from xmpp_engine.pubsub.node import Node
 from xmpp_engine.pubsub.payload import element_of
-from xmpp_engine.pubsub.recipients import Group
+from xmpp_engine.pubsub.recipients import Group, Plan
 from xmpp_engine.stanza.build import delay, message
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.pubsub import Item, NodeAffiliation, Subscription
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -163,13 +165,28 @@ def fan(service: PubSubService, jids: Iterable[Jid], stanza: Stanza) -> None:
 
 
 async def _tell(node: Node, child: Element, *, items: bool, text: str = "") -> None:
-    plan = recipients.current(node) or await recipients.plan(node)
+    plan = await _plan(node)
+    if plan is None:
+        return
     groups: Sequence[Group] = plan.items if items else plan.nodes
     followers = [jid for jid in node.service.followers(node) if not _known(jid, plan.known)]
     if followers:
         groups = (*groups, Group(None, False, always=followers))
     if groups:
         await _send(node, groups, child, text)
+
+
+async def _plan(node: Node) -> Plan | None:
+    """Who hears of an event. What is told has happened: if the database does not answer now, those hear of it who are
+    known, and nobody is refused for it."""
+    found = recipients.current(node)
+    if found is not None:
+        return found
+    try:
+        return await recipients.plan(node)
+    except StoreUnavailable as error:
+        refused.error("not all subscribers of %.200s at %s may be told: %s", node.name, node.service.domain, error)
+        return node.plan
 
 
 def _known(jid: Jid, known: frozenset[str]) -> bool:

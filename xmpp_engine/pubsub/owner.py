@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
 from xmpp_engine.pubsub import access, collections, config_form, notify
 from xmpp_engine.pubsub.config import NodeConfig, to_values
 from xmpp_engine.pubsub.errors import refusal
 from xmpp_engine.pubsub.node import Node
 from xmpp_engine.pubsub.nodes import REDIRECT
 from xmpp_engine.stanza import forms
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.pubsub import MAX_PAGE, NodeAffiliation, NodeExists, NodeRecord, PurgeItems
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -176,7 +178,8 @@ async def delete(service: PubSubService, name: str, who: Jid | None, redirect: s
             )
             try:
                 number = await store.create(mark)
-            except NodeExists:
+            except (NodeExists, StoreUnavailable) as error:
+                refused.error("where %.200s of %s has gone is not stored: %s", name, service.domain, error)
                 redirect = ""
         service.nodes.drop(node, redirect, number)
         forget_temporary(node)

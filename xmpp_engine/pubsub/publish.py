@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.pubsub import access, config_form, errors, notify
+from xmpp_engine.observe.log import refused
+from xmpp_engine.pubsub import access, config_form, errors, notify, recipients
 from xmpp_engine.pubsub.errors import refusal
 from xmpp_engine.pubsub.node import Node
 from xmpp_engine.pubsub.payload import with_payload
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.pubsub import MAX_ITEM_ID_BYTES, MAX_PAGE, Item, PurgeItems, PutItem, RemoveItems
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
@@ -79,7 +81,12 @@ async def removed(node: Node, ids: Sequence[str]) -> None:
     record = node.record
     record.items = max(0, record.items - len(set(ids)))
     if record.last is not None and record.last.id in ids:
-        page = await node.service.services.stores.pubsub.items(node.number, limit=1, before="")
+        record.last = None
+        try:
+            page = await node.service.services.stores.pubsub.items(node.number, limit=1, before="")
+        except StoreUnavailable as error:
+            refused.error("the last item of %.200s is not known now: %s", node.name, error)
+            return
         record.last = page.items[0] if page.items else None
         record.items = page.count
 
@@ -127,13 +134,16 @@ async def _find(service: PubSubService, name: str, publisher: Jid, options: Opti
 
 
 def _quick(node: Node, count: int) -> bool:
-    """Whether a publication needs to know nothing of the items that are there. `record.items` is never less than what
-    there is."""
-    if node.service.publisher is not None:
+    """Whether a publication need not wait for anything but its commit: it is known who hears of it, and nothing must be
+    known of the items that are there. `record.items` is never less than what there is."""
+    if node.service.publisher is not None or recipients.current(node) is None:
         return False
+    return not node.config.keeps or _blind(node, count)
+
+
+def _blind(node: Node, count: int) -> bool:
+    """Whether items can be stored without looking at those that are there."""
     config = node.config
-    if not config.keeps:
-        return True
     if config.publish_node_full != "reject" and (
         config.publish_node_full == "discard-oldest" or not config.notify_retract or node.keep == 1
     ):
@@ -151,6 +161,8 @@ async def _publish(node: Node, drafts: list[Draft], publisher: Jid, options: Opt
         if unmet:
             raise refusal("conflict", "precondition-not-met", f"the field {unmet} is not so")
     _check(node, drafts)
+    if recipients.current(node) is None:
+        await recipients.plan(node)  # What fails here fails before anything is stored.
     now = node.service.services.clock.time()
     expire = node.config.item_expire
     for item, _payload in drafts:
@@ -184,7 +196,7 @@ async def _store(node: Node, items: list[Item]) -> list[str]:
     if len(items) > keep:
         raise refusal("not-allowed", "max-items-exceeded", f"the node keeps {keep} items")
     retracted: list[str] = []
-    if _quick(node, len(items)):
+    if _blind(node, len(items)):
         node.record.items = min(keep, node.record.items + len(items))
     else:
         retracted = await _make_room(node, items, keep)
