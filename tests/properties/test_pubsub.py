@@ -1,8 +1,8 @@
 """After any sequence of actions what a subscriber has heard of a node is what the node holds.
 
-Each client begins with the items it has read and keeps them by notifications alone: items come and go, nodes are purged,
-configured, deleted and made anew, people are put on lists and taken off, and much of that happens at one moment. Now and
-then every node leaves memory, so that what is compared came from the store.
+Each client begins with the items it has read and keeps them by notifications alone: items come and go, nodes are
+purged, configured, deleted and made anew, people are put on lists and taken off, and much of that happens at one
+moment. Now and then every node leaves memory, so that what is compared came from the store.
 """
 
 from __future__ import annotations
