@@ -10,7 +10,6 @@ no proper server does often: loses an answer, refuses a field, forgets a topic.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -131,9 +130,10 @@ class Peer:
         self.connections: list[Connection] = []
         self.refuse: Refusal | None = None
         self.lose_answer = False
+        #: Answers that say that the topics are not known yet.
+        self.not_ready = 0
         self.published: list[str] = []
         self.page_size = 20
-        self.on_publish: Callable[[], None] | None = None
 
     def topic(self, suffix: str, title: str, form: str, description: str = "", **more: Any) -> Topic:
         """Offer a topic."""
@@ -174,6 +174,9 @@ class Peer:
 
     def disco_items(self, to: str) -> str:
         """Services of the domain, nodes of the service."""
+        if to == self.service and self.not_ready:
+            self.not_ready -= 1
+            raise Refusal("resource-constraint", "wait", "", "the topics are not read yet")
         if to == self.domain:
             rows = f"<item jid='conference.{self.domain}'/><item jid='{self.service}'/>"
         else:

@@ -82,6 +82,27 @@ def test_topics_are_found_by_words(visit: Visits, ada: User, peer: Peer) -> None
     expect(page.locator("#topics-state")).to_have_text("No form has these words.")
 
 
+def test_topics_of_a_service_that_is_not_ready_are_asked_for_again(visit: Visits, ada: User, peer: Peer) -> None:
+    peer.not_ready = 2
+    page = open_forms(visit, ada, peer)
+    expect(page.locator("#topics li")).to_have_count(2)
+    expect(page.locator("#topics-state")).to_be_hidden()
+    # Nor are topics lost that were known before.
+    choose(page, "Short report")
+    page.get_by_label("What").fill("Smoke")
+    saved(page)
+    peer.not_ready = 1
+    page.reload()
+    for _ in range(400):
+        if not peer.not_ready:
+            break
+        page.wait_for_timeout(50)
+    expect(page.locator("#topics-state")).to_be_hidden()
+    expect(page.locator("#topics li")).to_have_count(2)
+    expect(page.get_by_label("What")).to_have_value("Smoke")
+    expect(page.get_by_role("button", name="Publish")).to_be_enabled()
+
+
 def test_every_kind_of_field_is_filled_in(visit: Visits, ada: User, peer: Peer) -> None:
     page = open_forms(visit, ada, peer, timezone_id="Europe/Berlin")
     choose(page, "Report of everything")

@@ -31,10 +31,11 @@ function readField(element) {
   const stated = element.getAttribute("type");
   const values = children(element, ns.DATA, "value").map((value) => value.textContent);
   const validate = readValidate(child(element, ns.VALIDATE, "validate"));
+  // Without a type it is text-single (XEP-0004, 3.3).
+  const type = TYPES.has(stated) ? stated : "text-single";
   return {
     var: element.getAttribute("var") ?? "",
-    // Without a type it is text-single (XEP-0004, 3.3).
-    type: TYPES.has(stated) ? stated : "text-single",
+    type,
     label: element.getAttribute("label") ?? "",
     desc: childText(element, ns.DATA, "desc").trim(),
     required: child(element, ns.DATA, "required") !== null,
@@ -43,7 +44,8 @@ function readField(element) {
       const value = childText(option, ns.DATA, "value");
       return { value, label: option.getAttribute("label") || value };
     }),
-    open: validate?.method === "open",
+    // Every method but basic lets a list take other values too (XEP-0122, 3.2).
+    open: type.startsWith("list-") && validate !== null && validate.method !== "basic",
     validate,
     media: children(element, ns.MEDIA, "media").map((media) => ({
       width: size(media, "width"),

@@ -143,7 +143,8 @@ export async function fetchPublished(session, topic, before = "") {
   const { items, set } = itemsOf(await session.iq("get", topic.service, request), node);
   const first = set ? childText(set, ns.RSM, "first") : "";
   const index = set && child(set, ns.RSM, "first")?.getAttribute("index");
-  const isLast = !first || items.length < PAGE || index === "0";
+  // A page of large forms may come in parts, so its length says nothing where its place is known.
+  const isLast = !first || (index ? index === "0" : items.length < PAGE);
   return {
     forms: items.map(readItem).filter(Boolean).reverse(),
     count: Number(set ? childText(set, ns.RSM, "count") : items.length) || items.length,

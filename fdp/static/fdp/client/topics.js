@@ -8,6 +8,7 @@ import { Refused, Unanswered } from "./session.js";
 
 const AT_ONCE = 6;
 const KNOWN_IDS = 500;
+const LONGEST_PAUSE = 60_000;
 /** How long a description is taken as it was read: after each break a thousand topics need not be asked again. */
 const FRESH_MS = 600_000;
 
@@ -27,6 +28,8 @@ export class Topics extends EventTarget {
   #kept;
   #own = new Set();
   #refreshing = null;
+  #again = 0;
+  #pause = 0;
 
   constructor(session, kept) {
     super();
@@ -75,6 +78,7 @@ export class Topics extends EventTarget {
   async #refresh() {
     this.#say("Looking for forms …");
     this.problem = "";
+    clearTimeout(this.#again);
     try {
       const services = await pubsub.findServices(this.#session);
       const lists = await Promise.all(services.map((service) => this.#readService(service)));
@@ -87,6 +91,7 @@ export class Topics extends EventTarget {
       }
       await this.#describeAll();
       this.read = Date.now();
+      if (!this.problem) this.#pause = 0;
     } catch (error) {
       if (!(error instanceof Unanswered)) this.problem = `The topics could not be read: ${error.message}`;
     } finally {
@@ -110,8 +115,16 @@ export class Topics extends EventTarget {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.problem = `${service} does not answer: ${error.message}`;
+      if (error.kind === "wait") this.#askAgain();
       return null;
     }
+  }
+
+  /** The service is not ready, as right after its start. */
+  #askAgain() {
+    clearTimeout(this.#again);
+    this.#pause = Math.min(this.#pause ? this.#pause * 2 : 1000, LONGEST_PAUSE);
+    this.#again = setTimeout(() => this.#session.state === "online" && this.refresh(), this.#pause);
   }
 
   /** Descriptions, and what came while the page was closed; a few questions at a time. */
