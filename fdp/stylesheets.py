@@ -22,7 +22,7 @@ MAX_XSLT: Final = 200_000
 MAX_CSS: Final = 100_000
 MAX_OUTPUT: Final = 2_000_000
 #: The child counts processor seconds itself (CPU_SECONDS); this is for a machine that is too busy to give it any.
-WALL_SECONDS: Final = 20.0
+WALL_SECONDS: Final = 30.0
 #: Stylesheets at work at once, in this process; more wait for their turn.
 _turns = threading.BoundedSemaphore(2)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from fdp.models import Export, Topic
 from fdp.render import sheet_of
 from tests.fdp.kit import DEFINITION, VALUES, make_topic, publish
 from tests.fdp.verapdf import Verdicts, verapdf
+from tests.live import ROOT
 
 pytestmark = pytest.mark.django_db
 __all__ = ["verapdf"]
@@ -235,16 +239,13 @@ def test_many_forms_become_volumes(topic: Topic, monkeypatch: pytest.MonkeyPatch
 
 
 def test_heavy_libraries_are_loaded_when_they_are_needed() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'mlink_web.settings.test'; django.setup();"
         "import fdp.urls, fdp.engine, fdp.export_jobs;"
         "heavy = ('reportlab', 'pikepdf', 'PIL', 'lxml', 'nh3', 'tinycss2', 'bidi');"
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 
 
@@ -350,3 +351,39 @@ def test_exports_are_bounded(topic: Topic, job: Job, monkeypatch: pytest.MonkeyP
     assert Export.objects.count() <= 3
     with pytest.raises(export_jobs.TooMany):
         export_jobs.order("a", "csv", {}, export_jobs.MAX_FORMS + 1, "")
+
+
+ON_POSTGRESQL = """
+import io, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "mlink_web.settings.test"
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from fdp import export_jobs, published, services
+from tests.fdp.kit import VALUES, make_topic, publish
+topic, other = make_topic(), make_topic("sitrep")
+first = publish(topic, {**VALUES, "site": ["Ärztezelt & Nord"]}, published=1_700_000_000.0)
+publish(other)
+publish(topic, amends=first, publisher="Bob@localhost")
+def serials(**criteria):
+    return [(one.suffix[12:], one.serial) for one in published.sheets(criteria)]
+assert serials() == [("medevac", 1), ("medevac", 2), ("sitrep", 1)], serials()
+assert serials(q="Ärztezelt &") == [("medevac", 1)]
+assert serials(q="#2") == [("medevac", 2)]
+assert serials(publisher="bob") == [("medevac", 2)]
+assert serials(end=1_700_000_001.0) == [("medevac", 1)]
+assert serials(only=[first.pk], topic=topic.pk) == [("medevac", 1)]
+assert len(published.definitions({})) == 2
+out = io.BytesIO()
+export_jobs.write("csv", {"topic": topic.pk}, out)
+assert out.getvalue().count(b"31U DQ") == 1
+print("as expected")
+"""
+
+
+def test_the_same_on_postgresql(fresh_postgres_url: str) -> None:
+    environment = {**os.environ, "MLINK_DATABASE_URL": fresh_postgres_url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", ON_POSTGRESQL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.stdout.strip() == "as expected", done.stderr
