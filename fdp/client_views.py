@@ -12,7 +12,7 @@ from typing import Final
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.staticfiles import finders
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -25,7 +25,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from fdp import render as rendering_of
 from fdp import services, stylesheets
+from fdp.client_access import count_rendering, may_read
 from fdp.definition import Definition
+from mlink_web.accounts.models import Account
 from mlink_web.pages.places import endpoint_places, file_places, websocket_url
 from mlink_web.security import HEADER, policy
 
@@ -106,21 +108,23 @@ def _assets() -> tuple[list[str], str]:
 def rendering(request: HttpRequest) -> HttpResponse:
     """A published form, as its reader got it, in the look of the topic's stylesheet: the document of a frame.
 
-    Takes `service`, `suffix`, `item` and `xml`. What is rendered comes from the reader, so nothing is shown that the
-    server would not give to that person anyhow.
+    Takes `service`, `suffix`, `item` and `xml`. What is rendered comes from the reader, and the stylesheet is applied
+    for readers of the topic only, so nothing is shown that the server would not give to that person anyhow.
     """
-    response = HttpResponse(_styled(request.POST) or UNSTYLED)
+    response = HttpResponse(_styled(request.POST, request.user) or UNSTYLED)
     response.headers[HEADER] = FRAME_POLICY
     return response
 
 
-def _styled(given: dict[str, str]) -> str | None:
+def _styled(given: QueryDict, account: Account) -> str | None:
     xml = given.get("xml", "")
     if not xml or len(xml) > MAX_XML:
         return None
     try:
         topic = services.find_topic(given.get("service", ""), given.get("suffix", ""))
     except services.UnknownTopic:
+        return None
+    if not topic.xslt.strip() or not may_read(topic, account) or not count_rendering(account):
         return None
     sheet = rendering_of.Sheet(
         pk=0,

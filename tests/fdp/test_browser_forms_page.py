@@ -531,9 +531,13 @@ def test_signing_out_asks_where_something_would_be_lost(visit: Visits, ada: User
     page.on("dialog", answer)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("What")).to_have_value("Smoke")
+    # On any page.
+    page.goto(f"{visit.node.url}/archive/")
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{visit.node.url}/")
     assert asked == ["Signing out deletes 1 draft from this device. Sign out?"] * 2
+    names = page.evaluate("indexedDB.databases().then((list) => list.map((base) => base.name))")
+    assert names == []
 
 
 def test_without_scripts_the_page_says_what_to_do(visit: Visits, ada: User) -> None:

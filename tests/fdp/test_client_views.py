@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
+from django.core.cache import cache
 from django.test import Client
 
-from fdp import services
+from fdp import client_access, services
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
+from mlink_web.groups import services as groups
 
 pytestmark = pytest.mark.django_db
 SERVICE = "forms.localhost"
@@ -22,6 +24,11 @@ XSLT = """<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Tr
 <xsl:template match="/d:x"><h1><xsl:value-of select="d:field/d:value"/></h1></xsl:template></xsl:stylesheet>"""
 FORM = "<x xmlns='jabber:x:data' type='submit'><field var='what'><value>Smoke &lt;b&gt;</value></field></x>"
 DEFINITION = {"title": "Report", "fields": [{"var": "what", "label": "What"}]}
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    cache.clear()
 
 
 @pytest.fixture
@@ -105,6 +112,31 @@ def test_what_cannot_be_styled_is_left_to_the_page(page: Client, given: dict[str
 def test_a_topic_without_a_stylesheet_is_left_to_the_page(page: Client) -> None:
     services.add_topic(SERVICE, SUFFIX, "Report", DEFINITION)
     assert 'data-rendering="none"' in rendering(page).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_styled"),
+    [
+        ([], False),
+        ([{"kind": "jid", "value": "bob@localhost"}], False),
+        ([{"kind": "jid", "value": "ada@localhost"}], True),
+        ([{"kind": "domain", "value": "localhost"}], True),
+        ([{"kind": "group", "value": "watch"}], True),
+        ([{"kind": "group", "value": "others"}], False),
+    ],
+)
+def test_a_stylesheet_is_for_readers_of_the_topic(page: Client, rules: list[dict[str, str]], is_styled: bool) -> None:
+    group = groups.add_group(Domain.objects.get(name="localhost"), "watch")
+    groups.add_members(group, ["ada@localhost"])
+    services.add_topic(SERVICE, SUFFIX, "Report", DEFINITION, xslt=XSLT, read_rules=rules)
+    assert ('data-rendering="styled"' in rendering(page).content.decode()) is is_styled
+
+
+def test_nobody_keeps_the_server_busy_with_stylesheets(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_access, "PER_MINUTE", 2)
+    services.add_topic(SERVICE, SUFFIX, "Report", DEFINITION, xslt=XSLT)
+    found = ['data-rendering="styled"' in rendering(page).content.decode() for _ in range(3)]
+    assert found == [True, True, False]
 
 
 def test_another_site_cannot_have_forms_rendered(ada: Account) -> None:

@@ -32,15 +32,25 @@ export class Kept {
     base.addEventListener("versionchange", () => base.close());
   }
 
+  /** What the database of an account is called. */
+  static nameOf(jid) {
+    return `fdp ${jid}`;
+  }
+
   /** The database of an account; rejects where the browser allows none. */
   static async open(jid) {
-    const request = indexedDB.open(`fdp ${jid}`, VERSION);
+    const request = indexedDB.open(Kept.nameOf(jid), VERSION);
     request.addEventListener("upgradeneeded", () => {
       for (const [name, keyPath] of Object.entries(STORES)) {
         if (!request.result.objectStoreNames.contains(name)) request.result.createObjectStore(name, { keyPath });
       }
     });
     return new Kept(await done(request));
+  }
+
+  /** Let go of it. */
+  close() {
+    this.#base.close();
   }
 
   /** One object by its key, or undefined. */

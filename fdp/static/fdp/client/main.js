@@ -12,7 +12,6 @@ import { outboxView } from "./outboxview.js";
 import * as places from "./places.js";
 import { publishedView } from "./publishedview.js";
 import { reviewView } from "./reviewview.js";
-import { count } from "./says.js";
 import { Session, Unanswered } from "./session.js";
 import { showTopics } from "./topiclist.js";
 import { Topics } from "./topics.js";
@@ -42,7 +41,7 @@ class App extends EventTarget {
     showLink(this);
     showMail(this.session);
     showTopics(this);
-    this.#guardSignOut();
+    this.#leaveFirst();
     page.hidden = false;
     document.getElementById("starting").remove();
     window.addEventListener("hashchange", () => this.#show(true));
@@ -117,13 +116,11 @@ class App extends EventTarget {
     return fillView(this, topic, place.name === "amend" ? place.id : "", signal);
   }
 
-  /** Signing out empties what this browser keeps: nobody may lose a form by it without knowing. */
-  #guardSignOut() {
+  /** Say good-bye before the cookie goes; `leaving.js` has asked whether it may. */
+  #leaveFirst() {
     const form = document.querySelector(".who form");
     form?.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const parts = [this.outbox.entries.length ? count(this.outbox.entries.length, "form that is not sent", "forms that are not sent") : "", this.drafts.length ? count(this.drafts.length, "draft") : ""].filter(Boolean);
-      if (parts.length && !window.confirm(`Signing out deletes ${parts.join(" and ")} from this device. Sign out?`)) return;
       await this.session.stop();
       form.submit();
     });

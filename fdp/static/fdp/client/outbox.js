@@ -9,6 +9,8 @@ import { Refused, Unanswered } from "./session.js";
 import { fromText } from "./xml.js";
 
 const LONGEST_PAUSE = 60_000;
+/** Forms that may wait in one browser. */
+const MOST = 500;
 
 export class Outbox extends EventTarget {
   /** What waits or was refused, the oldest first: `{id, service, suffix, title, version, amends, xml, values, created, state, tried, error}`. */
@@ -44,6 +46,7 @@ export class Outbox extends EventTarget {
 
   /** Keep a form and send it; the draft that it was goes in the same step. Resolves once it is stored here. */
   async add(entry, draft) {
+    if (this.entries.length >= MOST) throw new Error(`${MOST} forms wait here already`);
     const isOnline = this.#session.state === "online";
     this.#unsent.add(entry.id);
     await this.#kept.change([["outbox", { ...entry, state: "waiting", tried: isOnline, error: "" }]], draft ? [["drafts", draft]] : []);
