@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from xmpp_engine.api import Jid
+from xmpp_engine.api import service_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class FormService:
             raise ValueError("name has from 1 to 200 characters")
         if not isinstance(self.submission_bytes, int) or not 1_024 <= self.submission_bytes <= 1_000_000:
             raise ValueError("submission_bytes is from 1024 to 1000000")
-        object.__setattr__(self, "operators", tuple(_address(text) for text in self.operators))
+        object.__setattr__(self, "operators", service_options.bare_addresses("operators", self.operators))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +35,9 @@ class FormsOptions:
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"forms": {}})
 
     def __post_init__(self) -> None:
-        for name, values in self.services.items():
-            try:
-                if "." in name or "@" in name or "/" in name or Jid.parse(name).full != name:
-                    raise ValueError("a service is named by one label of a domain, in its canonical form")
-                form_service(values)
-            except ValueError as error:
-                raise ValueError(f"services.{name}: {error}") from None
+        service_options.check_services(self.services, form_service)
 
 
 def form_service(values: Mapping[str, Any]) -> FormService:
     """The options from plain values; raises ValueError."""
-    known = {one.name for one in fields(FormService)}
-    for name in values:
-        if name not in known:
-            raise ValueError(f"there is no option {name}")
-    try:
-        return FormService(**values)
-    except TypeError as error:
-        raise ValueError(f"a value has the wrong type: {error}") from None
-
-
-def _address(text: str) -> str:
-    try:
-        jid = Jid.parse(text)
-    except ValueError as error:
-        raise ValueError(f"operators: {text!r} is no address: {error}") from None
-    if jid.resource:
-        raise ValueError(f"operators: {text!r} is an address with a resource")
-    return jid.bare
+    return service_options.options_from(FormService, values, several=("operators",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xmpp_engine.addressing.jid import Jid, JidError
+from xmpp_engine.config import services as service_options
 from xmpp_engine.modules import invitations as invitations_module
 from xmpp_engine.modules.register import RegisterOptions
 from xmpp_engine.modules.upload import UploadOptions
@@ -82,6 +83,7 @@ __all__ = [
     "parse_document",
     "room_config",
     "rsm",
+    "service_options",
     "stored_invitations",
     "stored_pubsub",
     "stored_pushes",

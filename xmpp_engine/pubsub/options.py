@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.addressing.prep import domainpart
+from xmpp_engine.config.services import bare_addresses, check_services, options_from
 from xmpp_engine.pubsub.config import NodeConfig, from_values
 from xmpp_engine.storage.pubsub import MAX_NODE_BYTES, MAX_PAGE
 
@@ -69,7 +68,7 @@ class ServiceOptions:
     def __post_init__(self) -> None:
         set_ = object.__setattr__
         for name in ("creators", "operators"):
-            set_(self, name, tuple(_address(name, text) for text in getattr(self, name)))
+            set_(self, name, bare_addresses(name, getattr(self, name)))
         if self.create not in _CREATE:
             raise ValueError(f"create is one of {', '.join(_CREATE)}")
         for name in _AT_LEAST_ONE:
@@ -120,36 +119,9 @@ class PubSubOptions:
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"pubsub": {}})
 
     def __post_init__(self) -> None:
-        for name, values in self.services.items():
-            try:
-                if domainpart(name) != name or "." in name:
-                    raise ValueError("a service is named by one label of a domain, in its canonical form")
-                service_options(values)
-            except ValueError as error:
-                raise ValueError(f"services.{name}: {error}") from None
+        check_services(self.services, service_options)
 
 
 def service_options(values: Mapping[str, Any]) -> ServiceOptions:
     """The options from plain values; raises ValueError."""
-    known = {f.name for f in fields(ServiceOptions)}
-    for name in values:
-        if name not in known:
-            raise ValueError(f"there is no option {name}")
-    prepared: dict[str, Any] = {
-        name: tuple(value) if name in ("creators", "operators") and isinstance(value, list | tuple) else value
-        for name, value in values.items()
-    }
-    try:
-        return ServiceOptions(**prepared)
-    except TypeError as error:
-        raise ValueError(f"a value has the wrong type: {error}") from None
-
-
-def _address(option: str, text: str) -> str:
-    try:
-        jid = Jid.parse(text)
-    except ValueError as error:
-        raise ValueError(f"{option}: {text!r} is no address: {error}") from None
-    if jid.resource:
-        raise ValueError(f"{option}: {text!r} is an address with a resource")
-    return jid.bare
+    return options_from(ServiceOptions, values, several=("creators", "operators"))
