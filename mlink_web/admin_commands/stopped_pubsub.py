@@ -17,7 +17,7 @@ from mlink_web.pubsub.models import Node, Service
 from xmpp_engine.admin.command import CommandError
 from xmpp_engine.admin.pubsub import MAX_PAGE, affiliation_rows, place_of
 from xmpp_engine.admin.pubsub_lookup import item_row, page_of_items, subscription_row
-from xmpp_engine.admin.room_lookup import stamp, whole_number
+from xmpp_engine.admin.values import stamp, whole_number
 from xmpp_engine.storage.pubsub import NodeRecord
 
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from mlink_web.rooms.models import Room, RoomAffiliation
 from xmpp_engine.admin.command import CommandError
-from xmpp_engine.admin.room_lookup import stamp, whole_number
 from xmpp_engine.admin.rooms import AFFILIATIONS, MAX_DAYS, MAX_PAGE, SORTS
+from xmpp_engine.admin.values import stamp, whole_number
 
 _COUNTED: Final = Count("affiliations", filter=~Q(affiliations__affiliation__in=("none", "outcast")))
 

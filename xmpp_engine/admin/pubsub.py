@@ -8,7 +8,6 @@ before the hash (`title`). What is asked of a service stands in `plugin/pubsub_a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, cast, get_args
 
 from xmpp_engine.addressing.jid import Jid
@@ -25,10 +24,8 @@ from xmpp_engine.admin.pubsub_lookup import (
     service_row,
     subscription_row,
 )
-from xmpp_engine.admin.room_lookup import bare_address, whole_number
-from xmpp_engine.admin.room_options import parse
+from xmpp_engine.admin.values import bare_address, described, parse, whole_number
 from xmpp_engine.plugin.pubsub_administration import PubSubHosting
-from xmpp_engine.stanza.forms import Field
 from xmpp_engine.storage.pubsub import NodeAffiliation, NodeKind
 
 registry: Final = Registry()
@@ -95,7 +92,7 @@ async def pubsub_node(engine: PubSubHosting, service: str, node: str) -> dict[st
 async def pubsub_config(engine: PubSubHosting, service: str, node: str) -> list[dict[str, Any]]:
     """The fields of the owners' form."""
     async with asked(engine, service) as found:
-        return _described(await found.form(node))
+        return described(await found.form(node))
 
 
 @registry.command(
@@ -109,22 +106,7 @@ async def pubsub_config(engine: PubSubHosting, service: str, node: str) -> list[
 async def pubsub_form(engine: PubSubHosting, service: str, kind: str) -> list[dict[str, Any]]:
     """The fields of the form with the service's defaults."""
     async with asked(engine, service) as found:
-        return _described(await found.new_form(_kind(kind)))
-
-
-def _described(fields: Sequence[Field]) -> list[dict[str, Any]]:
-    return [
-        {
-            "field": field.var,
-            "label": field.label,
-            "type": field.type,
-            "values": list(field.values),
-            "options": [list(option) for option in field.options],
-            "help": field.description,
-            "open": field.open,
-        }
-        for field in fields
-    ]
+        return described(await found.new_form(_kind(kind)))
 
 
 @registry.command(

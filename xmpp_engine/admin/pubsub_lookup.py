@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.admin.command import Argument, CommandError
-from xmpp_engine.admin.room_lookup import stamp
-from xmpp_engine.admin.room_options import YES
+from xmpp_engine.admin.values import YES, stamp
 from xmpp_engine.plugin.pubsub_administration import (
     NodeDetails,
     NodeFacts,

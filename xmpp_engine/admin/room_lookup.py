@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.admin.command import Argument, CommandError
+from xmpp_engine.admin.values import stamp
 from xmpp_engine.plugin.room_administration import Hosting, RoomAdministration, RoomFacts
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.xml.errors import StanzaError
@@ -50,11 +50,6 @@ def service_of(engine: Hosting, domain: str) -> RoomAdministration:
         raise CommandError(f"There is no room service {domain!r}; there are: {known}.") from None
 
 
-def stamp(seconds: float) -> str:
-    """A time as text (UTC, ISO 8601), "" for none."""
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z") if seconds else ""
-
-
 def row(facts: RoomFacts, service: str) -> dict[str, Any]:
     """One room as commands show it."""
     return {
@@ -67,21 +62,3 @@ def row(facts: RoomFacts, service: str) -> dict[str, Any]:
         "waits": facts.waits,
         "last_activity": stamp(facts.last_activity),
     }
-
-
-def whole_number(name: str, text: str, most: int) -> int:
-    """An argument as a number; raises CommandError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9) or int(text) > most:
-        raise CommandError(f"{name} must be a number up to {most}.")
-    return int(text)
-
-
-def bare_address(text: str, name: str) -> Jid:
-    """An argument as a bare address or a domain; raises CommandError naming it."""
-    try:
-        jid = Jid.parse(text.strip())
-    except ValueError as error:
-        raise CommandError(f"{name}: {text.strip()!r} is not an XMPP address: {error}.") from None
-    if jid.resource:
-        raise CommandError(f"{name} must be a bare address, without the part after the slash.")
-    return jid

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from xmpp_engine.admin.command import CommandError
+from xmpp_engine.admin.values import YES
 from xmpp_engine.stanza.forms import Field
-
-YES: Final = {"yes": "1", "on": "1", "true": "1", "1": "1", "no": "0", "off": "0", "false": "0", "0": "0"}
 
 
 def named(fields: Sequence[Field], key: str) -> Field:
@@ -33,31 +30,6 @@ def typed(field: Field, text: str) -> list[str]:
     if field.type.endswith("-multi"):
         return [part.strip() for part in text.split(",") if part.strip()]
     return [text]
-
-
-def parse(options: str) -> dict[str, list[str]]:
-    """`key=value;key=value` or a JSON object, as lists of texts by key; raises CommandError."""
-    if not options.strip():
-        return {}
-    if not options.lstrip().startswith("{"):
-        pairs = [pair.partition("=") for pair in options.split(";") if pair.strip()]
-        if not all(equals for _key, equals, _value in pairs):
-            raise CommandError("Options are written key=value;key=value.")
-        return {key.strip(): [value.strip()] for key, _equals, value in pairs}
-    try:
-        given = json.loads(options)
-    except (ValueError, RecursionError):
-        raise CommandError("The options are not a JSON object.") from None
-    texts = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
-    if not all(isinstance(one, str | int | bool) for value in texts.values() for one in value):
-        raise CommandError("The value of an option is a text, a number, true, false or a list of texts.")
-    return {key: [_text(one) for one in value] for key, value in texts.items()}
-
-
-def _text(value: str | int | bool) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value)
 
 
 def resolve(fields: Sequence[Field], given: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -16,14 +16,12 @@ from xmpp_engine.admin.room_lookup import (
     REASON,
     ROOM,
     ask,
-    bare_address,
     find,
     row,
     service_of,
-    stamp,
-    whole_number,
 )
-from xmpp_engine.admin.room_options import named, parse, resolve, typed
+from xmpp_engine.admin.room_options import named, resolve, typed
+from xmpp_engine.admin.values import bare_address, described, parse, stamp, whole_number
 from xmpp_engine.plugin.room_administration import Hosting, OccupantFacts, RoomDetails
 from xmpp_engine.stanza.forms import Field
 from xmpp_engine.storage.rooms import RoomAffiliation
@@ -119,18 +117,7 @@ async def room_config(engine: Hosting, room: str) -> list[dict[str, Any]]:
     """The fields of the owners' form. It needs the right to manage: a room's password is among them."""
     service, local, _address = find(engine, room)
     fields: Sequence[Field] = await ask(service.form(local))
-    return [
-        {
-            "field": field.var,
-            "label": field.label,
-            "type": field.type,
-            "values": list(field.values),
-            "options": [list(option) for option in field.options],
-            "help": field.description,
-            "open": field.open,
-        }
-        for field in fields
-    ]
+    return described(fields)
 
 
 @registry.command(
