@@ -98,9 +98,13 @@ async def item_ids(guest: Guest, node: str) -> list[str]:
 
 def events(guest: Guest, node: str, kind: str = "item") -> list[str]:
     """What a guest has heard of a node: the ids of items, or of items retracted."""
+    return [id for message in guest.heard for id in told(message, node, kind)]
+
+
+def told(message: Element, node: str, kind: str = "item") -> list[str]:
+    """The same of one stanza."""
     return [
         found.get("id", "")
-        for message in guest.heard
         for items in message.findall(f"{name(EVENT, 'event')}/{name(EVENT, 'items')}")
         if items.get("node") == node
         for found in items.iter(name(EVENT, kind))
@@ -136,4 +140,4 @@ async def alive(guests: Iterable[Guest], owner: Guest, node: str) -> None:
     id = f"alive{next(_numbers)}"
     assert await ask(owner, publication(node, id)) == GRANTED
     for guest in guests:
-        await guest.until(lambda _element, guest=guest: id in events(guest, node))
+        await guest.until(lambda element: id in told(element, node))
