@@ -43,12 +43,15 @@ class ShownPage:
 
 
 def pages(definition: Definition, make: Callable[[Field], Any], level: int = 3) -> list[ShownPage]:
-    """The tree. `make` returns what stands at a field, None for nothing; it must have a `kind`. Sections of a page have
-    headings of this level."""
+    """The tree. `make` returns what stands at a field, None for nothing; it must have a `kind`. Pages have headings of
+    this level, and sections those below; where a page has no label its sections take its level."""
     if not definition.pages:
         return [ShownPage("", [part for one in definition.fields if (part := _shown(one, make)) is not None])]
     fields = {one.var: one for one in definition.fields if one.var}
-    found = [ShownPage(page.label, _parts(page.parts, fields, make, level)) for page in definition.pages]
+    found = [
+        ShownPage(page.label, _parts(page.parts, fields, make, level + 1 if page.label else level))
+        for page in definition.pages
+    ]
     rest = [part for one in definition.unplaced() if (part := _shown(one, make)) is not None]
     found[-1].parts += rest
     return found

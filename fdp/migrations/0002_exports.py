@@ -4,32 +4,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('fdp', '0001_initial'),
+        ("fdp", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Export',
+            name="Export",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token', models.CharField(max_length=64, unique=True)),
-                ('owner', models.CharField(max_length=3071)),
-                ('format', models.CharField(max_length=8)),
-                ('criteria', models.JSONField()),
-                ('about', models.CharField(blank=True, default='', max_length=500)),
-                ('state', models.CharField(choices=[('waiting', 'Waits for its turn'), ('working', 'Being made'), ('ready', 'Ready'), ('failed', 'Failed')], default='waiting', max_length=8)),
-                ('total', models.PositiveIntegerField(default=0)),
-                ('done', models.PositiveIntegerField(default=0)),
-                ('name', models.CharField(blank=True, default='', max_length=200)),
-                ('size', models.BigIntegerField(default=0)),
-                ('trouble', models.TextField(blank=True, default='')),
-                ('created', models.FloatField()),
-                ('changed', models.FloatField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token", models.CharField(max_length=64, unique=True)),
+                ("owner", models.CharField(max_length=3071)),
+                ("format", models.CharField(max_length=8)),
+                ("criteria", models.JSONField()),
+                ("about", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waits for its turn"),
+                            ("working", "Being made"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=8,
+                    ),
+                ),
+                ("total", models.PositiveIntegerField(default=0)),
+                ("done", models.PositiveIntegerField(default=0)),
+                ("name", models.CharField(blank=True, default="", max_length=200)),
+                ("size", models.BigIntegerField(default=0)),
+                ("trouble", models.TextField(blank=True, default="")),
+                ("created", models.FloatField()),
+                ("changed", models.FloatField()),
             ],
             options={
-                'ordering': ('-created', '-pk'),
+                "ordering": ("-created", "-pk"),
             },
         ),
     ]

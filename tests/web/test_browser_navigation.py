@@ -81,7 +81,7 @@ def test_the_pages_of_the_console(live_node: LiveNode, visit: Visits) -> None:
     room = new_room(live_node, live_node.add_user("owner"))
     page = visit(live_node.admin, "/admin/")
     found = addresses(page, "Console")
-    assert len(found) == 7
+    assert len(found) == 10
     further = (
         "users/add/",
         "domains/add/",
@@ -92,6 +92,18 @@ def test_the_pages_of_the_console(live_node: LiveNode, visit: Visits) -> None:
         f"rooms/room/{room}/destroy/",
     )
     is_sound(page, [*found, *(f"{live_node.url}/admin/{path}" for path in further)])
+
+
+def test_the_pages_of_forms(live_node: LiveNode, visit: Visits) -> None:
+    page = visit(live_node.admin, "/admin/forms/?q=medevac")
+    found = addresses(page, "Forms")
+    assert len(found) == 5
+    page.get_by_role("link", name="MEDEVAC 9-line", exact=True).click()
+    tabs = addresses(page, "Topic MEDEVAC 9-line")
+    assert len(tabs) == 7
+    further = ("add/", "services/add/", f"services/forms.{live_node.domain}/remove/")
+    own = [f"{live_node.url}/admin/forms/{path}" for path in further]
+    is_sound(page, [*found, *tabs, *own, f"{tabs[0]}remove/", f"{tabs[0]}versions/1/"])
 
 
 def test_the_overview_counts_rooms_as_they_fill(live_node: LiveNode, visit: Visits) -> None:
