@@ -17,7 +17,9 @@ export class Alerts extends EventTarget {
     this.#app = app;
     app.topics.addEventListener("alert", (event) => this.#add(event.detail));
     app.topics.addEventListener("gone", ({ detail }) => this.#remove((alert) => alert.topic === detail));
-    app.topics.addEventListener("retracted", ({ detail }) => this.#remove((alert) => alert.topic === detail.topic && (detail.all || detail.ids.includes(alert.form.id))));
+    app.topics.addEventListener("retracted", ({ detail }) =>
+      this.#remove((alert) => alert.topic === detail.topic && (detail.all || detail.ids.includes(alert.form.id))),
+    );
     app.topics.addEventListener("change", () => this.#count());
     this.#offer();
   }
@@ -53,7 +55,10 @@ export class Alerts extends EventTarget {
     const draw = () => {
       button.hidden = Notification.permission === "granted";
       button.disabled = Notification.permission === "denied";
-      put(button, Notification.permission === "denied" ? "Notifications are blocked by the browser" : "Notify me of new forms");
+      put(
+        button,
+        Notification.permission === "denied" ? "Notifications are blocked by the browser" : "Notify me of new forms",
+      );
     };
     button.addEventListener("click", async () => {
       await Notification.requestPermission();
@@ -67,7 +72,12 @@ export class Alerts extends EventTarget {
 
 async function notify(topic, form, text) {
   if (!("Notification" in window) || Notification.permission !== "granted") return;
-  const options = { body: summary(form), tag: `${topic.service} ${topic.suffix} ${form.id}`, icon: "/static/mlink/mark.svg", data: places.form(topic, form.id) };
+  const options = {
+    body: summary(form),
+    tag: `${topic.service} ${topic.suffix} ${form.id}`,
+    icon: "/static/mlink/mark.svg",
+    data: places.form(topic, form.id),
+  };
   try {
     // Phones know only those of the service worker.
     const worker = await navigator.serviceWorker?.getRegistration("/forms/");
@@ -87,7 +97,10 @@ async function notify(topic, form, text) {
 /** The list of new forms for the start view; renews itself until `signal` ends it. */
 export function alertList(app, signal) {
   const list = element("ol", { className: "alerts" });
-  const empty = element("p", { className: "quiet", textContent: "Nothing new. Subscribe to a form, and what others publish appears here at once." });
+  const empty = element("p", {
+    className: "quiet",
+    textContent: "Nothing new. Subscribe to a form, and what others publish appears here at once.",
+  });
   const box = element("div", {}, list, empty);
   const rows = new Map();
   const draw = () => {
@@ -102,8 +115,19 @@ export function alertList(app, signal) {
     for (const alert of [...app.alerts.list].reverse()) {
       if (rows.has(alert)) continue;
       const { topic, form, at, isOld } = alert;
-      const top = element("span", { className: "topic-top" }, element("span", { className: "topic-title", textContent: `${topic.title}, ${called(form)}` }), element("time", { className: "quiet small", textContent: isOld && !form.published ? "" : when(form.published || at) }));
-      const about = element("span", { className: "quiet small topic-about", textContent: [form.publisher ? bareOf(form.publisher) : "", summary(form)].filter(Boolean).join(": ") });
+      const top = element(
+        "span",
+        { className: "topic-top" },
+        element("span", { className: "topic-title", textContent: `${topic.title}, ${called(form)}` }),
+        element("time", {
+          className: "quiet small",
+          textContent: isOld && !form.published ? "" : when(form.published || at),
+        }),
+      );
+      const about = element("span", {
+        className: "quiet small topic-about",
+        textContent: [form.publisher ? bareOf(form.publisher) : "", summary(form)].filter(Boolean).join(": "),
+      });
       const row = element("li", {}, element("a", { href: places.form(topic, form.id) }, top, about));
       row.dataset.item = form.id;
       rows.set(alert, row);

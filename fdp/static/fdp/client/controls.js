@@ -27,7 +27,9 @@ export function controlFor(field, id) {
 }
 
 function labelText(field) {
-  const mark = field.required ? element("span", { className: "needed", textContent: " *" }) : element("span", { className: "quiet small", textContent: " (optional)" });
+  const mark = field.required
+    ? element("span", { className: "needed", textContent: " *" })
+    : element("span", { className: "quiet small", textContent: " (optional)" });
   if (field.required) mark.setAttribute("aria-hidden", "true");
   return [nameOf(field), mark];
 }
@@ -72,10 +74,24 @@ function choices(field, id, type) {
   const offered = [...field.options];
   // Nothing chosen must be possible again.
   if (type === "radio" && !field.required) offered.unshift({ value: "", label: "No answer" });
-  const inputs = offered.map((option, at) => element("input", { type, name: id, id: `${id}-${at}`, value: option.value }));
-  const rows = offered.map((option, at) => element("label", { className: "choice", htmlFor: `${id}-${at}` }, inputs[at], element("span", { textContent: option.label })));
+  const inputs = offered.map((option, at) =>
+    element("input", { type, name: id, id: `${id}-${at}`, value: option.value }),
+  );
+  const rows = offered.map((option, at) =>
+    element(
+      "label",
+      { className: "choice", htmlFor: `${id}-${at}` },
+      inputs[at],
+      element("span", { textContent: option.label }),
+    ),
+  );
   const legend = element("legend", {}, ...labelText(field));
-  const box = element("fieldset", { className: "control choices", id }, legend, element("div", { className: "choice-list" }, ...rows));
+  const box = element(
+    "fieldset",
+    { className: "control choices", id },
+    legend,
+    element("div", { className: "choice-list" }, ...rows),
+  );
   if (type === "radio") {
     box.setAttribute("role", "radiogroup");
     if (field.required) box.setAttribute("aria-required", "true");
@@ -84,9 +100,13 @@ function choices(field, id, type) {
   if (others) box.append(...others.nodes);
   return {
     node: box,
-    read: () => [...inputs.filter((input) => input.checked && input.value).map((input) => input.value), ...(others?.read() ?? [])],
+    read: () => [
+      ...inputs.filter((input) => input.checked && input.value).map((input) => input.value),
+      ...(others?.read() ?? []),
+    ],
     write: (values) => {
-      for (const input of inputs) input.checked = values.includes(input.value) || (!values.length && input.value === "");
+      for (const input of inputs)
+        input.checked = values.includes(input.value) || (!values.length && input.value === "");
       others?.write(values.filter((value) => !offered.some((option) => option.value === value)));
     },
     focus: () => (inputs.find((input) => input.checked) ?? inputs[0] ?? others?.input)?.focus(),
@@ -115,7 +135,12 @@ function othersOf(field, id) {
 
 function select(field, id) {
   const first = element("option", { value: "", textContent: field.required ? "Choose …" : "No answer" });
-  const input = element("select", { id }, first, ...field.options.map((option) => element("option", { value: option.value, textContent: option.label })));
+  const input = element(
+    "select",
+    { id },
+    first,
+    ...field.options.map((option) => element("option", { value: option.value, textContent: option.label })),
+  );
   return around(
     field,
     input,
@@ -130,7 +155,11 @@ function select(field, id) {
 
 /** Options to choose from, in an input that takes other values too: both are what the person sees, labels. */
 function listWithOthers(field, id) {
-  const list = element("datalist", { id: `${id}-list` }, ...field.options.map((option) => element("option", { value: option.label })));
+  const list = element(
+    "datalist",
+    { id: `${id}-list` },
+    ...field.options.map((option) => element("option", { value: option.label })),
+  );
   const input = element("input", { type: "text", id });
   input.setAttribute("list", list.id);
   const made = around(
@@ -150,7 +179,10 @@ function listWithOthers(field, id) {
 }
 
 function split(text) {
-  return text.split("\n").map((one) => one.trim()).filter(Boolean);
+  return text
+    .split("\n")
+    .map((one) => one.trim())
+    .filter(Boolean);
 }
 
 function lines(field, id) {
@@ -187,12 +219,14 @@ function line(field, id) {
     const min = field.validate.method === "range" ? field.validate.min : "";
     input.inputMode = min && !min.startsWith("-") ? "numeric" : "text";
   } else if (MODES[datatype]) input.inputMode = MODES[datatype];
-  if (field.type === "jid-single") Object.assign(input, { inputMode: "email", autocapitalize: "none", spellcheck: false });
+  if (field.type === "jid-single")
+    Object.assign(input, { inputMode: "email", autocapitalize: "none", spellcheck: false });
   return around(
     field,
     input,
     () => {
-      const text = datatype && datatype !== "xs:string" || field.type === "jid-single" ? input.value.trim() : input.value;
+      const text =
+        (datatype && datatype !== "xs:string") || field.type === "jid-single" ? input.value.trim() : input.value;
       return text ? [text] : [];
     },
     ([value = ""]) => {
@@ -203,9 +237,30 @@ function line(field, id) {
 
 /** Dates and times have controls of the browser; a value that such a control cannot show turns it into a line of text. */
 const NATIVE = {
-  "xs:date": (field, id) => withNative(field, id, "date", (text) => text, (value) => value),
-  "xs:time": (field, id) => withNative(field, id, "time", (text) => (text.length === 5 ? `${text}:00` : text), (value) => (/Z$|[+-]\d\d:\d\d$/.test(value) ? "" : value)),
-  "xs:dateTime": (field, id) => withNative(field, id, "datetime-local", (text) => toInstant(text, isUtc(field)), (value) => toClock(value, isUtc(field))),
+  "xs:date": (field, id) =>
+    withNative(
+      field,
+      id,
+      "date",
+      (text) => text,
+      (value) => value,
+    ),
+  "xs:time": (field, id) =>
+    withNative(
+      field,
+      id,
+      "time",
+      (text) => (text.length === 5 ? `${text}:00` : text),
+      (value) => (/Z$|[+-]\d\d:\d\d$/.test(value) ? "" : value),
+    ),
+  "xs:dateTime": (field, id) =>
+    withNative(
+      field,
+      id,
+      "datetime-local",
+      (text) => toInstant(text, isUtc(field)),
+      (value) => toClock(value, isUtc(field)),
+    ),
 };
 
 /** Whether a field asks for the time of Greenwich by its words: then that is what people type. */
@@ -252,4 +307,3 @@ function toClock(value, utc) {
 export function isSecret(field) {
   return field.type === "text-private";
 }
-

@@ -28,7 +28,14 @@ const LANGUAGE = /^[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*$/;
 export function called(datatype) {
   if (isWhole(datatype)) {
     const [low, high] = BOUNDS[datatype];
-    const ends = low !== null && high !== null ? ` from ${low} to ${high}` : low !== null ? ` from ${low} on` : high !== null ? ` up to ${high}` : "";
+    const ends =
+      low !== null && high !== null
+        ? ` from ${low} to ${high}`
+        : low !== null
+          ? ` from ${low} on`
+          : high !== null
+            ? ` up to ${high}`
+            : "";
     return `a whole number${ends}`;
   }
   switch (datatype) {
@@ -65,7 +72,10 @@ export function collapsed(datatype, text) {
 
 /** Whether larger and smaller make sense for values of this type. */
 export function isOrdered(datatype) {
-  return datatype in BOUNDS || ["xs:decimal", "xs:double", "xs:float", "xs:date", "xs:time", "xs:dateTime"].includes(datatype);
+  return (
+    datatype in BOUNDS ||
+    ["xs:decimal", "xs:double", "xs:float", "xs:date", "xs:time", "xs:dateTime"].includes(datatype)
+  );
 }
 
 /** Whether `text` is a value of `datatype`; a type that we do not know is any text (XEP-0122, 4.1). */
@@ -106,7 +116,9 @@ export function compare(datatype, a, b) {
     const [left, right] = [scaled(a, places), scaled(b, places)];
     return left < right ? -1 : left > right ? 1 : 0;
   }
-  const value = { "xs:date": days, "xs:time": seconds, "xs:dateTime": moment, "xs:double": double, "xs:float": double }[datatype];
+  const value = { "xs:date": days, "xs:time": seconds, "xs:dateTime": moment, "xs:double": double, "xs:float": double }[
+    datatype
+  ];
   if (!value) return 0;
   const [left, right] = [value(a), value(b)];
   return left < right ? -1 : left > right ? 1 : 0;
@@ -119,7 +131,7 @@ function fraction(text) {
 function scaled(text, places) {
   const sign = text.startsWith("-") ? -1n : 1n;
   const [whole, rest = ""] = text.replace(/^[+-]/, "").split(".");
-  return sign * BigInt((whole + rest.padEnd(places, "0")) || "0");
+  return sign * BigInt(whole + rest.padEnd(places, "0") || "0");
 }
 
 function double(text) {

@@ -43,8 +43,14 @@ export class Draft {
     if (this.#dropped) return this.#saving;
     const { service, suffix, title } = this.#topic;
     const draft = {
-      service, suffix, title, version: this.#template.version, amends: this.#amends, xml: this.#template.xml,
-      values: [...this.#read()], saved: Date.now(),
+      service,
+      suffix,
+      title,
+      version: this.#template.version,
+      amends: this.#amends,
+      xml: this.#template.xml,
+      values: [...this.#read()],
+      saved: Date.now(),
     };
     this.#saving = this.#saving
       .then(() => this.#kept.change([["drafts", draft]]))
@@ -74,4 +80,10 @@ export class Draft {
 export async function draftsOf(kept, topic) {
   const all = await kept.all("drafts", topic);
   return all.filter((draft) => !draft.amends).sort((a, b) => b.saved - a.saved);
+}
+
+/** The draft that an entry of the outbox was. */
+export function asDraft(entry) {
+  const { service, suffix, title, version, amends, values, template } = entry;
+  return { service, suffix, title, version, amends, values, xml: template, saved: Date.now() };
 }

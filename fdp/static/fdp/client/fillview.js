@@ -2,16 +2,18 @@
 
 import { element, put } from "../../mlink/rows.js";
 import { isSecret } from "./controls.js";
-import { Draft, draftsOf } from "./drafts.js";
+import { asDraft, Draft, draftsOf } from "./drafts.js";
 import { readForm, writeSubmission } from "./form.js";
 import { FormView } from "./formview.js";
 import { draftKey } from "./kept.js";
+import { amendNote, failedNote, newerNote, publishedNote, waitingNote, withdrawnNote } from "./notes.js";
 import { newId } from "./outbox.js";
 import * as places from "./places.js";
 import * as pubsub from "./pubsub.js";
 import { count, speak, when } from "./says.js";
-import { topicHead } from "./topicview.js";
+import { fetchNewest, newestTemplate } from "./templates.js";
 import { draftAsText } from "./text.js";
+import { topicHead } from "./topicview.js";
 import { fromText, toText } from "./xml.js";
 
 const LOOK_MS = 60_000;
@@ -48,8 +50,12 @@ class Filling {
     this.#box = box;
     this.#signal = signal;
     const on = (target, name, act) => target.addEventListener(name, act, { signal });
-    on(app.session, "state", () => this.#connected());
-    on(app.topics, "gone", ({ detail }) => detail.service === topic.service && detail.suffix === topic.suffix && this.#gone());
+    on(app.session, "state", () => this.#look());
+    on(
+      app.topics,
+      "gone",
+      ({ detail }) => detail.service === topic.service && detail.suffix === topic.suffix && this.#gone(),
+    );
     on(app.outbox, "change", () => this.#follow());
     on(app.outbox, "waiting", ({ detail }) => detail.id === this.#sending && this.#waits(detail));
     on(document, "visibilitychange", () => (document.hidden ? this.#draft?.flush() : this.#look()));
@@ -68,7 +74,7 @@ class Filling {
     try {
       const draft = await this.#oldDraft();
       if (this.#amends && !draft) this.#original = await this.#findOriginal();
-      const newest = this.#topic.isGone ? null : await this.#newest();
+      const newest = this.#topic.isGone ? null : await newestTemplate(this.#app, this.#topic, this.#signal);
       if (this.#signal.aborted) return;
       this.#template = draft ? { version: draft.version, xml: draft.xml } : newest;
       if (!this.#template) return this.#nothing();
@@ -93,29 +99,6 @@ class Filling {
     return original;
   }
 
-  /** The newest template, as the server has it, or as it was seen last. */
-  async #newest() {
-    const { app, topic } = { app: this.#app, topic: this.#topic };
-    const known = (await app.kept.all("templates", topic)).sort((a, b) => b.seen - a.seen)[0] ?? null;
-    if (known && app.session.state !== "online") return known;
-    await app.online(this.#signal);
-    try {
-      return await this.#fetchNewest();
-    } catch (error) {
-      if (known && error.name === "Unanswered") return known;
-      throw error;
-    }
-  }
-
-  async #fetchNewest() {
-    const found = await pubsub.fetchTemplate(this.#app.session, this.#topic);
-    if (!found) return null;
-    const { service, suffix } = this.#topic;
-    const old = (await this.#app.kept.all("templates", this.#topic)).filter((one) => one.version !== found.version);
-    await this.#app.kept.change([["templates", { service, suffix, ...found, seen: Date.now() }]], old.map((one) => ["templates", [service, suffix, one.version]]));
-    return found;
-  }
-
   #show(draft) {
     this.#form = readForm(fromText(this.#template.xml));
     this.#view = new FormView(this.#form, {
@@ -126,7 +109,12 @@ class Filling {
       load: (cid) => pubsub.fetchData(this.#app.session, this.#topic.service, cid),
       hosts: this.#app.config.media_hosts,
     });
-    this.#draft = new Draft(this.#app.kept, { topic: this.#topic, template: this.#template, amends: this.#amends }, () => this.#openValues(), (state, detail) => this.#tellDraft(state, detail));
+    this.#draft = new Draft(
+      this.#app.kept,
+      { topic: this.#topic, template: this.#template, amends: this.#amends },
+      () => this.#openValues(),
+      (state, detail) => this.#tellDraft(state, detail),
+    );
     if (this.#original) this.#view.write(this.#original.values);
     if (draft) this.#view.write(new Map(draft.values));
     this.#isTouched = Boolean(draft);
@@ -150,18 +138,36 @@ class Filling {
     parts.notice = element("div", { className: "notices" });
     parts.wrong = element("p", { className: "note bad", role: "alert", hidden: true });
     parts.draft = element("p", { className: "quiet small draft-line", role: "status" });
-    parts.discard = element("button", { type: "button", className: "button plain tight", textContent: "Discard draft", hidden: !draft });
+    parts.discard = element("button", {
+      type: "button",
+      className: "button plain tight",
+      textContent: "Discard draft",
+      hidden: !draft,
+    });
     parts.discard.addEventListener("click", () => this.#discard());
-    parts.publish = element("button", { type: "submit", className: "button", textContent: this.#amends ? "Publish the amendment" : "Publish" });
+    parts.publish = element("button", {
+      type: "submit",
+      className: "button",
+      textContent: this.#amends ? "Publish the amendment" : "Publish",
+    });
     parts.back = element("button", { type: "button", className: "button plain", textContent: "Back" });
     parts.next = element("button", { type: "button", className: "button", textContent: "Next page" });
     parts.back.addEventListener("click", () => this.#view.goTo(this.#view.page - 1, true));
-    parts.next.addEventListener("click", () => this.#view.check(this.#view.page) || this.#view.goTo(this.#view.page + 1, true));
+    parts.next.addEventListener(
+      "click",
+      () => this.#view.check(this.#view.page) || this.#view.goTo(this.#view.page + 1, true),
+    );
     parts.progress = element("p", { className: "sending", role: "status", hidden: true });
     const form = element("form", { noValidate: true, className: "card fill-form", autocomplete: "off" });
     form.setAttribute("aria-label", this.#form.title || this.#topic.title);
-    if (this.#form.title && this.#form.title !== this.#topic.title) form.append(element("p", { className: "form-title", textContent: this.#form.title }));
-    form.append(parts.wrong, this.#view.node, element("div", { className: "row form-end" }, parts.back, parts.next, parts.publish, parts.progress), element("div", { className: "row draft-row" }, parts.draft, parts.discard));
+    if (this.#form.title && this.#form.title !== this.#topic.title)
+      form.append(element("p", { className: "form-title", textContent: this.#form.title }));
+    form.append(
+      parts.wrong,
+      this.#view.node,
+      element("div", { className: "row form-end" }, parts.back, parts.next, parts.publish, parts.progress),
+      element("div", { className: "row draft-row" }, parts.draft, parts.discard),
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#view.page < this.#view.pages - 1 && event.submitter !== parts.publish) parts.next.click();
@@ -169,15 +175,10 @@ class Filling {
     });
     this.#view.node.addEventListener("page", () => this.#turned());
     parts.form = form;
-    if (this.#amends) parts.notice.append(this.#amendLine());
+    if (this.#amends) parts.notice.append(amendNote(this.#topic, this.#amends, this.#original?.serial));
     this.#box.replaceChildren(parts.notice, form);
     this.#turned();
     if (draft) this.#tellDraft("restored", draft);
-  }
-
-  #amendLine() {
-    const link = element("a", { href: places.form(this.#topic, this.#amends), textContent: this.#original?.serial ? `No. ${this.#original.serial}` : "a published form" });
-    return element("p", { className: "note" }, "You amend ", link, ". It stays as it is; yours is published as its amendment.");
   }
 
   #turned() {
@@ -191,7 +192,9 @@ class Filling {
   #tellDraft(state, detail) {
     const { draft, discard } = this.#parts;
     const text = {
-      saving: "", restored: detail?.saved ? `Your draft of ${when(detail.saved)} is back.` : "", saved: detail?.saved ? `Draft saved at ${when(detail.saved)}.` : "",
+      saving: "",
+      restored: detail?.saved ? `Your draft of ${when(detail.saved)} is back.` : "",
+      saved: detail?.saved ? `Draft saved at ${when(detail.saved)}.` : "",
       failed: "The draft could not be kept: this browser has no room for it or does not allow it.",
     }[state];
     if (text) put(draft, text);
@@ -208,6 +211,10 @@ class Filling {
     }
     speak("The draft is discarded.");
     await this.start();
+    this.#focusFirst();
+  }
+
+  #focusFirst() {
     this.#view?.node.querySelector("input, select, textarea")?.focus();
   }
 
@@ -222,9 +229,23 @@ class Filling {
     }
     const id = newId();
     const values = this.#view.read();
-    const x = writeSubmission(this.#form, values, { "fdp#version": this.#template.version, "fdp#amends": this.#amends });
+    const x = writeSubmission(this.#form, values, {
+      "fdp#version": this.#template.version,
+      "fdp#amends": this.#amends,
+    });
     const { service, suffix, title } = this.#topic;
-    const entry = { id, service, suffix, title, version: this.#template.version, amends: this.#amends, xml: toText(x), values: [...this.#openValues()], template: this.#template.xml, created: Date.now() };
+    const entry = {
+      id,
+      service,
+      suffix,
+      title,
+      version: this.#template.version,
+      amends: this.#amends,
+      xml: toText(x),
+      values: [...this.#openValues()],
+      template: this.#template.xml,
+      created: Date.now(),
+    };
     this.#sending = id;
     this.#isKept = false;
     publish.disabled = true;
@@ -262,25 +283,18 @@ class Filling {
   async #sent(id) {
     this.#sending = "";
     this.#isDone = true;
-    const note = element("div", { className: "note good done", tabIndex: -1 });
-    const text = element("p", {}, element("strong", { textContent: this.#amends ? "The amendment is published." : "Published." }));
-    const buttons = element("p", { className: "row" });
-    if (!this.#amends) {
-      const again = element("button", { type: "button", className: "button plain tight", textContent: "Fill in another" });
-      again.addEventListener("click", async () => {
-        await this.start();
-        this.#view?.node.querySelector("input, select, textarea")?.focus();
-      });
-      buttons.append(again);
-    }
-    note.append(text, buttons);
-    this.#box.replaceChildren(note);
-    note.focus();
-    speak(this.#amends ? "The amendment is published." : "Published.");
+    const words = this.#amends ? "The amendment is published." : "Published.";
+    const again = async () => {
+      await this.start();
+      this.#focusFirst();
+    };
+    const { node, tell } = publishedNote(words, this.#amends ? null : again);
+    this.#box.replaceChildren(node);
+    node.focus();
+    speak(words);
     try {
       const stored = await pubsub.fetchOne(this.#app.session, this.#topic, id);
-      if (stored?.serial) text.append(` It is number ${stored.serial}.`);
-      if (stored) buttons.prepend(element("a", { className: "button tight", href: places.form(this.#topic, id), textContent: "Show it" }));
+      if (stored) tell(stored, places.form(this.#topic, id));
     } catch {
       // Who may not read what is published knows at least that it is.
     }
@@ -289,25 +303,23 @@ class Filling {
   /** No connection: it is kept. */
   #waits(entry) {
     if (this.#box.querySelector(".kept")) return;
-    const note = element("div", { className: "note warn kept", tabIndex: -1 },
-      element("p", {}, element("strong", { textContent: entry.error ? "The server cannot take it now." : "You are not connected." }), " The form is kept on this device and sent once that is possible, even if you close this page and come back later."),
-      element("p", {}, element("a", { href: places.outbox(), textContent: "What waits to be sent" })));
-    this.#box.replaceChildren(note);
-    note.focus();
+    const node = waitingNote(Boolean(entry.error));
+    this.#box.replaceChildren(node);
+    node.focus();
   }
 
   /** The server said no: the form is a draft again, with the reason where it belongs. */
   async #refused(entry) {
     this.#sending = "";
-    const { service, suffix, title, version, amends, values, template } = entry;
-    await this.#app.outbox.remove(entry.id, { service, suffix, title, version, amends, values, xml: template, saved: Date.now() });
+    await this.#app.outbox.remove(entry.id, asDraft(entry));
     await this.#app.readDrafts();
     if (!this.#parts.form.isConnected) this.#box.replaceChildren(this.#parts.notice, this.#parts.form);
     this.#parts.publish.disabled = false;
     this.#parts.discard.hidden = false;
     this.#progress("");
     if (entry.isGone) await this.#app.topics.lose(this.#topic);
-    else if (entry.condition === "forbidden") this.#complain("You may not publish this form. Your text is kept as a draft.");
+    else if (entry.condition === "forbidden")
+      this.#complain("You may not publish this form. Your text is kept as a draft.");
     else this.#showRefusal(entry.error);
   }
 
@@ -330,27 +342,9 @@ class Filling {
     this.#topic.isGone = true;
     if (!this.#view || this.#parts.goneNote?.isConnected) return;
     if (this.#isTouched) this.#draft.save();
-    const copy = element("button", { type: "button", className: "button plain tight", textContent: "Copy my text" });
-    const told = element("span", { role: "status" });
-    const text = element("textarea", { readOnly: true, rows: 6, hidden: true });
-    text.setAttribute("aria-label", "My text");
-    copy.addEventListener("click", async () => {
-      text.value = draftAsText(this.#form, this.#openValues());
-      try {
-        await navigator.clipboard.writeText(text.value);
-        told.textContent = "Copied.";
-      } catch {
-        text.hidden = false;
-        text.select();
-        told.textContent = "Press Ctrl+C to copy.";
-      }
-    });
-    const note = element("div", { className: "note bad", role: "alert" },
-      element("p", {}, element("strong", { textContent: "This form was withdrawn." }), " It cannot be published any more. What you typed stays here as a draft, so that you can copy it or discard it."),
-      element("p", { className: "row" }, copy, told), text);
-    this.#parts.goneNote = note;
-    this.#parts.notice.replaceChildren(note);
-    for (const button of [this.#parts.publish, this.#parts.next]) button.disabled = button === this.#parts.publish;
+    this.#parts.goneNote = withdrawnNote(() => draftAsText(this.#form, this.#openValues()));
+    this.#parts.notice.replaceChildren(this.#parts.goneNote);
+    this.#parts.publish.disabled = true;
     this.#parts.discard.hidden = false;
     this.#progress("");
   }
@@ -364,8 +358,7 @@ class Filling {
       return;
     }
     this.#parts.newer = newest.version;
-    const button = element("button", { type: "button", className: "button tight", textContent: "Take my text over" });
-    button.addEventListener("click", async () => {
+    const take = async () => {
       const values = this.#view.read();
       await this.#draft.drop();
       this.#template = newest;
@@ -375,37 +368,38 @@ class Filling {
       this.#isTouched = true;
       await this.#draft.save();
       this.#view.goTo(0, true);
-    });
-    this.#parts.notice.append(element("div", { className: "note warn", role: "status" },
-      element("p", { textContent: `There is a newer version of this form (${newest.version}). You began with ${this.#template.version}, which you can still finish.` }), element("p", {}, button)));
-  }
-
-  #connected() {
-    if (this.#app.session.state !== "online") return;
-    this.#look();
+    };
+    this.#parts.notice.append(newerNote(newest.version, this.#template.version, take));
   }
 
   /** Whether the topic is still there, and its template still the newest. */
   async #look() {
-    if (this.#app.session.state !== "online" || this.#topic.isGone || !this.#view || this.#sending || this.#isDone) return;
+    const isOver = () => this.#signal.aborted || this.#topic.isGone || !this.#view || this.#sending || this.#isDone;
+    if (this.#app.session.state !== "online" || isOver()) return;
     try {
-      if (!(await this.#app.topics.check(this.#topic)) || this.#signal.aborted) return;
-      const newest = await this.#fetchNewest();
-      if (newest && newest.version !== this.#template.version && !this.#signal.aborted && !this.#sending && !this.#isDone) this.#offerNewer(newest);
+      if (!(await this.#app.topics.check(this.#topic)) || isOver()) return;
+      const newest = await fetchNewest(this.#app, this.#topic);
+      if (newest && !isOver() && newest.version !== this.#template.version) this.#offerNewer(newest);
     } catch (error) {
       if (pubsub.isGone(error)) await this.#app.topics.lose(this.#topic);
     }
   }
 
   #nothing() {
-    this.#box.replaceChildren(element("p", { className: "note", textContent: this.#topic.isGone ? "This form was withdrawn." : "There is no form to fill in here yet." }));
+    this.#box.replaceChildren(
+      element("p", {
+        className: "note",
+        textContent: this.#topic.isGone ? "This form was withdrawn." : "There is no form to fill in here yet.",
+      }),
+    );
   }
 
   #failed(error) {
-    const text = pubsub.isForbidden(error) ? "You may not fill in this form." : pubsub.isGone(error) ? "This form was withdrawn." : `The form could not be opened: ${error.message}`;
-    const again = element("button", { type: "button", className: "button plain tight", textContent: "Try again" });
-    again.addEventListener("click", () => this.start());
-    this.#box.replaceChildren(element("div", { className: "note bad", role: "alert" }, element("p", { textContent: text }), element("p", {}, again)));
+    const text = pubsub.isForbidden(error)
+      ? "You may not fill in this form."
+      : pubsub.isGone(error)
+        ? "This form was withdrawn."
+        : `The form could not be opened: ${error.message}`;
+    this.#box.replaceChildren(failedNote(text, () => this.start()));
   }
 }
-

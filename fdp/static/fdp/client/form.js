@@ -5,7 +5,16 @@ import * as ns from "./namespaces.js";
 import { child, children, childText, make } from "./xml.js";
 
 const TYPES = new Set([
-  "boolean", "fixed", "hidden", "jid-multi", "jid-single", "list-multi", "list-single", "text-multi", "text-private", "text-single",
+  "boolean",
+  "fixed",
+  "hidden",
+  "jid-multi",
+  "jid-single",
+  "list-multi",
+  "list-single",
+  "text-multi",
+  "text-private",
+  "text-single",
 ]);
 const DEEPEST = 8;
 
@@ -21,9 +30,14 @@ export function readForm(x) {
   return {
     type: x.getAttribute("type") ?? "form",
     title: childText(x, ns.DATA, "title").trim(),
-    instructions: children(x, ns.DATA, "instructions").map((one) => one.textContent.trim()).filter(Boolean),
+    instructions: children(x, ns.DATA, "instructions")
+      .map((one) => one.textContent.trim())
+      .filter(Boolean),
     fields,
-    pages: placed(children(x, ns.LAYOUT, "page").map((page) => readPart(page, known, 0)), fields),
+    pages: placed(
+      children(x, ns.LAYOUT, "page").map((page) => readPart(page, known, 0)),
+      fields,
+    ),
   };
 }
 
@@ -50,7 +64,10 @@ function readField(element) {
     media: children(element, ns.MEDIA, "media").map((media) => ({
       width: size(media, "width"),
       height: size(media, "height"),
-      uris: children(media, ns.MEDIA, "uri").map((uri) => ({ type: uri.getAttribute("type") ?? "", uri: uri.textContent.trim() })),
+      uris: children(media, ns.MEDIA, "uri").map((uri) => ({
+        type: uri.getAttribute("type") ?? "",
+        uri: uri.textContent.trim(),
+      })),
     })),
   };
 }
@@ -82,7 +99,8 @@ function readPart(element, known, depth) {
   for (const one of element.children) {
     if (one.namespaceURI !== ns.LAYOUT) continue;
     if (one.localName === "text" && one.textContent.trim()) parts.push({ kind: "text", text: one.textContent.trim() });
-    if (one.localName === "fieldref" && known.has(one.getAttribute("var"))) parts.push({ kind: "field", var: one.getAttribute("var") });
+    if (one.localName === "fieldref" && known.has(one.getAttribute("var")))
+      parts.push({ kind: "field", var: one.getAttribute("var") });
     if (one.localName === "section" && depth < DEEPEST) {
       parts.push({ kind: "section", ...readPart(one, known, depth + 1) });
     }
@@ -109,7 +127,9 @@ function placed(pages, fields) {
 
 /** The values a form starts with, by name of field. */
 export function startValues(form) {
-  return new Map(form.fields.filter((field) => field.var && field.type !== "fixed").map((field) => [field.var, [...field.values]]));
+  return new Map(
+    form.fields.filter((field) => field.var && field.type !== "fixed").map((field) => [field.var, [...field.values]]),
+  );
 }
 
 /** The values of a submission, by name of field, its hidden ones (`fdp#...`) too. */

@@ -24,13 +24,24 @@ export class FormView {
   constructor(form, options) {
     this.#form = form;
     this.#options = options;
-    for (const text of form.instructions) this.node.append(element("p", { className: "instructions", textContent: text }));
+    for (const text of form.instructions)
+      this.node.append(element("p", { className: "instructions", textContent: text }));
     if (form.fields.some((field) => field.required && field.type !== "boolean")) {
-      this.node.append(element("p", { className: "quiet small" }, element("span", { className: "needed", textContent: "*" }), " must be filled in"));
+      this.node.append(
+        element(
+          "p",
+          { className: "quiet small" },
+          element("span", { className: "needed", textContent: "*" }),
+          " must be filled in",
+        ),
+      );
     }
     for (const field of form.fields) if (field.type === "hidden") this.#hidden.set(field.var, field.values);
     if (form.pages.length) this.#placePages(form.pages);
-    else this.#pages.push(this.#page(form.fields.filter((field) => field.type !== "hidden").map((field) => this.#field(field))));
+    else
+      this.#pages.push(
+        this.#page(form.fields.filter((field) => field.type !== "hidden").map((field) => this.#field(field))),
+      );
     this.node.append(...this.#pages);
     this.write(startValues(form));
     this.goTo(0);
@@ -57,7 +68,7 @@ export class FormView {
     for (const name of this.#hidden.keys()) if (values.has(name)) this.#hidden.set(name, values.get(name));
   }
 
-  /** Look at all fields (of one page where it is given), mark the wrong ones, go to the first; returns how many there are. */
+  /** Look at all fields, or those of one page, mark the wrong ones, go to the first; returns how many there are. */
   check(page = null) {
     const wrong = [];
     for (const [name, entry] of this.#fields) {
@@ -70,10 +81,13 @@ export class FormView {
 
   /** Show what the server said at the field that its text names, "<label or name>: reason"; false where it names none. */
   showRefusal(text) {
-    const found = [...this.#fields].map(([name, entry]) => {
-      const label = [nameOf(entry.field), name].find((known) => known && text.startsWith(`${known}:`));
-      return label ? { name, entry, label } : null;
-    }).filter(Boolean).sort((a, b) => b.label.length - a.label.length)[0];
+    const found = [...this.#fields]
+      .map(([name, entry]) => {
+        const label = [nameOf(entry.field), name].find((known) => known && text.startsWith(`${known}:`));
+        return label ? { name, entry, label } : null;
+      })
+      .filter(Boolean)
+      .sort((a, b) => b.label.length - a.label.length)[0];
     if (!found) return false;
     const reason = text.slice(found.label.length + 1).trim() || text;
     this.#tell(found.entry, `${reason[0].toUpperCase()}${reason.slice(1)}`);
@@ -97,7 +111,11 @@ export class FormView {
 
   #inOrder(names) {
     const place = (name) => this.#fields.get(name);
-    return names.sort((a, b) => place(a).page - place(b).page || (place(a).node.compareDocumentPosition(place(b).node) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
+    return names.sort(
+      (a, b) =>
+        place(a).page - place(b).page ||
+        (place(a).node.compareDocumentPosition(place(b).node) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1),
+    );
   }
 
   #focus(name) {
@@ -122,7 +140,12 @@ export class FormView {
     });
     if (!many) return;
     const steps = pages.map(({ label }, at) => {
-      const button = element("button", { type: "button", className: "step" }, element("span", { className: "step-number", textContent: String(at + 1) }), element("span", { textContent: label || `Page ${at + 1}` }));
+      const button = element(
+        "button",
+        { type: "button", className: "step" },
+        element("span", { className: "step-number", textContent: String(at + 1) }),
+        element("span", { textContent: label || `Page ${at + 1}` }),
+      );
       button.addEventListener("click", () => this.goTo(at, true));
       return element("li", {}, button);
     });
@@ -149,7 +172,11 @@ export class FormView {
 
   #field(field, page = 0) {
     if (field.type === "fixed") {
-      const box = element("div", { className: "fixed" }, ...field.values.map((text) => element("p", { textContent: text })));
+      const box = element(
+        "div",
+        { className: "fixed" },
+        ...field.values.map((text) => element("p", { textContent: text })),
+      );
       if (field.label) box.prepend(element("p", {}, element("strong", { textContent: field.label })));
       return box;
     }
@@ -159,11 +186,23 @@ export class FormView {
     // A control of the browser for dates shows by itself how they are written.
     const isNative = control.node.querySelector("[type=date], [type=time], [type=datetime-local]") !== null;
     const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    const zone = isNative && field.validate.datatype === "xs:dateTime" ? (isUtc(field) ? "In UTC." : `In your time zone, ${own}.`) : "";
+    const zone =
+      isNative && field.validate.datatype === "xs:dateTime"
+        ? isUtc(field)
+          ? "In UTC."
+          : `In your time zone, ${own}.`
+        : "";
     const help = [field.desc, hint(field, isNative), zone].filter(Boolean).join(" ");
     const helpNode = element("p", { className: "help", id: `${id}-help`, textContent: help });
     const error = element("p", { className: "error", id: `${id}-error`, hidden: true, ariaLive: "polite" });
-    const box = element("div", { className: "field" }, ...mediaElements(field, nameOf(field), this.#options.load, this.#options.hosts), control.node, helpNode, error);
+    const box = element(
+      "div",
+      { className: "field" },
+      ...mediaElements(field, nameOf(field), this.#options.load, this.#options.hosts),
+      control.node,
+      helpNode,
+      error,
+    );
     if (field.type === "text-private") helpNode.textContent = `${help} Not kept in drafts.`.trim();
     helpNode.hidden = !helpNode.textContent;
     box.dataset.var = field.var;

@@ -15,18 +15,42 @@ export function homeView(app, signal) {
   app.addEventListener("drafts", draw, { signal });
   app.topics.addEventListener("change", draw, { signal });
   draw();
-  return { title: "", heading, nodes: [element("section", { className: "card" }, heading, alertList(app, signal)), drafts] };
+  return {
+    title: "",
+    heading,
+    nodes: [element("section", { className: "card" }, heading, alertList(app, signal)), drafts],
+  };
 }
 
 function drawDrafts(app, box) {
   box.hidden = !app.drafts.length;
-  const rows = [...app.drafts].sort((a, b) => b.saved - a.saved).map((draft) => {
-    const topic = app.topics.get(draft.service, draft.suffix);
-    const href = draft.amends ? places.amend(draft, draft.amends) : places.fill(draft);
-    const isGone = !topic && app.session.state === "online" && !app.topics.doing;
-    return element("li", {}, element("a", { href },
-      element("span", { className: "topic-top" }, element("span", { className: "topic-title", textContent: `${topic?.title ?? draft.title}${draft.amends ? " (amendment)" : ""}` }), element("time", { className: "quiet small", textContent: when(draft.saved) })),
-      element("span", { className: "quiet small", textContent: isGone ? "This form is no longer offered; your text is still here." : "" })));
-  });
+  const rows = [...app.drafts]
+    .sort((a, b) => b.saved - a.saved)
+    .map((draft) => {
+      const topic = app.topics.get(draft.service, draft.suffix);
+      const href = draft.amends ? places.amend(draft, draft.amends) : places.fill(draft);
+      const isGone = !topic && app.session.state === "online" && !app.topics.doing;
+      return element(
+        "li",
+        {},
+        element(
+          "a",
+          { href },
+          element(
+            "span",
+            { className: "topic-top" },
+            element("span", {
+              className: "topic-title",
+              textContent: `${topic?.title ?? draft.title}${draft.amends ? " (amendment)" : ""}`,
+            }),
+            element("time", { className: "quiet small", textContent: when(draft.saved) }),
+          ),
+          element("span", {
+            className: "quiet small",
+            textContent: isGone ? "This form is no longer offered; your text is still here." : "",
+          }),
+        ),
+      );
+    });
   box.replaceChildren(element("h2", { textContent: "Drafts" }), element("ol", { className: "alerts" }, ...rows));
 }

@@ -15,7 +15,10 @@ async function atStake() {
   const kept = await Kept.open(jid);
   const [waiting, drafts] = [(await kept.all("outbox")).length, (await kept.all("drafts")).length];
   kept.close();
-  const parts = [waiting ? `${waiting} ${waiting === 1 ? "form that is" : "forms that are"} not sent` : "", drafts ? `${drafts} ${drafts === 1 ? "draft" : "drafts"}` : ""];
+  const parts = [
+    waiting ? `${waiting} ${waiting === 1 ? "form that is" : "forms that are"} not sent` : "",
+    drafts ? `${drafts} ${drafts === 1 ? "draft" : "drafts"}` : "",
+  ];
   return parts.filter(Boolean).join(" and ");
 }
 

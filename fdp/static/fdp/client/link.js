@@ -20,11 +20,16 @@ export function showLink(app) {
     mark.dataset.state = state;
     line.hidden = !["offline", "signed-out"].includes(state);
     if (state === "offline") {
-      line.replaceChildren("There is no connection. You can go on: what you publish is kept on this device and sent once the connection is back.");
+      line.replaceChildren(
+        "There is no connection. You can go on: what you publish is kept on this device and sent when it is back.",
+      );
       if (wasOnline) speak("The connection is lost.");
     }
     if (state === "signed-out") {
-      line.replaceChildren("You are signed out. Your drafts are kept. ", element("a", { href: app.config.sign_in_url, textContent: "Sign in again" }));
+      line.replaceChildren(
+        "You are signed out. Your drafts are kept. ",
+        element("a", { href: app.config.sign_in_url, textContent: "Sign in again" }),
+      );
     }
     if (state === "online" && mark.dataset.was === "offline") speak("Connected again.");
     wasOnline = state === "online";

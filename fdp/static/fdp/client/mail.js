@@ -14,10 +14,14 @@ export function showMail(session) {
   session.addEventListener("message", ({ detail: message }) => {
     const type = message.getAttribute("type") ?? "normal";
     const from = bareOf(message.getAttribute("from") ?? "");
-    if (!["chat", "normal"].includes(type) || !from || from === session.bare || !child(message, ns.CLIENT, "body")) return;
+    if (!["chat", "normal"].includes(type) || !from || from === session.bare || !child(message, ns.CLIENT, "body"))
+      return;
     senders.add(from);
     const who = senders.size > 2 ? `${senders.size} people` : [...senders].join(" and ");
-    line.replaceChildren(`Messages from ${who} have come. `, element("a", { href: "/chat/", textContent: "Open the chat" }));
+    line.replaceChildren(
+      `Messages from ${who} have come. `,
+      element("a", { href: "/chat/", textContent: "Open the chat" }),
+    );
     line.hidden = false;
   });
 }

@@ -57,7 +57,8 @@ class App extends EventTarget {
     return new Promise((resolve, reject) => {
       const look = () => {
         if (this.session.state === "online") resolve();
-        else if (this.session.state === "signed-out" || this.session.state === "offline") reject(new Unanswered("There is no connection."));
+        else if (this.session.state === "signed-out" || this.session.state === "offline")
+          reject(new Unanswered("There is no connection."));
       };
       this.session.addEventListener("state", look, { signal });
       signal.addEventListener("abort", () => reject(new Unanswered("left")));
@@ -87,7 +88,19 @@ class App extends EventTarget {
     if (known) return known;
     const isSure = this.session.state === "online" && !this.topics.doing;
     const draft = isSure ? this.drafts.find((one) => one.service === service && one.suffix === suffix) : null;
-    return draft ? { service, suffix, title: draft.title, description: "", subscription: null, unseen: 0, seen: null, ids: new Set(), isGone: true } : null;
+    return draft
+      ? {
+          service,
+          suffix,
+          title: draft.title,
+          description: "",
+          subscription: null,
+          unseen: 0,
+          seen: null,
+          ids: new Set(),
+          isGone: true,
+        }
+      : null;
   }
 
   #show(moves) {
@@ -146,5 +159,6 @@ try {
 } catch (error) {
   console.error(error);
   const starting = document.getElementById("starting");
-  if (starting) starting.textContent = "The forms could not be opened. They need a browser that may keep data for this site.";
+  if (starting)
+    starting.textContent = "The forms could not be opened. They need a browser that may keep data for this site.";
 }

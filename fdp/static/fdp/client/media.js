@@ -41,7 +41,14 @@ function show(box, { type }, address, { width, height }, name) {
   }
   if (width && tag !== "audio") made.width = width;
   if (height && tag !== "audio") made.height = height;
-  made.addEventListener("error", () => made.replaceWith(element("p", { className: "quiet small", textContent: `The ${tag === "img" ? "picture" : "recording"} cannot be shown.` })));
+  made.addEventListener("error", () =>
+    made.replaceWith(
+      element("p", {
+        className: "quiet small",
+        textContent: `The ${tag === "img" ? "picture" : "recording"} cannot be shown.`,
+      }),
+    ),
+  );
   box.append(made);
 }
 
@@ -62,5 +69,10 @@ function linkTo({ uri, type }, name) {
   } catch {
     // An address without a host.
   }
-  return element("a", { href: uri, target: "_blank", rel: "noopener noreferrer", textContent: `Open the ${kind} for “${name}”${host}` });
+  return element("a", {
+    href: uri,
+    target: "_blank",
+    rel: "noopener noreferrer",
+    textContent: `Open the ${kind} for “${name}”${host}`,
+  });
 }

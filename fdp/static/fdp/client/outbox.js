@@ -13,7 +13,8 @@ const LONGEST_PAUSE = 60_000;
 const MOST = 500;
 
 export class Outbox extends EventTarget {
-  /** What waits or was refused, the oldest first: `{id, service, suffix, title, version, amends, xml, values, created, state, tried, error}`. */
+  /** What waits or was refused, the oldest first: `{id, service, suffix, title, version, amends, xml, values, template,
+   * created, state, tried, error}`. */
   entries = [];
   #session;
   #kept;
@@ -49,7 +50,10 @@ export class Outbox extends EventTarget {
     if (this.entries.length >= MOST) throw new Error(`${MOST} forms wait here already`);
     const isOnline = this.#session.state === "online";
     this.#unsent.add(entry.id);
-    await this.#kept.change([["outbox", { ...entry, state: "waiting", tried: isOnline, error: "" }]], draft ? [["drafts", draft]] : []);
+    await this.#kept.change(
+      [["outbox", { ...entry, state: "waiting", tried: isOnline, error: "" }]],
+      draft ? [["drafts", draft]] : [],
+    );
     this.#others.postMessage("changed");
     this.flush();
   }
@@ -115,7 +119,13 @@ export class Outbox extends EventTarget {
 
   async #refused(entry, error) {
     const gone = isGone(error);
-    const changed = { ...entry, state: "refused", error: error.message, condition: error.condition ?? "", isGone: gone };
+    const changed = {
+      ...entry,
+      state: "refused",
+      error: error.message,
+      condition: error.condition ?? "",
+      isGone: gone,
+    };
     await this.#kept.change([["outbox", changed]]);
     await this.#changed();
     this.#tell("refused", changed);

@@ -1,13 +1,17 @@
 // What waits to be sent, and what the server refused.
 
 import { element } from "../../mlink/rows.js";
+import { asDraft } from "./drafts.js";
 import { draftKey } from "./kept.js";
 import * as places from "./places.js";
 import { speak, when } from "./says.js";
 
 export function outboxView(app, signal) {
   const heading = element("h2", { tabIndex: -1, textContent: "On their way" });
-  const about = element("p", { className: "quiet", textContent: "These forms are kept on this device until the server has them." });
+  const about = element("p", {
+    className: "quiet",
+    textContent: "These forms are kept on this device until the server has them.",
+  });
   const box = element("ol", { className: "outbox" });
   const none = element("p", { className: "note", textContent: "Nothing waits: everything is sent." });
   const draw = () => {
@@ -18,7 +22,17 @@ export function outboxView(app, signal) {
   app.outbox.addEventListener("change", draw, { signal });
   app.session.addEventListener("state", draw, { signal });
   draw();
-  return { title: "On their way", heading, nodes: [element("a", { className: "to-topics", href: places.home(), textContent: "All forms" }), heading, about, none, box] };
+  return {
+    title: "On their way",
+    heading,
+    nodes: [
+      element("a", { className: "to-topics", href: places.home(), textContent: "All forms" }),
+      heading,
+      about,
+      none,
+      box,
+    ],
+  };
 }
 
 function row(app, entry) {
@@ -31,7 +45,11 @@ function row(app, entry) {
     edit.addEventListener("click", () => reopen(app, entry));
     buttons.append(edit);
   }
-  const drop = element("details", { className: "sure" }, element("summary", { className: "button danger tight", textContent: "Do not send" }));
+  const drop = element(
+    "details",
+    { className: "sure" },
+    element("summary", { className: "button danger tight", textContent: "Do not send" }),
+  );
   const sure = element("button", { type: "button", className: "button danger tight", textContent: "Delete this form" });
   sure.addEventListener("click", async () => {
     await app.outbox.remove(entry.id);
@@ -39,8 +57,18 @@ function row(app, entry) {
   });
   drop.append(sure);
   buttons.append(drop);
-  const top = element("p", { className: "topic-top" }, element("strong", { textContent: `${entry.title}${entry.amends ? " (amendment)" : ""}` }), element("span", { className: `tag ${isRefused ? "bad" : "warn"}`, textContent: state }));
-  const made = element("li", { className: "card" }, top, element("p", { className: "quiet small", textContent: `Published here ${when(entry.created)}` }));
+  const top = element(
+    "p",
+    { className: "topic-top" },
+    element("strong", { textContent: `${entry.title}${entry.amends ? " (amendment)" : ""}` }),
+    element("span", { className: `tag ${isRefused ? "bad" : "warn"}`, textContent: state }),
+  );
+  const made = element(
+    "li",
+    { className: "card" },
+    top,
+    element("p", { className: "quiet small", textContent: `Published here ${when(entry.created)}` }),
+  );
   if (entry.error) made.append(element("p", { className: "note bad", textContent: entry.error }));
   made.append(buttons);
   made.dataset.item = entry.id;
@@ -53,9 +81,4 @@ export async function reopen(app, entry) {
   await app.readDrafts();
   app.said = { key: draftKey(entry, entry.version, entry.amends).join(" "), text: entry.error };
   location.hash = entry.amends ? places.amend(entry, entry.amends) : places.fill(entry);
-}
-
-export function asDraft(entry) {
-  const { service, suffix, title, version, amends, values, template } = entry;
-  return { service, suffix, title, version, amends, values, xml: template, saved: Date.now() };
 }

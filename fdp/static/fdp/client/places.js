@@ -26,6 +26,7 @@ export function here() {
   }
   const [first, service, suffix, what = "fill", id = ""] = parts;
   if (first === "outbox") return { name: "outbox" };
-  if (first !== "topic" || !service || !suffix || !["fill", "published", "form", "amend"].includes(what)) return { name: "home" };
+  if (first !== "topic" || !service || !suffix || !["fill", "published", "form", "amend"].includes(what))
+    return { name: "home" };
   return { name: what, service, suffix, id };
 }

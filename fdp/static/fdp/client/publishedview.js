@@ -2,6 +2,7 @@
 
 import { element, put } from "../../mlink/rows.js";
 import { readForm } from "./form.js";
+import { failedNote } from "./notes.js";
 import * as places from "./places.js";
 import * as pubsub from "./pubsub.js";
 import { bareOf, called, count, speak, summary, when } from "./says.js";
@@ -38,14 +39,29 @@ class Published {
     this.#signal = signal;
     this.#search.addEventListener("input", () => this.#draw());
     this.#more.addEventListener("click", () => this.#readOlder());
-    const mine = (act) => ({ detail }) => detail.topic === topic && act(detail);
-    app.topics.addEventListener("published", mine(({ form }) => this.#add(form)), { signal });
-    app.topics.addEventListener("retracted", mine(({ ids, all }) => this.#remove(ids, all)), { signal });
-    app.session.addEventListener("state", () => app.session.state === "online" && this.#forms.length && this.#read(), { signal });
+    const mine =
+      (act) =>
+      ({ detail }) =>
+        detail.topic === topic && act(detail);
+    app.topics.addEventListener(
+      "published",
+      mine(({ form }) => this.#add(form)),
+      { signal },
+    );
+    app.topics.addEventListener(
+      "retracted",
+      mine(({ ids, all }) => this.#remove(ids, all)),
+      { signal },
+    );
+    app.session.addEventListener("state", () => app.session.state === "online" && this.#forms.length && this.#read(), {
+      signal,
+    });
   }
 
   async start() {
-    this.#box.replaceChildren(element("p", { className: "quiet", role: "status", textContent: "Reading the published forms …" }));
+    this.#box.replaceChildren(
+      element("p", { className: "quiet", role: "status", textContent: "Reading the published forms …" }),
+    );
     try {
       await this.#app.online(this.#signal);
       await this.#read();
@@ -55,15 +71,27 @@ class Published {
   }
 
   async #read() {
-    const [page, template] = await Promise.all([pubsub.fetchPublished(this.#app.session, this.#topic), this.#findTemplate()]);
+    const [page, template] = await Promise.all([
+      pubsub.fetchPublished(this.#app.session, this.#topic),
+      this.#findTemplate(),
+    ]);
     this.#template = template;
     if (this.#signal.aborted) return;
     this.#forms = page.forms;
     this.#older = page.older;
     this.#count = page.count;
-    const label = element("label", { className: "unseen", htmlFor: "form-search", textContent: "Search in the forms shown" });
+    const label = element("label", {
+      className: "unseen",
+      htmlFor: "form-search",
+      textContent: "Search in the forms shown",
+    });
     this.#search.placeholder = "Search in the forms shown";
-    this.#box.replaceChildren(element("div", { className: "published-search" }, label, this.#search), this.#state, this.#list, element("p", { className: "page-link" }, this.#more));
+    this.#box.replaceChildren(
+      element("div", { className: "published-search" }, label, this.#search),
+      this.#state,
+      this.#list,
+      element("p", { className: "page-link" }, this.#more),
+    );
     this.#draw();
     await this.#app.topics.saw(this.#topic, this.#forms[0]?.id ?? "");
   }
@@ -119,11 +147,23 @@ class Published {
   #draw(fresh = "") {
     const words = this.#search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const shown = this.#forms.filter((form) => {
-      const text = [called(form), form.publisher, ...form.fields.flatMap((field) => form.values.get(field.var) ?? []), summary(form, this.#template)].join(" ").toLowerCase();
+      const text = [
+        called(form),
+        form.publisher,
+        ...form.fields.flatMap((field) => form.values.get(field.var) ?? []),
+        summary(form, this.#template),
+      ]
+        .join(" ")
+        .toLowerCase();
       return words.every((word) => text.includes(word));
     });
     const byId = new Map(this.#forms.map((form) => [form.id, form]));
-    const amendedBy = new Map(this.#forms.filter((form) => form.amends).reverse().map((form) => [form.amends, form]));
+    const amendedBy = new Map(
+      this.#forms
+        .filter((form) => form.amends)
+        .reverse()
+        .map((form) => [form.amends, form]),
+    );
     for (const [id, row] of this.#rows) {
       if (!byId.has(id)) {
         row.node.remove();
@@ -131,13 +171,24 @@ class Published {
       }
     }
     for (const form of shown) {
-      if (!this.#rows.has(form.id)) this.#rows.set(form.id, makeRow(this.#topic, form, form.id === fresh, this.#template));
+      if (!this.#rows.has(form.id))
+        this.#rows.set(form.id, makeRow(this.#topic, form, form.id === fresh, this.#template));
       fillRow(this.#rows.get(form.id), form, byId, amendedBy);
       this.#list.append(this.#rows.get(form.id).node);
     }
     for (const [id, row] of this.#rows) if (!shown.some((form) => form.id === id)) row.node.remove();
-    const loaded = this.#forms.length < this.#count ? `${this.#forms.length} of ${count(this.#count, "form")}` : count(this.#count, "form");
-    put(this.#state, !this.#count && !this.#forms.length ? "Nothing is published here yet." : words.length ? `${shown.length} found in the ${this.#forms.length} shown${this.#older ? "; there are older ones" : ""}` : loaded);
+    const loaded =
+      this.#forms.length < this.#count
+        ? `${this.#forms.length} of ${count(this.#count, "form")}`
+        : count(this.#count, "form");
+    put(
+      this.#state,
+      !this.#count && !this.#forms.length
+        ? "Nothing is published here yet."
+        : words.length
+          ? `${shown.length} found in the ${this.#forms.length} shown${this.#older ? "; there are older ones" : ""}`
+          : loaded,
+    );
     this.#drawMore();
   }
 
@@ -149,19 +200,32 @@ class Published {
 
   #failed(error) {
     if (pubsub.isForbidden(error)) {
-      this.#box.replaceChildren(element("p", { className: "note" }, "You may fill in this form, but not read what is published. ", element("a", { href: places.fill(this.#topic), textContent: "Fill it in" })));
+      this.#box.replaceChildren(
+        element(
+          "p",
+          { className: "note" },
+          "You may fill in this form, but not read what is published. ",
+          element("a", { href: places.fill(this.#topic), textContent: "Fill it in" }),
+        ),
+      );
       return;
     }
-    const text = pubsub.isGone(error) ? "This form was withdrawn." : `The published forms could not be read: ${error.message}`;
-    const again = element("button", { type: "button", className: "button plain tight", textContent: "Try again" });
-    again.addEventListener("click", () => this.start());
-    this.#box.replaceChildren(element("div", { className: "note bad", role: "alert" }, element("p", { textContent: text }), element("p", {}, again)));
+    const text = pubsub.isGone(error)
+      ? "This form was withdrawn."
+      : `The published forms could not be read: ${error.message}`;
+    this.#box.replaceChildren(failedNote(text, () => this.start()));
   }
 }
 
 function makeRow(topic, form, isFresh, template) {
   const tags = element("span", { className: "topic-tags" });
-  const top = element("span", { className: "topic-top" }, element("span", { className: "topic-title", textContent: called(form) }), tags, element("time", { className: "quiet small push", textContent: when(form.published) }));
+  const top = element(
+    "span",
+    { className: "topic-top" },
+    element("span", { className: "topic-title", textContent: called(form) }),
+    tags,
+    element("time", { className: "quiet small push", textContent: when(form.published) }),
+  );
   const about = element("span", { className: "topic-about", textContent: summary(form, template) });
   const by = element("span", { className: "quiet small", textContent: form.publisher ? bareOf(form.publisher) : "" });
   const link = element("a", { href: places.form(topic, form.id) }, top, about, by);
@@ -173,6 +237,13 @@ function makeRow(topic, form, isFresh, template) {
 function fillRow(row, form, byId, amendedBy) {
   const original = byId.get(form.amends);
   const later = amendedBy.get(form.id);
-  const texts = [form.amends ? `amends ${original ? called(original) : "an earlier form"}` : "", later ? `amended by ${called(later)}` : ""].filter(Boolean);
-  row.tags.replaceChildren(...texts.map((text) => element("span", { className: `tag ${text.startsWith("amended") ? "warn" : ""}`, textContent: text })));
+  const texts = [
+    form.amends ? `amends ${original ? called(original) : "an earlier form"}` : "",
+    later ? `amended by ${called(later)}` : "",
+  ].filter(Boolean);
+  row.tags.replaceChildren(
+    ...texts.map((text) =>
+      element("span", { className: `tag ${text.startsWith("amended") ? "warn" : ""}`, textContent: text }),
+    ),
+  );
 }

@@ -28,7 +28,12 @@ function withText(name, text) {
 
 /** Whether the server says that one may not, in one of the ways of XEP-0060. */
 export function isForbidden(error) {
-  return error instanceof Refused && ["forbidden", "not-authorized", "not-allowed", "registration-required", "subscription-required"].includes(error.condition);
+  return (
+    error instanceof Refused &&
+    ["forbidden", "not-authorized", "not-allowed", "registration-required", "subscription-required"].includes(
+      error.condition,
+    )
+  );
 }
 
 /** Whether the server says that there is no such node or item. */
@@ -42,7 +47,9 @@ export async function findServices(session) {
   const addresses = children(answer.firstElementChild, ns.DISCO_ITEMS, "item")
     .filter((item) => !item.getAttribute("node"))
     .map((item) => item.getAttribute("jid"));
-  const checked = await Promise.all(addresses.map(async (address) => ((await isFormService(session, address)) ? address : null)));
+  const checked = await Promise.all(
+    addresses.map(async (address) => ((await isFormService(session, address)) ? address : null)),
+  );
   return checked.filter(Boolean);
 }
 
@@ -164,7 +171,11 @@ export async function fetchOne(session, topic, id) {
 /** Publish a form under an id of our own. */
 export async function publish(session, topic, id, x) {
   const item = make(ns.PUBSUB, "item", { id }, x);
-  await session.iq("set", topic.service, pubsub(make(ns.PUBSUB, "publish", { node: ns.SUBMITTED + topic.suffix }, item)));
+  await session.iq(
+    "set",
+    topic.service,
+    pubsub(make(ns.PUBSUB, "publish", { node: ns.SUBMITTED + topic.suffix }, item)),
+  );
 }
 
 /** One's subscriptions to published forms of a service: suffix to `{state, subid}`. */
@@ -175,7 +186,10 @@ export async function fetchSubscriptions(session, service) {
   for (const one of list ? children(list, ns.PUBSUB, "subscription") : []) {
     const node = one.getAttribute("node") ?? "";
     if (node.startsWith(ns.SUBMITTED) && one.getAttribute("jid") === session.bare) {
-      found.set(node.slice(ns.SUBMITTED.length), { state: one.getAttribute("subscription"), subid: one.getAttribute("subid") ?? "" });
+      found.set(node.slice(ns.SUBMITTED.length), {
+        state: one.getAttribute("subscription"),
+        subid: one.getAttribute("subid") ?? "",
+      });
     }
   }
   return found;
@@ -193,7 +207,11 @@ export async function subscribe(session, topic) {
 export async function unsubscribe(session, topic, subid) {
   const node = ns.SUBMITTED + topic.suffix;
   try {
-    await session.iq("set", topic.service, pubsub(make(ns.PUBSUB, "unsubscribe", { node, jid: session.bare, subid: subid || null })));
+    await session.iq(
+      "set",
+      topic.service,
+      pubsub(make(ns.PUBSUB, "unsubscribe", { node, jid: session.bare, subid: subid || null })),
+    );
   } catch (error) {
     if (!(error instanceof Refused && error.pubsub === "not-subscribed")) throw error;
   }
@@ -214,7 +232,10 @@ export function readEvent(message) {
     retracted: ids("retract"),
     isGone: part.localName === "delete",
     isPurged: part.localName === "purge",
-    isSubscription: part.localName === "subscription" ? { state: part.getAttribute("subscription"), subid: part.getAttribute("subid") ?? "" } : null,
+    isSubscription:
+      part.localName === "subscription"
+        ? { state: part.getAttribute("subscription"), subid: part.getAttribute("subid") ?? "" }
+        : null,
     isDelayed,
   };
 }

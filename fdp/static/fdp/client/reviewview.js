@@ -2,6 +2,7 @@
 
 import { element } from "../../mlink/rows.js";
 import { nameOf, readForm, shownValues } from "./form.js";
+import { failedNote } from "./notes.js";
 import * as places from "./places.js";
 import * as pubsub from "./pubsub.js";
 import { bareOf, called, fully } from "./says.js";
@@ -21,10 +22,12 @@ export function reviewView(app, topic, id, signal) {
       else box.replaceChildren(element("p", { className: "note", textContent: "This form is not there any more." }));
     } catch (error) {
       if (signal.aborted) return;
-      const text = pubsub.isForbidden(error) ? "You may not read what is published here." : pubsub.isGone(error) ? "This form is not there any more." : `The form could not be read: ${error.message}`;
-      const again = element("button", { type: "button", className: "button plain tight", textContent: "Try again" });
-      again.addEventListener("click", open);
-      box.replaceChildren(element("div", { className: "note bad", role: "alert" }, element("p", { textContent: text }), element("p", {}, again)));
+      const text = pubsub.isForbidden(error)
+        ? "You may not read what is published here."
+        : pubsub.isGone(error)
+          ? "This form is not there any more."
+          : `The form could not be read: ${error.message}`;
+      box.replaceChildren(failedNote(text, open));
     }
   };
   open();
@@ -38,14 +41,31 @@ async function show(app, topic, form, box, signal) {
   const fact = (name, ...content) => facts.append(element("dt", { textContent: name }), element("dd", {}, ...content));
   if (form.publisher) fact("Published by", bareOf(form.publisher));
   if (form.published) fact("Published", fully(form.published));
-  if (form.amends) fact("Amends", original ? element("a", { href: places.form(topic, form.amends), textContent: called(original) }) : "an earlier form");
+  if (form.amends)
+    fact(
+      "Amends",
+      original
+        ? element("a", { href: places.form(topic, form.amends), textContent: called(original) })
+        : "an earlier form",
+    );
   const title = element("h3", { textContent: `${topic.title}, ${called(form)}` });
   const paper = element("div", { className: "paper" });
   const print = element("button", { type: "button", className: "button plain tight", textContent: "Print" });
-  const amend = element("a", { className: "button plain tight", href: places.amend(topic, form.id), textContent: "Amend" });
+  const amend = element("a", {
+    className: "button plain tight",
+    href: places.amend(topic, form.id),
+    textContent: "Amend",
+  });
   // The server lets only its author amend a form, and those who run it.
   amend.hidden = bareOf(form.publisher) !== app.session.bare && !app.config.is_operator;
-  const buttons = element("div", { className: "row review-buttons" }, element("a", { href: places.published(topic), textContent: "All published forms" }), element("span", { className: "push" }), amend, print);
+  const buttons = element(
+    "div",
+    { className: "row review-buttons" },
+    element("a", { href: places.published(topic), textContent: "All published forms" }),
+    element("span", { className: "push" }),
+    amend,
+    print,
+  );
   const template = await templateOf(app, topic, form);
   if (signal.aborted) return;
   let frame = null;
@@ -64,8 +84,15 @@ async function show(app, topic, form, box, signal) {
     made.sandbox = "allow-same-origin allow-modals";
     paper.append(made);
     const post = element("form", { method: "post", action: app.config.render_url, target: name, hidden: true });
-    const values = { service: topic.service, suffix: topic.suffix, item: form.id, xml: form.xml, csrfmiddlewaretoken: app.config.csrf };
-    for (const [key, value] of Object.entries(values)) post.append(element("input", { type: "hidden", name: key, value }));
+    const values = {
+      service: topic.service,
+      suffix: topic.suffix,
+      item: form.id,
+      xml: form.xml,
+      csrfmiddlewaretoken: app.config.csrf,
+    };
+    for (const [key, value] of Object.entries(values))
+      post.append(element("input", { type: "hidden", name: key, value }));
     paper.append(post);
     const isStyled = await new Promise((resolve) => {
       signal.addEventListener("abort", () => resolve(false));
@@ -98,7 +125,9 @@ function fit(frame) {
 /** The template that a form was filled in with, for its labels and order; the newest where that one is gone. */
 async function templateOf(app, topic, form) {
   try {
-    const found = (form.version && (await pubsub.fetchTemplate(app.session, topic, form.version))) || (await pubsub.fetchTemplate(app.session, topic));
+    const found =
+      (form.version && (await pubsub.fetchTemplate(app.session, topic, form.version))) ||
+      (await pubsub.fetchTemplate(app.session, topic));
     return found ? readForm(fromText(found.xml)) : null;
   } catch {
     return null;
@@ -108,11 +137,17 @@ async function templateOf(app, topic, form) {
 /** Our own look: names and values in the order of the template, by its pages and sections. */
 export function plainRendering(form, template) {
   const own = readForm(fromText(form.xml));
-  const fields = new Map([...own.fields, ...(template?.fields ?? [])].filter((field) => field.var && field.type !== "hidden" && !field.var.startsWith("fdp#")).map((field) => [field.var, field]));
+  const fields = new Map(
+    [...own.fields, ...(template?.fields ?? [])]
+      .filter((field) => field.var && field.type !== "hidden" && !field.var.startsWith("fdp#"))
+      .map((field) => [field.var, field]),
+  );
   const box = element("div", { className: "plain-form" });
   const list = (names) => {
     const rows = names.filter((name) => fields.has(name) && fields.get(name).type !== "fixed" && form.values.has(name));
-    return rows.length ? [element("dl", { className: "facts" }, ...rows.flatMap((name) => row(fields.get(name), form.values.get(name))))] : [];
+    return rows.length
+      ? [element("dl", { className: "facts" }, ...rows.flatMap((name) => row(fields.get(name), form.values.get(name))))]
+      : [];
   };
   if (!template?.pages.length) {
     box.append(...list([...fields.keys()]));

@@ -4,7 +4,13 @@ import { shownValues } from "./form.js";
 
 const spoken = document.getElementById("spoken");
 const MINUTE = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const DAY = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(undefined, {
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 
 /** Today's moments by their time, others by their day too. */
 export function when(moment) {
@@ -40,7 +46,11 @@ export function bareOf(jid) {
 /** The first values, for one line of a list; with the template's words for options where it is known. */
 export function summary(form, template = null) {
   const known = new Map((template?.fields ?? []).map((field) => [field.var, field]));
-  const texts = form.fields.map((field) => (field.type === "boolean" ? "" : shownValues(known.get(field.var) ?? field, form.values.get(field.var) ?? []).join(", ")));
+  const texts = form.fields.map((field) =>
+    field.type === "boolean"
+      ? ""
+      : shownValues(known.get(field.var) ?? field, form.values.get(field.var) ?? []).join(", "),
+  );
   return texts.filter(Boolean).join(" · ").slice(0, 160);
 }
 

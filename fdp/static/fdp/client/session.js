@@ -20,7 +20,9 @@ export class Refused extends Error {
     const error = child(iq, ns.CLIENT, "error");
     const parts = error ? [...error.children] : [];
     const text = error ? childText(error, ns.STANZAS, "text") : "";
-    const condition = parts.find((one) => one.namespaceURI === ns.STANZAS && one.localName !== "text")?.localName ?? "undefined-condition";
+    const condition =
+      parts.find((one) => one.namespaceURI === ns.STANZAS && one.localName !== "text")?.localName ??
+      "undefined-condition";
     super(text || condition.replaceAll("-", " "));
     this.name = "Refused";
     this.condition = condition;
@@ -174,10 +176,14 @@ export class Session extends EventTarget {
     this.jid = connection.jid;
     connection.addHandler((iq) => this.#answered(iq), null, "iq", ["result", "error"]);
     connection.addHandler((iq) => this.#pinged(iq), ns.PING, "iq", "get");
-    connection.addHandler((message) => {
-      this.dispatchEvent(new CustomEvent("message", { detail: message }));
-      return true;
-    }, null, "message");
+    connection.addHandler(
+      (message) => {
+        this.dispatchEvent(new CustomEvent("message", { detail: message }));
+        return true;
+      },
+      null,
+      "message",
+    );
     // Alerts go to those who are there; away, because nobody chats here.
     const show = make(ns.CLIENT, "show");
     show.textContent = "away";
@@ -189,7 +195,8 @@ export class Session extends EventTarget {
     const id = iq.getAttribute("id");
     const asked = this.#pending.get(id);
     const from = iq.getAttribute("from");
-    if (!asked || (asked.to ? from !== asked.to : from && ![this.bare, this.jid, this.domain].includes(from))) return true;
+    if (!asked || (asked.to ? from !== asked.to : from && ![this.bare, this.jid, this.domain].includes(from)))
+      return true;
     this.#pending.delete(id);
     clearTimeout(asked.timer);
     if (iq.getAttribute("type") === "result") asked.resolve(iq);
@@ -198,7 +205,9 @@ export class Session extends EventTarget {
   }
 
   #pinged(iq) {
-    this.#connection?.send(make(ns.CLIENT, "iq", { type: "result", to: iq.getAttribute("from"), id: iq.getAttribute("id") }));
+    this.#connection?.send(
+      make(ns.CLIENT, "iq", { type: "result", to: iq.getAttribute("from"), id: iq.getAttribute("id") }),
+    );
     return true;
   }
 
@@ -274,5 +283,6 @@ class SignedOut extends Error {}
 
 /** The first link of a kind that a page of this scheme may open: none in clear from a page that came by HTTPS. */
 function usable(links, rel, secure) {
-  return links.find((link) => link.rel === rel && (location.protocol !== "https:" || link.href.startsWith(secure)))?.href;
+  return links.find((link) => link.rel === rel && (location.protocol !== "https:" || link.href.startsWith(secure)))
+    ?.href;
 }

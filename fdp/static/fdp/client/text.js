@@ -9,7 +9,11 @@ export function draftAsText(form, values) {
     const given = (values.get(field.var) ?? []).filter(Boolean);
     if (!given.length || field.type === "hidden" || field.type === "fixed") continue;
     const shown = shownValues(field, given);
-    lines.push(shown.length > 1 ? `${nameOf(field)}:\n${shown.map((one) => `  ${one}`).join("\n")}` : `${nameOf(field)}: ${shown[0]}`);
+    lines.push(
+      shown.length > 1
+        ? `${nameOf(field)}:\n${shown.map((one) => `  ${one}`).join("\n")}`
+        : `${nameOf(field)}: ${shown[0]}`,
+    );
   }
   return `${lines.join("\n")}\n`;
 }

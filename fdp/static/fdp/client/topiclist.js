@@ -57,7 +57,8 @@ export function showTopics(app) {
   look.addEventListener("click", () => app.topics.refresh());
   // Topics come and go without a word; whoever returns to the page sees those of now.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && app.session.state === "online" && Date.now() - app.topics.read > REST_MS) app.topics.refresh();
+    if (!document.hidden && app.session.state === "online" && Date.now() - app.topics.read > REST_MS)
+      app.topics.refresh();
   });
   window.addEventListener("hashchange", draw);
   app.topics.addEventListener("change", draw);
@@ -71,7 +72,10 @@ function stateText(app, all, shown) {
   if (app.topics.doing) return app.topics.doing;
   if (app.topics.problem) return app.topics.problem;
   if (all >= MOST_TOPICS && shown === all) return `There are more than ${MOST_TOPICS} forms: not all are shown.`;
-  if (!all) return app.session.state === "online" ? "There are no forms for you here yet." : "The forms appear once you are connected.";
+  if (!all)
+    return app.session.state === "online"
+      ? "There are no forms for you here yet."
+      : "The forms appear once you are connected.";
   if (!shown) return "No form has these words.";
   return shown < all ? `${shown} of ${count(all, "form")}` : "";
 }
@@ -81,7 +85,12 @@ function makeRow(topic) {
   const news = element("span", { className: "tag good", hidden: true });
   const draft = element("span", { className: "tag", textContent: "draft", hidden: true });
   const description = element("span", { className: "topic-about quiet small" });
-  const link = element("a", { href: places.fill(topic) }, element("span", { className: "topic-top" }, title, element("span", { className: "topic-tags" }, draft, news)), description);
+  const link = element(
+    "a",
+    { href: places.fill(topic) },
+    element("span", { className: "topic-top" }, title, element("span", { className: "topic-tags" }, draft, news)),
+    description,
+  );
   return { node: element("li", {}, link), link, title, news, draft, description };
 }
 
@@ -99,7 +108,10 @@ function fillRow(row, topic, app, isHere) {
 
 function drawWaiting(app) {
   const refused = app.outbox.entries.filter((entry) => entry.state === "refused").length;
-  const parts = [app.outbox.waiting ? `${count(app.outbox.waiting, "form")} to be sent` : "", refused ? `${refused} refused` : ""];
+  const parts = [
+    app.outbox.waiting ? `${count(app.outbox.waiting, "form")} to be sent` : "",
+    refused ? `${refused} refused` : "",
+  ];
   put(waiting.firstElementChild, parts.filter(Boolean).join(", "));
   waiting.hidden = !app.outbox.entries.length;
 }

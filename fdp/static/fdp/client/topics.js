@@ -160,7 +160,9 @@ export class Topics extends EventTarget {
   async #catchUp(topic) {
     const { forms } = await pubsub.fetchPublished(this.#session, topic);
     const at = forms.findIndex((form) => form.id === topic.seen);
-    const news = (topic.seen === null ? [] : at < 0 ? forms : forms.slice(0, at)).filter((form) => !this.#own.has(form.id));
+    const news = (topic.seen === null ? [] : at < 0 ? forms : forms.slice(0, at)).filter(
+      (form) => !this.#own.has(form.id),
+    );
     if (topic.seen === null) topic.seen = forms[0]?.id ?? "";
     topic.unseen = news.length;
     for (const form of news.reverse()) {
@@ -241,7 +243,9 @@ export class Topics extends EventTarget {
       this.dispatchEvent(new CustomEvent("published", { detail: { topic, form } }));
     }
     if (event.retracted.length || event.isPurged) {
-      this.dispatchEvent(new CustomEvent("retracted", { detail: { topic, ids: event.retracted, all: event.isPurged } }));
+      this.dispatchEvent(
+        new CustomEvent("retracted", { detail: { topic, ids: event.retracted, all: event.isPurged } }),
+      );
     }
   }
 
@@ -253,7 +257,10 @@ export class Topics extends EventTarget {
   }
 
   async #keep(topics) {
-    const rows = topics.map(({ service, suffix, title, description, described, seen, subscription }) => ["topics", { service, suffix, title, description, described, seen, subscription }]);
+    const rows = topics.map(({ service, suffix, title, description, described, seen, subscription }) => [
+      "topics",
+      { service, suffix, title, description, described, seen, subscription },
+    ]);
     await this.#kept.change(rows);
   }
 
@@ -269,5 +276,16 @@ export class Topics extends EventTarget {
 }
 
 function fresh({ service, suffix, title }) {
-  return { service, suffix, title, description: "", described: 0, subscription: null, unseen: 0, seen: null, ids: new Set(), isGone: false };
+  return {
+    service,
+    suffix,
+    title,
+    description: "",
+    described: 0,
+    subscription: null,
+    unseen: 0,
+    seen: null,
+    ids: new Set(),
+    isGone: false,
+  };
 }

@@ -21,7 +21,11 @@ export function topicHead(app, topic, current, signal) {
   const list = tab("published", places.published(topic), "Published forms");
   const news = element("span", { className: "tag good", hidden: true });
   list.append(" ", news);
-  const tabs = element("nav", { className: "tabs" }, element("ul", {}, element("li", {}, tab("fill", places.fill(topic), "Fill in")), element("li", {}, list)));
+  const tabs = element(
+    "nav",
+    { className: "tabs" },
+    element("ul", {}, element("li", {}, tab("fill", places.fill(topic), "Fill in")), element("li", {}, list)),
+  );
   tabs.setAttribute("aria-label", topic.title);
 
   const draw = () => {
@@ -31,7 +35,10 @@ export function topicHead(app, topic, current, signal) {
     const { subscription } = topic;
     const isPending = subscription?.state === "pending";
     put(button, subscription ? "Unsubscribe" : "Subscribe");
-    put(state, isPending ? "An owner must agree to your subscription." : subscription ? "You are told about new forms." : "");
+    put(
+      state,
+      isPending ? "An owner must agree to your subscription." : subscription ? "You are told about new forms." : "",
+    );
     state.hidden = !state.textContent;
     button.disabled = button.dataset.busy === "yes" || app.session.state !== "online";
     put(news, `${topic.unseen} new`);
@@ -44,9 +51,19 @@ export function topicHead(app, topic, current, signal) {
     draw();
     try {
       await (wasSubscribed ? app.topics.unsubscribe(topic) : app.topics.subscribe(topic));
-      speak(wasSubscribed ? "Unsubscribed." : topic.subscription?.state === "pending" ? "Asked for." : "Subscribed. You are told about new forms.");
+      speak(
+        wasSubscribed
+          ? "Unsubscribed."
+          : topic.subscription?.state === "pending"
+            ? "Asked for."
+            : "Subscribed. You are told about new forms.",
+      );
     } catch (error) {
-      told.textContent = isForbidden(error) ? "You may not read what is published here." : error instanceof Unanswered ? "There is no connection. Try again once it is back." : `Not done: ${error.message}`;
+      told.textContent = isForbidden(error)
+        ? "You may not read what is published here."
+        : error instanceof Unanswered
+          ? "There is no connection. Try again once it is back."
+          : `Not done: ${error.message}`;
       told.hidden = false;
     } finally {
       delete button.dataset.busy;
@@ -57,10 +74,14 @@ export function topicHead(app, topic, current, signal) {
   app.topics.addEventListener("change", draw, { signal });
   app.session.addEventListener("state", draw, { signal });
   draw();
-  const top = element("div", { className: "topic-head" },
+  const top = element(
+    "div",
+    { className: "topic-head" },
     element("a", { className: "to-topics", href: places.home(), textContent: "All forms" }),
     element("div", { className: "row spread" }, heading, element("div", { className: "row" }, state, button)),
-    about, told);
+    about,
+    told,
+  );
   return { heading, nodes: [top, tabs] };
 }
 
@@ -70,10 +91,21 @@ export function unknownTopic(app, signal) {
   const text = element("p", { className: "note" });
   const draw = () => {
     const isSure = app.session.state === "online" && !app.topics.doing;
-    put(text, isSure ? "There is no such form, or it is not open to you." : app.session.state === "offline" ? "This form was not opened on this device before; it needs the connection." : "Looking for the form …");
+    put(
+      text,
+      isSure
+        ? "There is no such form, or it is not open to you."
+        : app.session.state === "offline"
+          ? "This form was not opened on this device before; it needs the connection."
+          : "Looking for the form …",
+    );
   };
   app.topics.addEventListener("change", draw, { signal });
   app.session.addEventListener("state", draw, { signal });
   draw();
-  return { title: "Form", heading, nodes: [element("a", { className: "to-topics", href: places.home(), textContent: "All forms" }), heading, text] };
+  return {
+    title: "Form",
+    heading,
+    nodes: [element("a", { className: "to-topics", href: places.home(), textContent: "All forms" }), heading, text],
+  };
 }

@@ -5,8 +5,16 @@ import { called, collapsed, compare, isOrdered, isValue, isWhole } from "./datat
 const LONGEST_FOR_PATTERN = 2000;
 // As the server's expressions have them: letters without accents.
 const POSIX = {
-  alpha: "A-Za-z", digit: "0-9", alnum: "A-Za-z0-9", upper: "A-Z", lower: "a-z", space: "\\t-\\r ", blank: " \\t",
-  punct: "!-\\/:-@\\[-`{-~", xdigit: "0-9A-Fa-f", word: "A-Za-z0-9_",
+  alpha: "A-Za-z",
+  digit: "0-9",
+  alnum: "A-Za-z0-9",
+  upper: "A-Z",
+  lower: "a-z",
+  space: "\\t-\\r ",
+  blank: " \\t",
+  punct: "!-\\/:-@\\[-`{-~",
+  xdigit: "0-9A-Fa-f",
+  word: "A-Za-z0-9_",
 };
 const compiled = new Map();
 
@@ -37,16 +45,32 @@ export function isJid(text) {
   const [domain, local] = parts.reverse();
   if (local !== undefined && (!local || /[\s"&'/:<>@]/.test(local))) return false;
   if (/^\[[0-9A-Fa-f:.]+\]$/.test(domain)) return true;
-  return domain.length <= 1023 && /^[\p{L}\p{N}]([\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}]([\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?)*\.?$/u.test(domain);
+  return (
+    domain.length <= 1023 &&
+    /^[\p{L}\p{N}]([\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?(\.[\p{L}\p{N}]([\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?)*\.?$/u.test(
+      domain,
+    )
+  );
 }
 
 /** A sentence about what the field takes, for people, before they type; "" where any text will do. */
 export function hint(field, isNative = false) {
   const rule = field.validate;
-  if (!rule) return { "jid-single": "An address as name@example.org.", "jid-multi": "Addresses as name@example.org, one on each line." }[field.type] ?? "";
+  if (!rule)
+    return (
+      {
+        "jid-single": "An address as name@example.org.",
+        "jid-multi": "Addresses as name@example.org, one on each line.",
+      }[field.type] ?? ""
+    );
   const { min, max } = rule.method === "range" ? rule : {};
   // A range says more than the ends of the type.
-  const kind = isWhole(rule.datatype) && (min || max) ? "a whole number" : rule.datatype === "xs:int" || rule.datatype === "xs:long" ? "a whole number" : called(rule.datatype);
+  const kind =
+    isWhole(rule.datatype) && (min || max)
+      ? "a whole number"
+      : rule.datatype === "xs:int" || rule.datatype === "xs:long"
+        ? "a whole number"
+        : called(rule.datatype);
   const parts = kind && !isNative ? [kind] : [];
   if (isOrdered(rule.datatype)) {
     if (min && max) parts.push(`from ${min} to ${max}`);
