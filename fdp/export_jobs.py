@@ -164,6 +164,13 @@ def remove(row: Export) -> None:
     storages["exports"].delete(row.token)
 
 
+def forget(topic: int) -> None:
+    """The published forms of a topic are deleted: so are the files that may hold some of them."""
+    for row in Export.objects.all():
+        if row.criteria.get("only") or row.criteria.get("topic") in (None, 0, topic):
+            remove(row)
+
+
 def sweep(now: float) -> dict[str, int]:
     """Remove old exports, and start those again that were cut off: once, then they count as failed."""
     gone = {"old exports": 0, "exports begun anew": 0}

@@ -104,6 +104,8 @@ class Submission(models.Model):
             # What expires, and what was submitted when.
             models.Index(fields=("topic", "published"), name="fdp_submission_published"),
             models.Index(fields=("publisher",), name="fdp_submission_publisher"),
+            # The newest of all topics, in the console.
+            models.Index(fields=("published", "id"), name="fdp_submission_newest"),
         ]
 
     def __str__(self) -> str:

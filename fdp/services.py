@@ -126,7 +126,10 @@ def remove_topic(topic: Topic, *, erase: bool = False) -> None:
         if row is None:
             raise UnknownTopic("There is no such topic any more.")
         if erase:
+            from fdp import export_jobs
+
             row.delete()
+            transaction.on_commit(lambda: export_jobs.forget(topic.pk))
             return
         row.removed = row.changed = time.time()
         row.save(update_fields=("removed", "changed"))

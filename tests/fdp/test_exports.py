@@ -338,6 +338,21 @@ def test_the_sweep(topic: Topic, job: Job) -> None:
     assert Export.objects.get().state == Export.State.FAILED
 
 
+def test_what_is_deleted_is_in_no_export(topic: Topic, job: Job, django_capture_on_commit_callbacks) -> None:
+    other = make_topic("sitrep")
+    publish(topic)
+    publish(other)
+    kept, gone = job.order(other), job.order(topic)
+    everything = export_jobs.order("admin@localhost", "xml", {}, 2, "all")
+    for row in (kept, gone, everything):
+        export_jobs.run(row.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.remove_topic(topic, erase=True)
+    assert list(Export.objects.values_list("pk", flat=True)) == [kept.pk]
+    with pytest.raises(FileNotFoundError):
+        export_jobs.open_file(gone)
+
+
 def test_exports_are_bounded(topic: Topic, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_jobs, "MAX_EXPORTS", 2)
     publish(topic)
