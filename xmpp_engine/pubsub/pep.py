@@ -37,7 +37,9 @@ from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.refusals import Refusals
 from xmpp_engine.routing.session import Session
 from xmpp_engine.runtime.buckets import Buckets
+from xmpp_engine.stanza import forms
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import RosterItem
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -138,10 +140,18 @@ class Pep(Module):
 
     def message(self, stanza: Stanza, session: Session) -> Verdict:
         """An owner's answer to a request to subscribe goes to its own account (XEP-0060, 8.6)."""
-        if stanza.to is None or stanza.to.full != session.account.bare or stanza.type == "error":
+        account = session.account
+        if stanza.to is None or stanza.to.full != account.bare or stanza.type == "error" or not _answers(stanza):
             return None
-        service = self.accounts.resident(session.account.bare)
-        return HANDLED if service is not None and approval.receive(service, stanza) else None
+        self.services.tasks.spawn(f"approval by {account.bare}", self._approve(stanza, account.bare))
+        return HANDLED
+
+    async def _approve(self, stanza: Stanza, bare: str) -> None:
+        try:
+            async with self.accounts.use(bare) as service:
+                approval.receive(service, stanza)
+        except StoreUnavailable as error:
+            refused.error("%s cannot say who may subscribe: %s", stanza.sender, error)
 
     # What others tell
 
@@ -238,3 +248,9 @@ class Pep(Module):
     def forget(self, bare: str) -> None:
         """An account was removed, and its nodes with it; the nodes of others forget it."""
         self.accounts.forget(bare)
+
+
+def _answers(stanza: Stanza) -> bool:
+    """Whether a message has the form that says whether somebody may subscribe."""
+    found = stanza.element.find_all(ns.DATA_FORMS, "x")
+    return any(forms.form_type(form) == ns.PUBSUB_SUBSCRIBE_AUTHORIZATION for form in found)

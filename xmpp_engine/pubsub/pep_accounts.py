@@ -61,6 +61,9 @@ class AccountServices:
         StoreUnavailable."""
         self._users[bare] = self._users.get(bare, 0) + 1
         try:
+            if self._pep.services.accounts.get(bare) is None:
+                # Its roster says who hears of what happens now.
+                await self._pep.services.accounts.load(bare, self._pep.host)
             await self.known([bare])
             service = self._services.get(bare)
             if service is None:
