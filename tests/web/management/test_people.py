@@ -79,4 +79,5 @@ def test_texts_of_a_domain(domain: Domain) -> None:
 
 
 def test_what_reads_files_of_the_machine_is_for_its_shell() -> None:
-    assert [command.name for command in registry if command.local] == ["user import"]
+    found = [command.name for command in registry if command.local]
+    assert found == ["user import", "topic add", "topic version", "topic export", "topic import"]
