@@ -105,12 +105,13 @@ def look_for(page: Page, title: str) -> None:
     """Open a topic that was made a moment ago and may still be on its way into the node."""
     link = page.locator("#topics").get_by_role("link", name=title)
     look = page.get_by_role("button", name="Look again")
-    for _ in range(60):
+    for _ in range(200):
         expect(look).to_be_enabled()
         if link.count():
             choose(page, title)
             return
         look.click()
+        page.wait_for_timeout(100)
     raise AssertionError(f"{title} does not appear")
 
 

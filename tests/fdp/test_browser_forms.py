@@ -73,10 +73,6 @@ class Offer:
         file.write_text(json.dumps(document))
         node.ctl("topic", "import", str(file))
 
-    def rules(self, right: str, who: str) -> None:
-        """Say who has a right."""
-        self.node.ctl("topic", "rules", self.suffix, right, who)
-
     def remove(self) -> None:
         """Withdraw it."""
         self.node.ctl("topic", "remove", self.suffix)
@@ -328,8 +324,8 @@ def test_an_amendment_is_tied_to_its_original(visit: Visits, ada: User, bob: Use
     expect(other.get_by_role("link", name="Amend", exact=True)).to_be_hidden()
 
 
-def test_who_may_submit_but_not_read(visit: Visits, ada: User, bob: User, offer: Offer) -> None:
-    offer.rules("read", f"jid:{ada.jid}")
+def test_who_may_submit_but_not_read(live_node: LiveNode, visit: Visits, ada: User, bob: User, tmp_path: Path) -> None:
+    offer = Offer(live_node, tmp_path, read_rules=[{"kind": "jid", "value": ada.jid}])
     page = open_topic(visit, bob, offer)
     page.get_by_label("What").fill("Smoke")
     publish(page)
@@ -343,8 +339,10 @@ def test_who_may_submit_but_not_read(visit: Visits, ada: User, bob: User, offer:
     expect(reader.locator(".published li")).to_contain_text("Smoke")
 
 
-def test_who_may_not_publish_keeps_the_draft(visit: Visits, ada: User, bob: User, offer: Offer) -> None:
-    offer.rules("publish", f"jid:{ada.jid}")
+def test_who_may_not_publish_keeps_the_draft(
+    live_node: LiveNode, visit: Visits, ada: User, bob: User, tmp_path: Path
+) -> None:
+    offer = Offer(live_node, tmp_path, publish_rules=[{"kind": "jid", "value": ada.jid}])
     page = open_topic(visit, bob, offer)
     page.get_by_label("What").fill("Smoke")
     publish(page)
