@@ -118,11 +118,16 @@ async def deny(node: Node, entry: Subscription) -> None:
 async def affiliated(node: Node, jid: str, now: NodeAffiliation) -> None:
     """What a JID is to a node has changed: that may answer what it waits for (8.7), and an outcast has no
     subscription. Raises StoreUnavailable."""
+    from xmpp_engine.pubsub import subscribe
+
     if now == "outcast":
+        ended: list[Subscription] = []
         for bare in [bare for bare in node.by_bare if bare == jid or ("@" not in jid and bare.endswith(f"@{jid}"))]:
             if node.affiliation_of(Jid.parse(bare)) == "outcast":
-                for entry in list(node.by_bare.get(bare, {}).values()):
-                    await deny(node, entry)
+                ended += node.by_bare.get(bare, {}).values()
+        await subscribe.drop_all(node, ended)
+        for entry in ended:
+            notify.subscription(node, entry, "none")
     elif now in ("owner", "publisher", "member"):
         for entry in list(node.by_bare.get(jid, {}).values()):
             if entry.state == "pending":

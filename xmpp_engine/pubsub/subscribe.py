@@ -8,13 +8,14 @@ for it would be over after a restart.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.pubsub import access, approval, notify, options_form
 from xmpp_engine.pubsub.errors import refusal, unsupported
 from xmpp_engine.pubsub.node import Node
-from xmpp_engine.storage.pubsub import Subscription, SubscriptionState
+from xmpp_engine.storage.pubsub import MAX_CHANGES, Subscription, SubscriptionState
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -137,11 +138,19 @@ async def put(node: Node, entry: Subscription) -> None:
 
 async def drop(node: Node, entry: Subscription) -> None:
     """Forget a subscription, in the store first. Raises StoreUnavailable."""
+    await drop_all(node, (entry,))
+
+
+async def drop_all(node: Node, entries: Sequence[Subscription]) -> None:
+    """Forget subscriptions, in the store first. Raises StoreUnavailable."""
     service = node.service
-    if entry.options.get("expire") != "presence":
-        await service.services.stores.pubsub.put_subscriptions(node.number, (), (entry.subid,))
-    forget_presence(node, entry)
-    node.drop_subscription(entry.subid)
+    stored = [entry.subid for entry in entries if entry.options.get("expire") != "presence"]
+    for start in range(0, len(stored), MAX_CHANGES):
+        removed = stored[start : start + MAX_CHANGES]
+        await service.services.stores.pubsub.put_subscriptions(node.number, (), removed)
+    for entry in entries:
+        forget_presence(node, entry)
+        node.drop_subscription(entry.subid)
     if node.kind == "collection":
         service.nodes.stamp += 1
 

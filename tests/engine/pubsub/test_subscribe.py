@@ -462,3 +462,20 @@ async def test_options_stand_behind_what_they_are_for(story: Any) -> None:
     answer = await asks(bob, "set", f"{mine}<options>{options}</options>")
     shown = answer.first().find(ns.PUBSUB, "options")  # type: ignore[union-attr]
     assert shown.find(ns.DATA_FORMS, "x").get("type") == "result"  # type: ignore[union-attr]
+
+
+async def test_a_domain_is_put_out(story: Any) -> None:
+    alice, bob, carol = await cast(story, "alice", "bob", "carol")
+    await node(alice)
+    for client in (bob, carol):
+        await subscribe(client)
+    await subscribe(carol, expire="presence")
+    service = story.world.module("pubsub").hosted[SERVICE]
+    await service.set_affiliations("news", {"story.example": "outcast", carol.bare: "member"})
+    found = await service.node("news")
+    assert {entry.jid for entry in found.record.subscriptions.values()} == {carol.bare}
+    await service.set_affiliations("news", {carol.bare: "outcast"})
+    assert found.record.subscriptions == {}
+    assert service.temporary == {}
+    stored = (await story.world.stores.pubsub.load(SERVICE, ["news"]))[0]
+    assert stored.subscriptions == {}
