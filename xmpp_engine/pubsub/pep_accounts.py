@@ -69,9 +69,11 @@ class AccountServices:
             if service is None:
                 # The account has no nodes yet, or everything else is in use as well.
                 service = self._make(bare, ())
-            yield service
-            if self._services.get(bare) is service:
-                self._weigh(service)
+            try:
+                yield service
+            finally:
+                if self._services.get(bare) is service:
+                    self._weigh(service)
         finally:
             left = self._users[bare] - 1
             if left:
@@ -191,10 +193,11 @@ class AccountServices:
         self._sizes[service.domain] = size
 
     def _make_place(self) -> None:
-        """Let services go while there is too much."""
-        limit = self._pep.config.cache_bytes
+        """Let services go when there is too much: some more than need be, so that this is seldom."""
+        limit: int = self._pep.config.cache_bytes
         if self._size <= limit:
             return
+        limit -= limit // 10
         for bare, service in list(self._services.items()):
             if self._users.get(bare) or not service.idle:
                 continue

@@ -31,10 +31,12 @@ _PERSONAL: Final = (
     "filtered-notifications",
     "last-published",
 )
+#: What services with a domain of their own have and accounts have not: an account has no ad-hoc commands.
+_NOT_HERE: Final = frozenset({"get-pending"})
 #: What every account shows beside the identity pubsub/pep.
 FEATURES: Final = (
     ns.PUBSUB,
-    *(f"{ns.PUBSUB}#{name}" for name in (*disco.FEATURES, *_PERSONAL)),
+    *(f"{ns.PUBSUB}#{name}" for name in (*disco.FEATURES, *_PERSONAL) if name not in _NOT_HERE),
     ns.SHIM,
     ns.RSM,
 )
