@@ -521,21 +521,19 @@ def test_signing_out_asks_where_something_would_be_lost(visit: Visits, ada: User
     choose(page, "Short report")
     page.get_by_label("What").fill("Smoke")
     saved(page)
-    asked: list[str] = []
-    answers = iter((False, True))
-
-    def answer(dialog) -> None:
-        asked.append(dialog.message)
-        dialog.accept() if next(answers) else dialog.dismiss()
-
-    page.on("dialog", answer)
-    page.get_by_role("button", name="Sign out").click()
+    question = "Signing out deletes 1 draft from this device. Sign out?"
+    with page.expect_event("dialog") as asked:
+        page.get_by_role("button", name="Sign out").click()
+    assert asked.value.message == question
+    asked.value.dismiss()
     expect(page.get_by_label("What")).to_have_value("Smoke")
     # On any page.
     page.goto(f"{visit.node.url}/archive/")
-    page.get_by_role("button", name="Sign out").click()
+    with page.expect_event("dialog") as asked:
+        page.get_by_role("button", name="Sign out").click()
+    assert asked.value.message == question
+    asked.value.accept()
     page.wait_for_url(f"{visit.node.url}/")
-    assert asked == ["Signing out deletes 1 draft from this device. Sign out?"] * 2
     names = page.evaluate("indexedDB.databases().then((list) => list.map((base) => base.name))")
     assert names == []
 
