@@ -46,9 +46,10 @@ async def publish(
     node = await _find(service, name, publisher, options, trusted)
     shared = _quick(node, len(drafts))
     async with service.at(name, shared=shared, node=node) as node:
-        if not shared or _quick(node, len(drafts)):
-            return await _publish(node, drafts, publisher, options, trusted)
-    async with service.at(name) as node:
+        if shared and not _quick(node, len(drafts)):
+            # Something has changed meanwhile. The place in the order of publications stays.
+            async with node.turn.alone():
+                return await _publish(node, drafts, publisher, options, trusted)
         return await _publish(node, drafts, publisher, options, trusted)
 
 

@@ -87,6 +87,74 @@ async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         task.cancel()
 
 
+async def test_nobody_overtakes_those_who_are_called() -> None:
+    turn = Turn()
+    seen: list[str] = []
+
+    async def share(name: str) -> None:
+        await turn.take(shared=True)
+        seen.append(name)
+        turn.give(shared=True)
+
+    await turn.take()
+    waiting = [asyncio.create_task(share(name)) for name in "abc"]
+    await asyncio.sleep(0)
+    late = asyncio.create_task(share("late"))  # Its first step stands before theirs in the loop.
+    turn.give()
+    await asyncio.gather(*waiting, late)
+    assert seen == ["a", "b", "c", "late"]
+    assert turn.idle
+
+
+async def test_who_shares_a_turn_may_have_it_alone_without_losing_his_place() -> None:
+    turn = Turn()
+    seen: list[str] = []
+
+    async def share(name: str, *, alone: bool) -> None:
+        await turn.take(shared=True)
+        try:
+            if alone:
+                async with turn.alone():
+                    assert turn._shared == 0
+                    seen.append(name)
+                    await asyncio.sleep(0)
+                    seen.append(name)
+            else:
+                seen.append(name)
+        finally:
+            turn.give(shared=True)
+
+    await turn.take()
+    first = [asyncio.create_task(share(name, alone=name != "b")) for name in "abc"]
+    await asyncio.sleep(0)
+    taker = asyncio.create_task(turn.take())
+    last = asyncio.create_task(share("z", alone=False))
+    await asyncio.sleep(0)
+    turn.give()
+    await asyncio.gather(*first)
+    await taker
+    assert seen == ["b", "a", "a", "c", "c"]
+    turn.give()
+    await last
+    assert seen[-1] == "z"
+    # Alone at once where nobody else shares it; somebody who gives up leaves it as it was.
+    await turn.take(shared=True)
+    async with turn.alone():
+        waiting = asyncio.create_task(share("y", alone=False))
+        await asyncio.sleep(0)
+        assert seen[-1] == "z"
+    turn.give(shared=True)
+    await waiting
+    await turn.take(shared=True)
+    held = asyncio.create_task(share("x", alone=True))
+    await asyncio.sleep(0)
+    held.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await held
+    turn.give(shared=True)
+    assert turn.idle
+
+
 class Store:
     """A store that keeps its commits, and waits to be let on."""
 
