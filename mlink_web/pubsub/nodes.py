@@ -44,6 +44,7 @@ INSERT INTO pubsub_node (service_id, name, kind, config, creator, created, conte
   items, sequence, latest)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0.0) RETURNING id"""
 CONFIGURE = "UPDATE pubsub_node SET config = %s WHERE id = %s"
+BECOME_COLLECTION = "UPDATE pubsub_node SET kind = 'collection', config = %s WHERE id = %s"
 PUT_AFFILIATION = """
 INSERT INTO pubsub_nodeaffiliation (node_id, jid, affiliation) VALUES (%s, %s, %s)
 ON CONFLICT (node_id, jid) DO UPDATE SET affiliation = excluded.affiliation"""
@@ -145,6 +146,14 @@ def configure(database: Database, number: int, config: dict[str, Any]) -> None:
     """See `PubSubStore.configure`."""
     with transaction.atomic(using=database.alias), database.cursor() as cursor:
         cursor.execute(CONFIGURE, (json.dumps(config), number))
+        if not cursor.rowcount:
+            raise ValueError(f"There is no node {number}.")
+
+
+def become_collection(database: Database, number: int, config: dict[str, Any]) -> None:
+    """The part of `PubSubStore.become_collection` that is about the node, within the caller's transaction."""
+    with database.cursor() as cursor:
+        cursor.execute(BECOME_COLLECTION, (json.dumps(config), number))
         if not cursor.rowcount:
             raise ValueError(f"There is no node {number}.")
 

@@ -55,6 +55,11 @@ class DatabasePubSub:
         stored_pubsub.check_config(config)
         await self._executor.write(("pubsub", number), nodes.configure, number, config)
 
+    async def become_collection(self, number: int, config: dict[str, Any]) -> None:
+        """See the protocol."""
+        stored_pubsub.check_config(config)
+        await self._executor.write(("pubsub", number), _atomic, _become_collection, number, config)
+
     async def trim(self, number: int, keep: int) -> list[str]:
         """See the protocol."""
         return await self._executor.write(("pubsub", number), _atomic, item_changes.trim, number, keep)
@@ -121,6 +126,11 @@ class DatabasePubSub:
     async def forget_person(self, bare: str) -> list[tuple[str, str]]:
         """See the protocol."""
         return await self._executor.write(bare, persons.forget_person, bare)
+
+
+def _become_collection(database: Database, number: int, config: dict[str, Any]) -> None:
+    nodes.become_collection(database, number, config)
+    apply_changes(database, [stored_pubsub.PurgeItems(number)])
 
 
 def _atomic(database: Database, function: Any, *values: Any) -> Any:

@@ -318,6 +318,24 @@ class PubSubKit:
         assert await loaded(stores, record.name, bare) == record
         assert await stores.pubsub.affiliations_of(bare, bare) == [(record.name, "owner")]
 
+    async def test_a_leaf_becomes_a_collection_without_items(self, stores: Stores) -> None:
+        store = stores.pubsub
+        number = await filled(stores, 3)
+        before = await loaded(stores)
+        await store.become_collection(number, {"title": "Verses"})
+        record = await loaded(stores)
+        assert (record.number, record.kind, record.config, record.items, record.last) == (
+            number,
+            "collection",
+            {"title": "Verses"},
+            0,
+            None,
+        )
+        assert (record.affiliations, record.subscriptions) == (before.affiliations, before.subscriptions)
+        assert (await store.items(number, limit=5)).items == []
+        with pytest.raises(ValueError):
+            await store.become_collection(number + 1_000, {})
+
     async def test_subscriptions_expire_in_slices(self, stores: Stores) -> None:
         store = stores.pubsub
         number = await store.create(node())

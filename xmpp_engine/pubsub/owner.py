@@ -129,25 +129,12 @@ async def _trim(node: Node) -> None:
 
 
 async def _become_collection(node: Node) -> None:
-    """A leaf becomes a collection: its items go (XEP-0248, 6.4). The node is stored anew, for its kind never changes
-    in the store."""
+    """A leaf becomes a collection: its items go (XEP-0248, 6.4)."""
     service = node.service
-    store = service.services.stores.pubsub
-    record = node.record
-    await store.remove(record.number)
     config = replace(node.config, persist_items=False)
-    fresh = replace(
-        record,
-        number=0,
-        kind="collection",
-        config=to_values(config, service.defaults("collection")),
-        items=0,
-        last=None,
-    )
-    fresh.number = await store.create(fresh)
-    del service.nodes.by_number[record.number]
-    service.nodes.by_number[fresh.number] = node
-    node.record = fresh
+    values = to_values(config, service.defaults("collection"))
+    await service.services.stores.pubsub.become_collection(node.number, values)
+    node.record = replace(node.record, kind="collection", config=values, items=0, last=None)
     node.config = config
     node.index()
     service.nodes.listed(node)

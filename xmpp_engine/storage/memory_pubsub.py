@@ -117,6 +117,14 @@ class MemoryPubSub:
         pubsub.check_config(config)
         self._node(number).record.config = _as_stored(config)
 
+    async def become_collection(self, number: int, config: dict[str, Any]) -> None:
+        """See the protocol."""
+        self._memory.check()
+        pubsub.check_config(config)
+        node = self._node(number)
+        node.record.kind, node.record.config = "collection", _as_stored(config)
+        node.items.clear()
+
     async def trim(self, number: int, keep: int) -> list[str]:
         """See the protocol."""
         node = self._node(number)

@@ -163,6 +163,9 @@ class PubSubStore(Protocol):
     async def configure(self, number: int, config: dict[str, Any]) -> None:
         """Replace the configuration. A lower limit of items is the caller's matter: see `trim`."""
 
+    async def become_collection(self, number: int, config: dict[str, Any]) -> None:
+        """The leaf is a collection from now on, with this configuration; its items go, all in one transaction."""
+
     async def trim(self, number: int, keep: int) -> list[str]:
         """Keep the newest `keep` items; returns the ids of those removed, at most MAX_PAGE of them at a time (call
         again while it returns that many)."""
