@@ -9,7 +9,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.browser import Visits
 from tests.fdp.forms_page import LONG, SHORT, choose, error, field, is_connected, open_forms, publish
@@ -516,23 +516,35 @@ def test_whoever_is_signed_out_is_told_and_keeps_the_draft(visit: Visits, ada: U
     expect(page.get_by_role("link", name="Sign in again")).to_have_attribute("href", re.compile("next=/forms/"))
 
 
+def sign_out(page: Page, *, really: bool) -> str:
+    """Press the button and answer the question; returns what was asked."""
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        message = dialog.message
+        dialog.accept() if really else dialog.dismiss()
+        asked.append(message)
+
+    page.once("dialog", answer)
+    page.get_by_role("button", name="Sign out").click()
+    for _ in range(400):
+        if asked:
+            break
+        page.wait_for_timeout(50)
+    return asked[0]
+
+
 def test_signing_out_asks_where_something_would_be_lost(visit: Visits, ada: User, peer: Peer) -> None:
     page = open_forms(visit, ada, peer)
     choose(page, "Short report")
     page.get_by_label("What").fill("Smoke")
     saved(page)
     question = "Signing out deletes 1 draft from this device. Sign out?"
-    with page.expect_event("dialog") as asked:
-        page.get_by_role("button", name="Sign out").click()
-    assert asked.value.message == question
-    asked.value.dismiss()
+    assert sign_out(page, really=False) == question
     expect(page.get_by_label("What")).to_have_value("Smoke")
     # On any page.
     page.goto(f"{visit.node.url}/archive/")
-    with page.expect_event("dialog") as asked:
-        page.get_by_role("button", name="Sign out").click()
-    assert asked.value.message == question
-    asked.value.accept()
+    assert sign_out(page, really=True) == question
     page.wait_for_url(f"{visit.node.url}/")
     names = page.evaluate("indexedDB.databases().then((list) => list.map((base) => base.name))")
     assert names == []
