@@ -105,4 +105,3 @@ def _count(validate: Validate, count: int) -> None:
         raise WrongValue(f"needs at least {validate.list_min} value{'s' if validate.list_min > 1 else ''}")
     if validate.list_max is not None and count > validate.list_max:
         raise WrongValue(f"takes at most {validate.list_max} value{'s' if validate.list_max > 1 else ''}")
-
