@@ -148,12 +148,14 @@ def publisher_and_subscriber(visit: Visits, ada: User, bob: User, offer: Offer, 
     expect(reader.get_by_role("button", name="Subscribe", exact=True)).to_be_visible()
     writer.get_by_role("button", name="Fill in another").click()
     fill_in(writer, "Too late")
-    # Told again, she hears of the next one, and never of the one between.
+    expect(reader.locator(".published li")).to_have_count(2)
+    # Told again, she sees what she has missed, and hears of the next one.
     subscribe(reader)
+    expect(reader.locator(".published li").first).to_contain_text("Too late")
     writer.get_by_role("button", name="Fill in another").click()
     fill_in(writer, "In time")
     expect(reader.locator(".published li").first).to_contain_text("In time")
-    expect(reader.locator(".published li")).to_have_count(3)
+    expect(reader.locator(".published li")).to_have_count(4)
     assert reader.evaluate("window.still") == "the same page"
 
 

@@ -6,6 +6,7 @@ import { failedNote } from "./notes.js";
 import * as places from "./places.js";
 import * as pubsub from "./pubsub.js";
 import { bareOf, called, count, speak, summary, when } from "./says.js";
+import { Unanswered } from "./session.js";
 import { topicHead } from "./topicview.js";
 import { fromText } from "./xml.js";
 
@@ -53,9 +54,25 @@ class Published {
       mine(({ ids, all }) => this.#remove(ids, all)),
       { signal },
     );
-    app.session.addEventListener("state", () => app.session.state === "online" && this.#forms.length && this.#read(), {
-      signal,
-    });
+    app.session.addEventListener("state", () => app.session.state === "online" && this.#again(), { signal });
+    let wasTold = topic.subscription?.state === "subscribed";
+    const look = () => {
+      const isTold = topic.subscription?.state === "subscribed";
+      // What came before one was told is not in the list.
+      if (isTold && !wasTold) this.#again();
+      wasTold = isTold;
+    };
+    app.topics.addEventListener("change", look, { signal });
+  }
+
+  /** Read the newest ones anew, where they were read before. */
+  async #again() {
+    if (!this.#box.contains(this.#list)) return;
+    try {
+      await this.#read();
+    } catch (error) {
+      if (!this.#signal.aborted && !(error instanceof Unanswered)) this.#failed(error);
+    }
   }
 
   async start() {
@@ -77,23 +94,31 @@ class Published {
     ]);
     this.#template = template;
     if (this.#signal.aborted) return;
-    this.#forms = page.forms;
-    this.#older = page.older;
+    this.#take(page);
+    if (!this.#box.contains(this.#list)) this.#build();
+    this.#draw();
+    await this.#app.topics.saw(this.#topic, this.#forms[0]?.id ?? "");
+  }
+
+  /** The newest page, before what was read of older ones as far as it follows. */
+  #take(page) {
+    const at = this.#forms.findIndex((form) => form.id === page.forms.at(-1)?.id);
+    const rest = at < 0 ? [] : this.#forms.slice(at + 1);
+    this.#forms = [...page.forms, ...rest];
+    if (!rest.length) this.#older = page.older;
     this.#count = page.count;
-    const label = element("label", {
-      className: "unseen",
-      htmlFor: "form-search",
-      textContent: "Search in the forms shown",
-    });
-    this.#search.placeholder = "Search in the forms shown";
+  }
+
+  #build() {
+    const words = "Search in the forms shown";
+    this.#search.placeholder = words;
+    const label = element("label", { className: "unseen", htmlFor: "form-search", textContent: words });
     this.#box.replaceChildren(
       element("div", { className: "published-search" }, label, this.#search),
       this.#state,
       this.#list,
       element("p", { className: "page-link" }, this.#more),
     );
-    this.#draw();
-    await this.#app.topics.saw(this.#topic, this.#forms[0]?.id ?? "");
   }
 
   /** The newest template, for the words of its options. */

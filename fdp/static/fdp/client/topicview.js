@@ -40,6 +40,7 @@ export function topicHead(app, topic, current, signal) {
       isPending ? "An owner must agree to your subscription." : subscription ? "You are told about new forms." : "",
     );
     state.hidden = !state.textContent;
+    button.hidden = Boolean(topic.isGone);
     button.disabled = button.dataset.busy === "yes" || app.session.state !== "online";
     put(news, `${topic.unseen} new`);
     news.hidden = !topic.unseen;
