@@ -44,6 +44,7 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("libistack-commons-java", ("/usr/share/java/istack-commons-runtime.jar",)),
     ),
     "bench": (
+        Package("chromium", CHROMIUM),
         Package("prosody", ()),
         Package("ejabberd", ()),
         Package("lua-sec", ()),

@@ -1,7 +1,8 @@
 """Command: measure the servers side by side and print the table.
 
     python -m tests.bench.compare [--servers prosody,ejabberd,mlink]
-                                  [--only messages,archive,rooms,events,login,memory,disturb] [--quick] [--disturb-all]
+                                  [--only messages,archive,rooms,events,forms,login,
+                                         memory,disturb] [--quick] [--disturb-all]
                                   [--write docs/benchmarks.md] [--json FILE]
 
 Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
@@ -9,6 +10,7 @@ not start.
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -43,7 +45,7 @@ from tests.bench.table import OURS, document, missed, render
 
 # Above this share of the machine the work of others shows in latencies.
 _QUIET_SHARE = 0.05
-_PARTS = ("login", "messages", "archive", "rooms", "events", "memory", "disturb")
+_PARTS = ("login", "messages", "archive", "rooms", "events", "forms", "memory", "disturb")
 
 
 @contextlib.contextmanager
@@ -92,6 +94,8 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
             if kind.name == OURS:
                 with _running([kind], plan.users, False, results, events=True) as servers:
                     await pages(servers[0], plan, results)
+    if "forms" in parts and any(kind.name == OURS for kind in kinds):
+        await _forms(plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:
@@ -105,6 +109,20 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
             if disturb_all or kind.name == OURS:
                 with _running([kind], plan.users, False, results) as servers:
                     await disturbance(servers[0], plan, results)
+
+
+async def _forms(plan: Plan, results: Results) -> None:
+    """From one browser to another; this server only, for nobody else has forms."""
+    from tests.bench.forms import measured  # Playwright is of no use to the other measures.
+
+    try:
+        delays = await asyncio.to_thread(measured, plan.forms, results.progress)
+    except Exception as error:
+        results.note(f"forms: {type(error).__name__}: {error}")
+        return
+    results.put("form|half of them", OURS, delays.p50)
+    results.put("form|99 % of them", OURS, delays.p99)
+    results.progress(f"{OURS:9} forms: p50 {delays.p50:.1f} ms, p99 {delays.p99:.1f} ms")
 
 
 def _arguments() -> argparse.Namespace:

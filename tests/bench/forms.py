@@ -99,8 +99,8 @@ def forms(browser: Browser, node: LiveNode, count: int, progress: Callable[[str]
     finally:
         reader.context.close()
         writer.context.close()
-    measured = [f"Sighting {number:05d}" for number in range(_WARM, _WARM + count)]
-    return Delays([arrived[text] - pressed[text] for text in measured])
+    counted = [f"Sighting {number:05d}" for number in range(_WARM, _WARM + count)]
+    return Delays([arrived[text] - pressed[text] for text in counted])
 
 
 def _add_topic(node: LiveNode) -> str:
@@ -132,21 +132,28 @@ def _open(browser: Browser, node: LiveNode, user: User, title: str) -> Page:
     return page
 
 
-def main() -> int:
-    """Entry."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=_COUNT)
-    count = parser.parse_args().count
+def measured(count: int, progress: Callable[[str], None]) -> Delays:
+    """The same with a node and a browser of its own; blocks. Raises ServiceError, playwright's Error."""
     node = LiveNode()
     try:
         node.start()
         with sync_playwright() as playwright:
             path = next(filter(None, (shutil.which(name) for name in ("chromium", "google-chrome"))), None)
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-            delays = forms(browser, node, count, lambda text: print(text, file=sys.stderr))
-            browser.close()
+            try:
+                return forms(browser, node, count, progress)
+            finally:
+                browser.close()
     finally:
         node.remove()
+
+
+def main() -> int:
+    """Entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=_COUNT)
+    count = parser.parse_args().count
+    delays = measured(count, lambda text: print(text, file=sys.stderr))
     print(f"{count} forms: p50 {delays.p50:.1f} ms, p99 {delays.p99:.1f} ms")
     return 0
 

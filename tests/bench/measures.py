@@ -29,6 +29,7 @@ class Plan:
     subscribers: int = 1000
     readers: int = 200
     items: tuple[int, ...] = (1_000, 1_000_000)
+    forms: int = 200
     thorough: bool = True
     warm: float = 1.5
     window: float = 4.0
@@ -52,6 +53,7 @@ QUICK = Plan(
     subscribers=200,
     readers=50,
     items=(1_000, 50_000),
+    forms=50,
     thorough=False,
     warm=0.7,
     window=2.0,
