@@ -125,15 +125,20 @@ class Engine:
         self._timers: dict[str, list[Timer]] = {}
 
     async def start(self) -> None:
-        """Load the hosts, open the listeners; raises ListenError with a sentence when a port is taken."""
+        """Load the hosts, open the listeners; raises ListenError with a sentence when a port is taken, and has stopped
+        again then."""
         self._take_limits()
         self.contexts.apply(self.config.hosts)
         hosts = {domain: self._make_host(config) for domain, config in self.config.hosts.items()}
         self._publish(hosts)
         for host in hosts.values():
             await self._started(host)
-        for listener in self.config.listeners:
-            await self._open(listener)
+        try:
+            for listener in self.config.listeners:
+                await self._open(listener)
+        except ListenError:
+            await self.stop()
+            raise
         self.sweeper.start()
         self._every(_ACCOUNT_SWEEP_SECONDS, self.accounts.sweep)
         self._every(_ASK_SECONDS, self._ask)
