@@ -94,6 +94,12 @@ class Service:
     def spawn(self, arguments: list[str], output: int) -> subprocess.Popen[bytes]:
         """Start a process as the service's user; it dies with this one."""
         prctl = ctypes.CDLL(None).prctl
+
+        def bind() -> None:
+            # A shell that runs the tests in its background has them ignore this signal, and children would too.
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+            prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
         return subprocess.Popen(
             arguments,
             user=self.user,
@@ -103,7 +109,7 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGQUIT),
+            preexec_fn=bind,
         )
 
     def stop_process(self, how: signal.Signals) -> None:
