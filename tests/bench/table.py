@@ -162,6 +162,8 @@ Run it again with `make bench`, which installs Prosody and ejabberd first.
   last change.
 * An item has a payload of a kilobyte and its node keeps ten; it is published each time all were told of the last one.
   The personal events go to contacts whose capabilities ask for them. Pages of 50 items are read one after the other.
+* A form goes from a browser to another one on the same machine, two pages of one Chromium beside the node: checked in
+  the page, kept in the outbox, sent by WebSocket, checked again, stored, distributed, shown.
 * A sign-in is the connection, TLS where named, SCRAM-SHA-1, bind, roster, carbons, stream management, presence and the
   close, ten at a time.
 * Memory is the growth of resident memory over signed-in, silent sessions, on freshly started servers.
