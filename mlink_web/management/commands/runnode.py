@@ -76,6 +76,7 @@ class Command(BaseCommand):
                     ("Start page", f"{web}/"),
                     ("Console", f"{web}/admin/"),
                     ("Web chat", f"{web}/chat/"),
+                    ("Forms", f"{web}/forms/"),
                     ("Archive", f"{web}/archive/"),
                 ]
         rows.append(("Data", str(settings.MLINK_HOME)))
