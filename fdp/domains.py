@@ -59,15 +59,6 @@ def add_service(domain: Domain, label: str, **options: Any) -> str:
     return f"{label}.{domain.name}"
 
 
-def change_service(domain: Domain, label: str, **options: Any) -> None:
-    """Other options for a service; raises ValueError."""
-    chosen = services_of(domain)
-    if label not in chosen:
-        raise ValueError(f"There is no forms service {label}.{domain.name}.")
-    form_service({**chosen[label], **options})
-    _store(domain, {**chosen, label: {**chosen[label], **options}})
-
-
 def remove_service(domain: Domain, label: str) -> None:
     """A forms service goes; raises ValueError while it has topics."""
     from fdp.services import topics

@@ -237,9 +237,9 @@ def test_without_a_forms_service_samples_wait() -> None:
 
 def test_services_are_a_part_of_the_configuration() -> None:
     domain = conf.find_domain("a.example")
-    assert domains.add_service(domain, "Reports", name="Reports") == "reports.a.example"
+    made = domains.add_service(domain, "Reports", name="Reports", operators=["boss@a.example"])
+    assert made == "reports.a.example"
     assert domains.service_names() == ["forms.a.example", "reports.a.example"]
-    domains.change_service(domain, "reports", operators=["boss@a.example"])
     assert domains.services_of(domain)["reports"] == {"name": "Reports", "operators": ["boss@a.example"]}
     services.add_topic("reports.a.example", "a.example/x", "X")
     with pytest.raises(ValueError, match="still has 1 topic"):

@@ -165,13 +165,6 @@ def _text(values: Sequence[str]) -> str:
     return value
 
 
-def _long_text(values: Sequence[str]) -> str:
-    value = "\n".join(values)
-    if len(value.encode()) > MAX_TEXT:
-        raise ValueError(f"has at most {MAX_TEXT} bytes")
-    return value
-
-
 def _language(values: Sequence[str]) -> str:
     value = _single(values).strip()
     if value and not _LANGUAGE.fullmatch(value):

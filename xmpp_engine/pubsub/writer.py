@@ -33,9 +33,6 @@ class Writer:
         self._waiting: deque[_Entry] = deque()
         self._depth = 0
         self._running = False
-        #: Commits so far, and changes in them.
-        self.commits = 0
-        self.changes = 0
 
     async def write(self, changes: Sequence[ItemChange]) -> list[int]:
         """Store these changes, all or none; returns their sequences as `PubSubStore.commit` does. Raises
@@ -93,8 +90,6 @@ class Writer:
             for _changes, future in batch:
                 _fail(future, error)
             return
-        self.commits += 1
-        self.changes += len(changes)
         start = 0
         for written, future in batch:
             end = start + len(written)
