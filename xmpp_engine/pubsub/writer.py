@@ -33,6 +33,8 @@ class Writer:
         self._waiting: deque[_Entry] = deque()
         self._depth = 0
         self._running = False
+        #: Commits so far.
+        self.commits = 0
 
     async def write(self, changes: Sequence[ItemChange]) -> list[int]:
         """Store these changes, all or none; returns their sequences as `PubSubStore.commit` does. Raises
@@ -90,6 +92,7 @@ class Writer:
             for _changes, future in batch:
                 _fail(future, error)
             return
+        self.commits += 1
         start = 0
         for written, future in batch:
             end = start + len(written)

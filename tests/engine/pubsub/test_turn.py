@@ -199,6 +199,7 @@ async def test_what_comes_while_a_commit_is_under_way_goes_in_the_next() -> None
     assert [[change.item.id for change in commit] for commit in store.commits] == [["a", "b"], ["c", "d", "e"]]
     assert results == [[100], [101], [200, 201], [202]]
     assert order == ["a", "b", "c", "d", "e"]
+    assert writer.commits == 2
 
 
 async def test_what_the_database_refuses_is_refused_for_who_wrote_it() -> None:
