@@ -86,6 +86,12 @@ def choose(page: Page, title: str) -> None:
     expect(page.locator("#desk").get_by_role("heading", level=2)).to_have_text(title)
 
 
+def cut_off(page: Page) -> None:
+    """Take the connection away, once the form is there to be filled in."""
+    expect(page.locator("#desk [data-var]").first).to_be_visible()
+    page.context.set_offline(True)
+
+
 def field(page: Page, name: str) -> Locator:
     """The box of a field."""
     return page.locator(f"#desk [data-var='{name}']")

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Visits
-from tests.fdp.forms_page import choose, error, is_connected, look_for, open_forms, publish
+from tests.fdp.forms_page import choose, cut_off, error, is_connected, look_for, open_forms, publish
 from tests.live import LiveNode, User
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -231,7 +231,7 @@ def test_a_form_published_without_connection_is_sent_once(visit: Visits, ada: Us
     visit.expected.append(DOWN)
     reader, writer = open_topic(visit, ada, offer), open_topic(visit, bob, offer)
     subscribe(reader)
-    writer.context.set_offline(True)
+    cut_off(writer)
     expect(writer.locator("#link")).to_have_text("not connected")
     writer.get_by_label("What").fill("Smoke in the tunnel")
     publish(writer)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from tests.browser import Visits
-from tests.fdp.forms_page import LONG, SHORT, choose, error, field, is_connected, open_forms, publish
+from tests.fdp.forms_page import LONG, SHORT, choose, cut_off, error, field, is_connected, open_forms, publish
 from tests.fdp.peer import DATA, Connection, Peer, Refusal, Topic
 from tests.live import LiveNode, User
 from tests.web.test_browser_navigation import FAULTS, PHONE
@@ -264,7 +264,7 @@ def test_a_form_waits_until_the_connection_is_back(visit: Visits, ada: User, pee
     visit.expected.append(DOWN)
     page = open_forms(visit, ada, peer)
     choose(page, "Short report")
-    page.context.set_offline(True)
+    cut_off(page)
     expect(page.locator("#link")).to_have_text("not connected")
     page.get_by_label("What").fill("Smoke")
     publish(page)
@@ -281,7 +281,7 @@ def test_a_form_that_is_refused_later_is_opened_again(visit: Visits, ada: User, 
     visit.expected.append(DOWN)
     page = open_forms(visit, ada, peer)
     choose(page, "Short report")
-    page.context.set_offline(True)
+    cut_off(page)
     expect(page.locator("#link")).to_have_text("not connected")
     page.get_by_label("What").fill("Smoke")
     publish(page)
@@ -299,11 +299,25 @@ def test_a_form_that_is_refused_later_is_opened_again(visit: Visits, ada: User, 
     assert values(report)["what"] == ["Smoke at the river"]
 
 
+def test_a_topic_that_was_opened_as_the_connection_went_opens_when_it_is_back(
+    visit: Visits, ada: User, peer: Peer, report: Topic
+) -> None:
+    visit.expected.append(DOWN)
+    page = open_forms(visit, ada, peer)
+    page.context.set_offline(True)
+    expect(page.locator("#link")).to_have_text("not connected")
+    choose(page, "Short report")
+    expect(page.get_by_label("What")).to_have_count(0)
+    page.context.set_offline(False)
+    is_connected(page)
+    expect(page.get_by_label("What")).to_be_visible()
+
+
 def test_a_waiting_form_can_be_taken_back(visit: Visits, ada: User, peer: Peer, report: Topic) -> None:
     visit.expected.append(DOWN)
     page = open_forms(visit, ada, peer)
     choose(page, "Short report")
-    page.context.set_offline(True)
+    cut_off(page)
     expect(page.locator("#link")).to_have_text("not connected")
     page.get_by_label("What").fill("Smoke")
     publish(page)
@@ -482,7 +496,7 @@ def test_a_form_that_another_tab_has_sent_is_sent_here_too(visit: Visits, ada: U
     visit.expected.append(DOWN)
     page = open_forms(visit, ada, peer)
     choose(page, "Short report")
-    page.context.set_offline(True)
+    cut_off(page)
     expect(page.locator("#link")).to_have_text("not connected")
     page.get_by_label("What").fill("Smoke")
     publish(page)

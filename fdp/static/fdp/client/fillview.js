@@ -400,6 +400,14 @@ class Filling {
       : pubsub.isGone(error)
         ? "This form was withdrawn."
         : `The form could not be opened: ${error.message}`;
-    this.#box.replaceChildren(failedNote(text, () => this.start()));
+    const note = failedNote(text, () => this.start());
+    this.#box.replaceChildren(note);
+    // What failed for want of a connection is tried again when there is one.
+    const again = () => {
+      if (this.#app.session.state !== "online") return;
+      this.#app.session.removeEventListener("state", again);
+      if (note.isConnected) this.start();
+    };
+    this.#app.session.addEventListener("state", again, { signal: this.#signal });
   }
 }
