@@ -13,22 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from fdp.reading import Place
-from xmpp_engine.api import Jid
+from xmpp_engine.api import Groups, Jid
 
 Kind = Literal["everybody", "local", "jid", "domain", "group"]
 KINDS: Final[tuple[Kind, ...]] = Kind.__args__  # type: ignore[attr-defined]
 MAX_RULES: Final = 1_000
 MAX_VALUE: Final = 3_071
-
-
-class Groups(Protocol):
-    """Who is in which group, resident in memory."""
-
-    def contains(self, group: str, bare: str) -> bool:
-        """Whether this bare JID is a member of the group; False for an unknown group."""
 
 
 @dataclass(frozen=True, slots=True)

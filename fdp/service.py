@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 from fdp import publishing, stepping
 from fdp.definition import Definition
 from fdp.options import FormService
-from fdp.rules import Groups, Policy
+from fdp.rules import Policy
 from fdp.storage import FormStore, TopicRecord, VersionRecord
-from xmpp_engine.api import Jid, StanzaError, StoreUnavailable, ns, stored_pubsub
+from xmpp_engine.api import Groups, Jid, NoGroups, StanzaError, StoreUnavailable, ns, stored_pubsub
 
 log = logging.getLogger("mlink.forms")
 
@@ -30,14 +30,6 @@ Action = Literal["see", "subscribe", "retrieve", "publish", "own"]
 #: Definitions in memory, of the versions that were filled in last.
 DEFINITIONS: Final = 200
 FEATURES: Final = (ns.FDP, ns.DATA_FORMS, ns.FORM_VALIDATION, ns.FORM_LAYOUT, ns.FORM_MEDIA)
-
-
-class NoGroups:
-    """A node without groups."""
-
-    def contains(self, group: str, bare: str) -> bool:
-        """Always False."""
-        return False
 
 
 @dataclass(frozen=True, slots=True)

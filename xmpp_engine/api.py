@@ -8,6 +8,7 @@ from xmpp_engine.modules import invitations as invitations_module
 from xmpp_engine.modules.register import RegisterOptions
 from xmpp_engine.modules.upload import UploadOptions
 from xmpp_engine.muc import config as room_config
+from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.plugin.module import Module, NoOptions, Xep
 from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
@@ -50,11 +51,13 @@ __all__ = [
     "DeviceRow",
     "DeviceVisit",
     "Element",
+    "Groups",
     "IqContext",
     "Jid",
     "JidError",
     "Ledger",
     "Module",
+    "NoGroups",
     "NoOptions",
     "OfflineRow",
     "Phase",

@@ -10,11 +10,10 @@ from fdp import domains, rules, sample_topics, services, transfer
 from fdp.definition import DefinitionError, from_json
 from fdp.models import FormsState, Submission, TemplateVersion, Topic
 from fdp.rules import Policy, Rule
-from fdp.service import NoGroups
 from mlink_web.accounts import services as accounts
 from mlink_web.conf import services as conf
 from tests.fdp.samples import LONGER, REPORT
-from xmpp_engine.api import Jid
+from xmpp_engine.api import Jid, NoGroups
 
 pytestmark = pytest.mark.django_db
 
