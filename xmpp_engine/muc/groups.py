@@ -1,5 +1,5 @@
-"""The seam for membership by group: a room's configuration names groups and what their members are in the room. Rules of
-forms ask the same groups.
+"""The seam for membership by group: a room's configuration names groups and what their members are in the room.
+Rules of forms ask the same groups.
 
 Where groups come from (a directory, the domain's own groups) is not the room's matter: it asks `services.extras
 ["groups"]`, an object of this protocol, in memory and at once. When a group changes, whoever keeps it calls
