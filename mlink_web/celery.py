@@ -12,7 +12,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlink_web.settings.dev")
 
 app = Celery("mlink")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["mlink_web.stores", "mlink_web.uploads", "fdp"])
+app.autodiscover_tasks(
+    [
+        "mlink_web.stores",
+        "mlink_web.uploads",
+        "mlink_web.jobs",
+        "mlink_web.portability",
+        "archive",
+        "archive.dayfiles",
+        "archive.retention",
+        "fdp",
+    ]
+)
 
 if str(settings.CELERY_BROKER_URL).startswith("filesystem:"):
     # The transport does not make its folders.

@@ -55,7 +55,15 @@ INSTALLED_APPS = [
     "mlink_web.pushes",
     "mlink_web.invitations",
     "mlink_web.reports",
+    "mlink_web.audit",
+    "mlink_web.jobs",
+    "mlink_web.portability",
     "archive",
+    "archive.oversight",
+    "archive.export",
+    "archive.dayfiles",
+    "archive.retention",
+    "archive.redaction",
     "fdp",
     "channels",
     "django.contrib.auth",
@@ -144,6 +152,7 @@ CELERY_BEAT_SCHEDULE = {
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
     "form exports": {"task": "fdp.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
+    "jobs": {"task": "mlink_web.jobs.tasks.sweep", "schedule": 15.0},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 

@@ -1,0 +1,1 @@
+"""XML files of the archive, one for each day and user or room (ARC-06)."""

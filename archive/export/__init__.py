@@ -1,0 +1,1 @@
+"""Messages as files: PDF/A, XML, JSON lines."""

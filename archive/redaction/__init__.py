@@ -1,0 +1,1 @@
+"""Taking a message out of every place that has it, under control (ARC-05)."""

@@ -1,0 +1,1 @@
+"""How long messages are kept: policies, holds, and what carries them out."""

@@ -1,0 +1,1 @@
+"""XEP-0227: whole accounts, domains and servers in and out; a person's own data, and their erasure."""
