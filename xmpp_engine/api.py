@@ -14,6 +14,11 @@ from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
+from xmpp_engine.pubsub import config as node_config
+from xmpp_engine.pubsub import config_form as node_form
+from xmpp_engine.pubsub import options_form as subscription_form
+from xmpp_engine.pubsub import pep_avatar_forms as avatar_forms
+from xmpp_engine.pubsub import pep_options as personal_nodes
 from xmpp_engine.routing import commands
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
@@ -76,14 +81,18 @@ __all__ = [
     "UploadOptions",
     "Verdict",
     "Xep",
+    "avatar_forms",
     "build",
     "commands",
     "escape_attr",
     "forms",
     "invitations_module",
+    "node_config",
+    "node_form",
     "ns",
     "origin_of",
     "parse_document",
+    "personal_nodes",
     "room_config",
     "rsm",
     "service_options",
@@ -93,5 +102,6 @@ __all__ = [
     "stored_reports",
     "stored_rooms",
     "stored_uploads",
+    "subscription_form",
     "write",
 ]
