@@ -1,13 +1,10 @@
-"""One log line for each thing that a person does through the web pages: who, from where, what, to whom."""
+"""What a person does through the web pages goes to the audit log: who, from where, what, to whom."""
 
 from __future__ import annotations
 
-import json
-import logging
-
 from django.http import HttpRequest
 
-logger = logging.getLogger("mlink.audit")
+from mlink_web.audit import log
 
 
 def client_address(request: HttpRequest) -> str:
@@ -16,8 +13,5 @@ def client_address(request: HttpRequest) -> str:
 
 
 def record(request: HttpRequest, action: str, target: str, **details: object) -> None:
-    """Write the line. Values are JSON strings, so that no value can forge a second line."""
-    user = getattr(request, "user", None)
-    who = user.get_username() if user is not None and user.is_authenticated else ""
-    fields = {"who": who, "from": client_address(request), "did": action, "to": target, **details}
-    logger.info(" ".join(f"{name}={json.dumps(str(value), ensure_ascii=True)}" for name, value in fields.items()))
+    """Append to the chain; raises NotWritten."""
+    log.of_request(request, action, target, **details)

@@ -42,7 +42,7 @@ from mlink_web.groups.resident import ResidentGroups
 from mlink_web.groups.resident import read as read_groups
 from mlink_web.node.control import ControlServer, NodeRunsAlready
 from mlink_web.node.watcher import Watcher
-from mlink_web.node.worker import Worker
+from mlink_web.node.worker import QUEUES, Worker
 from mlink_web.stores.build import DatabaseStores
 from xmpp_engine.config.schema import EngineConfig
 from xmpp_engine.engine import Engine
@@ -90,7 +90,7 @@ class Node:
 
     def __init__(self, *, with_web: bool, worker: bool) -> None:
         self._with_web = with_web
-        self._worker = Worker() if worker else None
+        self._workers = [Worker(queue) for queue in QUEUES] if worker else []
         self._stores: DatabaseStores | None = None
         self._engine: Engine | None = None
         self._watcher: Watcher | None = None
@@ -133,8 +133,8 @@ class Node:
             raise StartError(str(error)) from error
         await self._serve_http(config)
         await self._watcher.start()
-        if self._worker is not None:
-            self._worker.start()
+        for worker in self._workers:
+            worker.start()
 
     async def _run_data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
         """Run an administrator's command on the database, and look at once what it changed."""
@@ -186,8 +186,8 @@ class Node:
 
     async def stop(self) -> None:
         """Stop everything that was started, in the order that loses nothing."""
-        # The worker takes seconds to finish, so it begins at once.
-        worker = asyncio.create_task(self._worker.stop()) if self._worker is not None else None
+        # Workers take seconds to finish, so they begin at once.
+        workers = [asyncio.create_task(worker.stop()) for worker in self._workers]
         if self._control is not None:
             await self._control.stop()
         if self._watcher is not None:
@@ -197,8 +197,7 @@ class Node:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
-        if worker is not None:
-            await worker
+        await asyncio.gather(*workers)
         if self._stores is not None:
             await self._stores.close()
 

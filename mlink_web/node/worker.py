@@ -1,4 +1,5 @@
-"""The child process that runs background work (Celery, one task at a time), kept running while the node runs."""
+"""The child processes that run background work (Celery, one task at a time), kept running while the node runs: one for
+what is due every few seconds, one for jobs that take long."""
 
 from __future__ import annotations
 
@@ -17,6 +18,9 @@ from django.conf import settings
 log = logging.getLogger("mlink.node")
 
 PR_SET_PDEATHSIG: Final = 1
+#: The queue of what is due every few seconds, and all queues.
+SCHEDULED: Final = "celery"
+QUEUES: Final = (SCHEDULED, "jobs")
 #: An idle worker takes about four seconds to notice that it is to end; nobody should wait for that. A task that is cut
 #: off is done again: tasks are written to bear it.
 STOP_SECONDS: Final = 1.0
@@ -25,27 +29,28 @@ PAUSES: Final = (1.0, 5.0, 30.0, 60.0)
 
 
 class Worker:
-    """Starts the worker, starts it again when it ends, ends it with the node."""
+    """Starts the worker of a queue, starts it again when it ends, ends it with the node."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start in the background."""
-        self._task = asyncio.create_task(self._keep(), name="worker")
+        self._task = asyncio.create_task(self._keep(), name=f"worker {self._queue}")
 
     async def _keep(self) -> None:
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                self._process = spawn()
+                self._process = spawn(self._queue)
             except OSError as error:
-                log.error("the worker cannot be started: %s", error)
+                log.error("the worker of %s cannot be started: %s", self._queue, error)
             else:
                 code = await ended(self._process)
-                log.error("the worker ended with code %s; it is started again", code)
+                log.error("the worker of %s ended with code %s; it is started again", self._queue, code)
             if asyncio.get_running_loop().time() - started > PAUSES[-1]:
                 failures = 0
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
@@ -84,8 +89,8 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def spawn() -> subprocess.Popen[bytes]:
-    """Start the worker's process."""
+def spawn(queue: str) -> subprocess.Popen[bytes]:
+    """Start the process of a queue's worker; that of SCHEDULED starts what is due, too."""
     prctl = ctypes.CDLL(None).prctl
     home = Path(settings.MLINK_HOME)
     # Who runs the node as root has been told that by the system already.
@@ -100,8 +105,10 @@ def spawn() -> subprocess.Popen[bytes]:
         "--quiet",
         "worker",
     ]
-    command += ["--pool", "solo", "--beat", "--schedule", str(home / "run" / "beat"), "--loglevel", "WARNING"]
-    command += ["--without-gossip", "--without-mingle", "--hostname", f"{settings.MLINK_NODE_NAME}@%h"]
+    command += ["--pool", "solo", "--queues", queue, "--loglevel", "WARNING"]
+    if queue == SCHEDULED:
+        command += ["--beat", "--schedule", str(home / "run" / "beat")]
+    command += ["--without-gossip", "--without-mingle", "--hostname", f"{settings.MLINK_NODE_NAME}.{queue}@%h"]
     return subprocess.Popen(
         command,
         cwd=settings.BASE_DIR,

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import dj_database_url
+from kombu import Queue
 
 from mlink_web.settings import environment
 from mlink_web.settings.engine import XMPP_MODULES  # noqa: F401  (a setting)
@@ -147,6 +148,9 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
+#: Long work has a worker of its own, so that what is due every few seconds never waits behind it.
+CELERY_TASK_QUEUES = (Queue("celery"), Queue("jobs"))
+CELERY_TASK_ROUTES = {"mlink_web.jobs.tasks.run": {"queue": "jobs"}, "fdp.tasks.export": {"queue": "jobs"}}
 CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},

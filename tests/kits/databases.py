@@ -15,10 +15,15 @@ from django.core.management import call_command
 from django.db import connections
 
 _TABLES = (
+    "audit_entry",
+    "audit_head",
+    "jobs_job",
     "devices_token",
     "devices_device",
     "archive_message",
     "archive_event",
+    "archive_tally",
+    "archive_tallied",
     "stores_offlinemessage",
     "stores_streammark",
     "stores_rosteritem",
