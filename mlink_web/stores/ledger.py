@@ -27,8 +27,9 @@ from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive.lifecycle import UNLIST
+from archive.tally import Late
 from archive.text import for_postgres, index_text
-from xmpp_engine.api import ArchiveRow, Batch, StoreUnavailable, StreamMark
+from xmpp_engine.api import ArchiveRow, ArchiveShare, Batch, StoreUnavailable, StreamMark
 
 T = TypeVar("T")
 log = logging.getLogger("mlink.ledger")
@@ -125,7 +126,10 @@ class SqliteWriter:
         events = _events(batch.archive)
         offline = [(row.account_id, row.stamp, row.xml, row.size, row.expires) for row in batch.offline]
         kept, ended = _marks(batch.marks.values())
+        late = _late(batch)
         with self._Transaction(self) as execute:
+            if late is not None:
+                Late(execute, lambda text, values: execute(text, values).fetchall(), "?").add(*late)
             if rows:
                 _insert(execute, f"INSERT OR IGNORE INTO archive_message ({_COLUMNS})", rows)
             if spoken:
@@ -227,6 +231,14 @@ def _slice(execute: Callable[..., Any], low: int, high: int, size: int) -> None:
     execute("INSERT INTO archive_slice (low, high, size) VALUES (?, ?, ?)", (low, high, size))
 
 
+def _late(batch: Batch) -> tuple[list[ArchiveRow], list[ArchiveShare]] | None:
+    """What of a batch the numbers of messages may have passed already; almost never anything."""
+    below = Late.below()
+    rows = [row for row in batch.archive if row.id < below]
+    shares = [share for share in batch.shares if share.id < below]
+    return (rows, shares) if rows or shares else None
+
+
 def _marks(marks: Iterable[StreamMark]) -> tuple[list[tuple[str, int, int, float]], list[str]]:
     """Marks to keep as rows, and ids of streams that have ended."""
     now = time.time()
@@ -318,6 +330,9 @@ class PostgresWriter:
         self._connection.close()
 
     def _write(self, execute: Callable[..., Any], batch: Batch) -> None:
+        late = _late(batch)
+        if late is not None:
+            Late(execute, self.fetch, "%s").add(*late)
         if batch.archive:
             rows = [_values(row, _words) for row in batch.archive if not row.room]
             if rows:
