@@ -13,6 +13,7 @@ and so are rows that the full text has already.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from django.db import transaction
@@ -76,6 +77,19 @@ def catch_up(connection: BaseDatabaseWrapper, *, words: bool) -> None:
     if sqlite:
         while words and _enter(connection, 1, _WORDS, "DELETE FROM archive_slice WHERE seq = %s"):
             pass
+
+
+def listed(cursor: CursorWrapper, wanted: Sequence[int]) -> list[int]:
+    """Those of these messages that the full text has; on SQLite."""
+    marks = ", ".join(["%s"] * len(wanted))
+    cursor.execute(f"SELECT id FROM archive_words_docsize WHERE id IN ({marks})", list(wanted))  # noqa: S608
+    return [id for (id,) in cursor.fetchall()]
+
+
+def relist(cursor: CursorWrapper, wanted: Sequence[int]) -> None:
+    """Enter messages into the full text that it had and was told to forget: with the owners that they have now; on
+    SQLite."""
+    cursor.executemany(_WORDS, [[id, id] for id in wanted])
 
 
 def _enter(connection: BaseDatabaseWrapper, stage: int, insert: str, done: str) -> bool:

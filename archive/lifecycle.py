@@ -21,12 +21,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from archive import events, ids
+from archive.retention import originals
 
 #: Events that take effect in one transaction: each may look through REACH rows while other writers wait.
 _AT_ONCE: Final = 50
-#: How many messages of a conversation are looked through for a sender's id, and rows cleared in one transaction.
+#: How many messages of a conversation are looked through for a sender's id.
 REACH: Final = 2_000
-_CLEARED: Final = 2_000
 #: The words by which the full text knows whose a message is.
 OWNERS: Final = (
     "CASE WHEN room IS NULL THEN 'O' || ifnull(sender_account, '') || ' O' || ifnull(recipient_account, '')"
@@ -91,23 +91,6 @@ def bury(connection: BaseDatabaseWrapper, room: int, id: int, by: str, reason: s
         for row in (target, *_corrections(cursor, target)):
             _rewrite(connection, cursor, row, events.moderated(row.xml, by, reason, stamp))
     return True
-
-
-def clear(connection: BaseDatabaseWrapper, room: int, before: float) -> int:
-    """Forget the oldest messages of a room before that time (seconds since the epoch), some thousand of them, with
-    everything that refers to them; returns how many they were. Call again until it is 0."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM archive_message WHERE room = %s AND id < %s ORDER BY id LIMIT %s",
-            [room, ids.first_at(before), _CLEARED],
-        )
-        found = [[id] for (id,) in cursor.fetchall()]
-        if connection.vendor == "sqlite":
-            cursor.executemany(UNLIST.format(mark="%s"), found)
-        cursor.executemany("DELETE FROM archive_event WHERE target = %s AND target > 0", found)
-        cursor.executemany("DELETE FROM archive_event WHERE id = %s", found)
-        cursor.executemany("DELETE FROM archive_message WHERE id = %s", found)
-    return len(found)
 
 
 def _row(cursor: CursorWrapper, id: int) -> Found | None:
@@ -199,7 +182,10 @@ def _effect(connection: BaseDatabaseWrapper, cursor: CursorWrapper, cause: Found
 
 
 def _rewrite(connection: BaseDatabaseWrapper, cursor: CursorWrapper, row: Found, xml: str | None) -> None:
-    """Take a row out of the full text, and give it this stanza unless that is None."""
+    """Take a row out of the full text, and give it this stanza unless that is None. What it said is kept for officers
+    where a hold asks for it."""
+    if xml is not None and not events.is_tombstone(row.xml):
+        originals.keep(connection, [row])
     if connection.vendor == "sqlite":
         cursor.execute(UNLIST.format(mark="%s"), [row.id])
     cursor.execute(

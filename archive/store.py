@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids, indexing, lifecycle, query
+from archive import ids, indexing, lifecycle, query, removal
 from archive.document import element_of, says_something, spoken, with_id
 from archive.filters import Answer, Filter, Question, Stored, owner_of, text_key
+from archive.retention.holds import is_held
+from archive.retention.models import Hold
 from archive.text import index_text
 from mlink_web.accounts.models import Account
 from mlink_web.stores.executor import StoreExecutor
 from mlink_web.stores.models import OfflineMessage
-from xmpp_engine.api import origin_of
+from xmpp_engine.api import StanzaError, origin_of
 
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
 _MANY: Final = 100_000
@@ -64,12 +66,18 @@ class ArchiveReader:
         return await self._executor.read(None, _room_tail, number, limit)
 
     async def room_clear(self, number: int, before: float) -> int:
-        """See Reader."""
-        whole = 0
-        # In slices, so that the ledger and others get the database in between.
-        while cleared := await self._executor.write(None, lifecycle.clear, number, before):
+        """See Reader. Raises StanzaError (`not-allowed`) for a room under a legal hold; single messages that a hold
+        covers stay."""
+        hold = await self._executor.read(None, _room_hold, number)
+        if hold is not None:
+            raise StanzaError("not-allowed", f"The archive of this room is under legal hold {hold.pk or ''}.".strip())
+        whole = last = 0
+        while True:
+            # In slices, so that the ledger and others get the database in between.
+            cleared, last = await self._executor.write(None, removal.clear_room, number, before, last)
             whole += cleared
-        return whole
+            if not last:
+                return whole
 
     async def retract_room(self, number: int, stanza_id: str, by: str, reason: str, time: float) -> bool:
         """See Reader."""
@@ -125,6 +133,13 @@ def _room_tail(connection: BaseDatabaseWrapper, number: int, limit: int) -> list
             break
         before = rows[0].id
     return found[-limit:]
+
+
+def _room_hold(connection: BaseDatabaseWrapper, number: int) -> Hold | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT recipient FROM archive_message WHERE room = %s LIMIT 1", [number])
+        row = cursor.fetchone()
+    return None if row is None else is_held(room=row[0], connection=connection)
 
 
 def _current(connection: BaseDatabaseWrapper) -> bool:

@@ -79,13 +79,13 @@ async def remove(service: RoomService, rooms: Collection[str], before: float, re
 
 
 async def clear_history(room: Room) -> int:
-    """Forget what was said in a room: its memory and its archive. Returns how many archived messages went. Raises
-    StoreUnavailable."""
-    room.history.clear()
+    """Forget what was said in a room: its archive and then its memory. Returns how many archived messages went. Raises
+    StoreUnavailable, and StanzaError (`not-allowed`) where the archive must be kept: then nothing is forgotten."""
     archive = room.service.services.extras.get("archive")
-    if archive is None or not room.number:
-        return 0
-    removed: int = await archive.room_clear(room.number, room.service.services.clock.time() + 1)
+    removed = 0
+    if archive is not None and room.number:
+        removed = await archive.room_clear(room.number, room.service.services.clock.time() + 1)
+    room.history.clear()
     return removed
 
 
