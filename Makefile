@@ -47,5 +47,5 @@ lock: ## pin the newest versions that requirements*.in and package.json allow
 	@sh .ci/lock.sh
 
 clean: ## remove what setup made; the data in var/ stays
-	rm -rf .venv node_modules var/assets .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv node_modules var/assets var/fonts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

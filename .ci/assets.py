@@ -1,4 +1,5 @@
-"""Install the browser libraries by the npm lock file and put the files that pages need where Django finds them.
+"""Install the browser libraries by the npm lock file and put the files that pages need where Django finds them, and
+the fonts that PDF files need (fonts.py).
 
 Called by `.ci/setup.py` with the Python of `.venv`. npm fills `node_modules/` (each archive checked by the hash in the
 lock, no install scripts run); then a short list of files is copied to `var/assets/`, a folder of STATICFILES_DIRS.
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fonts
 from setup import ROOT, VENV, fingerprint, is_stamped, pip_install, say
 
 NODE_MODULES = ROOT / "node_modules"
@@ -42,7 +44,6 @@ WANTED: dict[str, tuple[str, tuple[str, ...]]] = {
             "dist/webfonts/*.ttf",
         ),
     ),
-    # Embedded into PDF files, see fdp/exports_pdf.py; not for browsers.
     "fonts": (
         "dejavu-fonts-ttf",
         (
@@ -117,17 +118,20 @@ def copy_assets() -> None:
 
 def main() -> int:
     """Entry; exit code 0 when the assets are in place."""
-    stamp = ASSETS / ".stamp"
-    value = fingerprint(ROOT / "package.json", ROOT / "package-lock.json", Path(__file__))
-    if is_stamped(stamp, value):
-        return 0
+    locks = (ROOT / "package.json", ROOT / "package-lock.json")
+    steps = (
+        (ASSETS / ".stamp", fingerprint(*locks, Path(__file__)), copy_assets),
+        (fonts.FONTS / ".stamp", fingerprint(*locks, Path(fonts.__file__)), fonts.make_fonts),
+    )
     try:
-        install_modules()
-        copy_assets()
-    except (subprocess.CalledProcessError, OSError) as error:
+        for stamp, value, step in steps:
+            if not is_stamped(stamp, value):
+                install_modules()
+                step()
+                stamp.write_text(value)
+    except (subprocess.CalledProcessError, OSError, ValueError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
-    stamp.write_text(value)
     return 0
 
 

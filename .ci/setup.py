@@ -5,6 +5,7 @@ Idempotent: each step leaves a stamp holding a hash of what it was made from, an
 
     .venv/                      from requirements.txt (and requirements-dev.txt with --dev), every file checked by hash
     node_modules/, var/assets/  from package-lock.json, see assets.py
+    var/fonts/                  from node_modules/, see fonts.py
 """
 
 from __future__ import annotations
