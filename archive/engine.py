@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from archive import ids, protocol
+from archive.answering import Answering, told
 from archive.filters import Reader, Sent, Stored, text_key
 from archive.text import index_text
 from archive.weigh import Weight, strip_ids, weigh
@@ -40,8 +41,6 @@ from xmpp_engine.api import (
     Registrar,
     Session,
     Stanza,
-    StanzaError,
-    StreamError,
     Target,
     Verdict,
     Xep,
@@ -74,7 +73,15 @@ class Archive(Module):
     features: ClassVar[Mapping[Target, tuple[str, ...]]] = {
         # COMPAT(profanity 0.13, 2026-11): it looks for archives at the domain, not at its account.
         Target.HOST: (ns.MAM, ns.STANZA_ID),
-        Target.ACCOUNT: (ns.MAM, ns.MAM_EXTENDED, ns.FULLTEXT, ns.STANZA_ID, ns.RETRACT_TOMBSTONE),
+        Target.ACCOUNT: (
+            ns.MAM,
+            ns.MAM_EXTENDED,
+            ns.MAM_GROUPCHAT_FIELD,
+            ns.MAM_GROUPCHAT_AVAILABLE,
+            ns.FULLTEXT,
+            ns.STANZA_ID,
+            ns.RETRACT_TOMBSTONE,
+        ),
     }
 
     def __init__(self, *arguments: Any) -> None:
@@ -86,6 +93,10 @@ class Archive(Module):
             extras["archive ids"] = ids.Ids(ids.node_number(extras["archive"].node), self.services.clock.time)
         self._next_id = extras["archive ids"].next
         self._ledger = self.services.ledger
+        counters = self.services.counters
+        self.answering = Answering(
+            self._reader, self._ledger, self.services.router.reply, lambda: counters.count("archive_damaged_total")
+        )
         #: What was stored shortly before this start; None when that is long ago or nothing was.
         self._stored: Stored | None = None
 
@@ -190,32 +201,19 @@ class Archive(Module):
     async def query(self, iq: Stanza, context: IqContext) -> Element:
         """One page: its messages to the session that asks, then where they stand."""
         account = _own(context)
-        query = protocol.parse_query(_payload(iq), account.id)
-        await self._ledger.sync()
-        answer = protocol.fitting(await self._reader.find(query.question), query.question.backwards)
-        if answer.missing:
-            raise StanzaError("item-not-found", "there is no message with this id in the archive")
-        rows = reversed(answer.rows) if query.flip else answer.rows
-        for row in rows:
-            try:
-                found = protocol.result(row, query.queryid)
-            except StreamError:
-                self.services.counters.count("archive_damaged_total")
-                continue
-            message = build.message(account.jid, iq.sender, "normal", found)
-            del message.element.attrs["type"]
-            self.services.router.reply(iq, message)
-        return protocol.fin(answer)
+        return await told(iq, account.jid, self._answer(iq, account))
+
+    async def _answer(self, iq: Stanza, account: Account) -> Element:
+        query = protocol.parse_query(_payload(iq), account.id, account.bare)
+        return await self.answering.answer(iq, account.jid, query)
 
     async def metadata(self, _iq: Stanza, context: IqContext) -> Element:
         """Where the archive begins and ends."""
-        await self._ledger.sync()
-        return protocol.metadata(await self._reader.bounds(_own(context).id))
+        return await self.answering.metadata(_own(context).id)
 
     async def metadata_at_bind(self, session: Session) -> Element:
         """The same for a client that binds with XEP-0386, which spares it the question."""
-        await self._ledger.sync()
-        return protocol.metadata(await self._reader.bounds(session.account.id))
+        return await self.answering.metadata(session.account.id)
 
     def get_preferences(self, _iq: Stanza, context: IqContext) -> Element:
         """What the account wants archived."""

@@ -67,7 +67,8 @@ class Contact:
 @dataclass(frozen=True, slots=True)
 class Question:
     """One page of an archive. `known` are ids that must stand in it; `ids`, where given, are the very messages
-    wanted. `count` asks for the number of all, without messages."""
+    wanted. `count` asks for the number of all, without messages; `whole` is what is to be counted, the filter without
+    the bounds of the page. With `groupchat` an account's archive includes what was said in rooms (`groupchat.py`)."""
 
     filter: Filter
     limit: int
@@ -75,12 +76,14 @@ class Question:
     known: tuple[int, ...] = ()
     ids: tuple[int, ...] = ()
     count: bool = False
+    whole: Filter | None = None
+    groupchat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page, oldest first. `more` is whether there is more beyond it; `missing` whether an id is unknown, and then
-    nothing else counts."""
+    """A page, oldest first. `more` is whether there is more beyond it, `count` how many there are in all, None where
+    that would take long to say; `missing` whether an id is unknown, and then nothing else counts."""
 
     rows: list[Row] = field(default_factory=list)
     more: bool = False

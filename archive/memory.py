@@ -6,13 +6,15 @@ It goes through all rows each time, so what it answers is easy to believe.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from archive import events
 from archive.document import says_something, with_id
 from archive.filters import Answer, Filter, Question, Row, Sent, Stored, text_key
 from archive.ids import from_text
-from archive.text import Term, index_text, tokens
-from xmpp_engine.api import ArchiveRow, escape_attr
+from archive.matching import names, occurs
+from archive.text import index_text
+from xmpp_engine.api import ArchiveRow
 
 
 class MemoryReader:
@@ -42,17 +44,31 @@ class MemoryReader:
     async def find(self, question: Question) -> Answer:
         """See Reader."""
         self._act()
-        mine = {row.id: row for row in self.rows if _owns(question.filter.account, row)}
+        parts = [question.filter]
+        if question.groupchat:
+            parts += self._rooms_of(question.filter)
+        mine = {row.id: (row, part) for part in parts for row in self.rows if _owns(part.account, row)}
         if any(id not in mine for id in (*question.known, *question.ids)):
             return Answer(missing=True)
-        account = question.filter.account
-        if question.ids:
-            return Answer([_read(mine[id], account) for id in sorted(set(question.ids))])
-        found = [_read(mine[id], account) for id in sorted(mine) if fits(mine[id], question.filter)]
+        chosen = sorted(set(question.ids)) if question.ids else sorted(mine)
+        found = [_read(mine[id][0], mine[id][1].account) for id in chosen if fits(*mine[id])]
         if question.count:
             return Answer(count=len(found))
         page = found[-question.limit :] if question.backwards else found[: question.limit]
-        return Answer(page, more=len(found) > len(page))
+        count = None
+        if question.whole is not None and not question.ids and not question.groupchat:
+            count = sum(fits(row, question.whole) for row, _part in mine.values())
+        return Answer(page, len(found) > len(page), count)
+
+    def _rooms_of(self, wanted: Filter) -> list[Filter]:
+        """The rooms in which the account has spoken, as it would be asked of them (see groupchat.parts)."""
+        own = {row.sender for row in self.rows if row.sender_account == wanted.account}
+        rooms = {row.room: row.recipient for row in self.rows if row.room and row.sender in own}
+        return [
+            replace(wanted, account=-number, peer="")
+            for number, address in rooms.items()
+            if wanted.peer in ("", address)
+        ]
 
     async def bounds(self, account: int) -> tuple[int, int] | None:
         """See Reader."""
@@ -157,22 +173,10 @@ def fits(row: ArchiveRow, wanted: Filter) -> bool:
         return False
     if wanted.peer and wanted.peer != (row.recipient if sent else row.sender):
         return False
-    if wanted.full:
-        attribute = f" {'to' if sent else 'from'}='{escape_attr(wanted.full)}'"
-        if attribute not in row.xml.partition(">")[0]:
-            return False
+    if wanted.full and not names(row.xml, "to" if sent else "from", wanted.full):
+        return False
     words = index_text(row.body).split()
-    return all(_occurs(words, term) for term in wanted.terms)
-
-
-def _occurs(words: list[str], term: Term) -> bool:
-    wanted, prefix = tokens(term)
-    head, last = wanted[:-1], wanted[-1]
-    for start in range(len(words) - len(head)):
-        end = words[start + len(head)]
-        if words[start : start + len(head)] == head and (end.startswith(last) if prefix else end == last):
-            return True
-    return False
+    return all(occurs(words, term) for term in wanted.terms)
 
 
 def _owns(owner: int, row: ArchiveRow) -> bool:

@@ -1,5 +1,5 @@
-"""XEP-0313 on the wire: queries, results and preferences (XEP-0441) as elements. Reads and writes elements only;
-`engine.py` acts."""
+"""XEP-0313 on the wire as the archives of users and rooms speak it, and preferences (XEP-0441), as elements. What is
+the same for every kind of archive stands in `xmpp_engine.api.mam`; `answering.py` acts."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from typing import Final
 from archive import ids, text
 from archive.document import element_of
 from archive.filters import Answer, Filter, Question, Row
-from xmpp_engine.api import Element, Jid, JidError, StanzaError, build, forms, ns, rsm
+from xmpp_engine.api import Element, Jid, JidError, StanzaError, forms, mam, ns, rsm
 
 FULLTEXT_FIELD: Final = "{urn:xmpp:fulltext:0}fulltext"
-FIELDS: Final = (
-    forms.Field("with", "jid-single"),
-    forms.Field("start"),
-    forms.Field("end"),
-    forms.Field("before-id"),
-    forms.Field("after-id"),
-    forms.Field("ids", "list-multi", open=True),
+GROUPCHAT_FIELD: Final = "include-groupchat"
+#: The fields of a room's archive beside those of every archive.
+ROOM_FIELDS: Final = (
     forms.Field(FULLTEXT_FIELD),
     # COMPAT(clients of the form before XEP-0431, 2019): the same under its older name.
     forms.Field("withtext"),
 )
-_PAGE: Final = 50
-_MAX_PAGE: Final = 100
-#: Characters of messages in one page: a page is sent in one go, and must not look like a reader who is too slow.
-_PAGE_BYTES: Final = 524_288
-_MAX_IDS: Final = 200
+USER_FIELDS: Final = (*ROOM_FIELDS, forms.Field(GROUPCHAT_FIELD, "boolean"))
+#: Characters that are searched for.
+MAX_WORDS: Final = 1_000
 _MAX_LISTED: Final = 1_000
 _DEFAULTS: Final = ("always", "never", "roster")
 
@@ -50,84 +44,80 @@ class Preferences:
     never: tuple[str, ...]
 
 
-def form() -> Element:
-    """The answer to a query of type get: which fields a client may use."""
-    query = Element(ns.MAM, "query")
-    return query.append(forms.render("form", ns.MAM, FIELDS))
+def form(*, room: bool = False) -> Element:
+    """Which fields a query may have."""
+    return mam.form(ROOM_FIELDS if room else USER_FIELDS)
 
 
-def parse_query(query: Element, account: int) -> Query:
-    """What a client asks of the account's archive; raises StanzaError."""
-    form = query.find(ns.DATA_FORMS, "x")
-    given = {} if form is None else forms.check(forms.read(form, ns.MAM), FIELDS)
-    request = rsm.parse(query)
-    if request.index is not None:
-        raise StanzaError("feature-not-implemented", "pages are asked for by the id before or after them")
+def parse_query(query: Element, account: int, own: str = "") -> Query:
+    """What a client asks of an archive, a user's with the bare address `own` or (see `filters.owner_of`) a room's;
+    raises StanzaError."""
+    asked = mam.parse(query, USER_FIELDS if account > 0 else ROOM_FIELDS)
     known: list[int] = []
-    after, before = _id(given, "after-id", known), _id(given, "before-id", known)
-    if request.after is not None:
-        after = max(after, _known(request.after, known))
-    if request.before:
-        upper = _known(request.before, known)
-        before = min(before, upper) if before else upper
-    peer, full = _with(given)
-    limit = _PAGE if request.max is None else min(request.max, _MAX_PAGE)
-    wanted = Filter(
+    after, before = _known(asked.after, known) or 0, _known(asked.before, known) or ids.MAX_ID
+    peer = asked.with_
+    whole = Filter(
         account,
-        _time(given, "start"),
-        _time(given, "end"),
-        peer,
-        full,
+        asked.start,
+        asked.end,
+        peer.bare if peer is not None else "",
+        # What somebody sent to himself is asked for by any of his addresses (4.1.1).
+        peer.full if peer is not None and peer.resource and peer.bare != own else "",
         after,
-        before or ids.MAX_ID,
-        _terms(given),
+        before,
+        _terms(asked.more),
     )
-    question = Question(wanted, limit, request.backwards, tuple(known), _ids(given), request.max == 0)
-    return Query(question, query.get("queryid"), query.find(ns.MAM, "flip-page") is not None)
+    wanted = whole
+    if asked.page.after:
+        wanted = replace(wanted, after=max(after, _known(asked.page.after, known)))
+    if asked.page.before:
+        wanted = replace(wanted, before=min(before, _known(asked.page.before, known)))
+    question = Question(
+        wanted,
+        asked.limit,
+        asked.page.backwards,
+        tuple(known),
+        tuple(_known(id, []) for id in dict.fromkeys(asked.ids)),
+        asked.limit == 0,
+        whole,
+        asked.more.get(GROUPCHAT_FIELD) is True,
+    )
+    return Query(question, asked.queryid, asked.flip)
 
 
-def result(row: Row, queryid: str | None) -> Element:
-    """One message of an answer."""
-    attrs = {"id": ids.text_of(row.id)}
-    if queryid is not None:
-        attrs["queryid"] = queryid
-    forwarded = Element(ns.FORWARD, "forwarded")
-    forwarded.add(ns.DELAY, "delay", {"stamp": build.timestamp(row.stamp)})
-    forwarded.append(element_of(row.xml))
-    return Element(ns.MAM, "result", attrs, forwarded)
+def result(row: Row, queryid: str | None, reader: str = "") -> Element:
+    """One message of an answer. A room's message in the archive of a user, `reader`, is addressed to him, and says its
+    id, by which a client knows it from what it read in the room. Raises StreamError for one that cannot be read."""
+    message = element_of(row.xml)
+    if row.room and reader:
+        message.attrs["to"] = reader
+        message.add(ns.STANZA_ID, "stanza-id", {"id": ids.text_of(row.id), "by": row.recipient})
+    return mam.result(ids.text_of(row.id), queryid, row.stamp, message)
 
 
 def fitting(answer: Answer, backwards: bool) -> Answer:
-    """The answer without the messages at its far end that would make the page too large to send at once; one always
-    stays."""
-    room = _PAGE_BYTES
-    kept: list[Row] = []
-    for row in reversed(answer.rows) if backwards else answer.rows:
-        room -= len(row.xml)
-        if room < 0 and kept:
-            break
-        kept.append(row)
-    if len(kept) == len(answer.rows):
-        return answer
-    return replace(answer, rows=kept[::-1] if backwards else kept, more=True)
+    """The answer without what would make the page too large to send at once."""
+    kept = mam.fitting(answer.rows, lambda row: len(row.xml), backwards)
+    return answer if len(kept) == len(answer.rows) else replace(answer, rows=list(kept), more=True)
 
 
-def fin(answer: Answer) -> Element:
-    """The end of an answer: `complete` when nothing lies beyond the page in the direction of paging."""
+def fin(answer: Answer, question: Question) -> Element:
+    """The end of an answer, with the place of the page where that is known: it lies at one end of all."""
     rows = answer.rows
-    element = Element(ns.MAM, "fin", {} if answer.more or answer.count else {"complete": "true"})
-    page = rsm.PageAnswer(
-        ids.text_of(rows[0].id) if rows else "", ids.text_of(rows[-1].id) if rows else "", answer.count
-    )
-    return element.append(rsm.answer(page))
+    index = None
+    if rows and answer.count is not None and question.whole is not None:
+        if not question.backwards and question.filter.after == question.whole.after:
+            index = 0
+        elif question.backwards and question.filter.before == question.whole.before:
+            index = max(answer.count - len(rows), 0)
+    first, last = (ids.text_of(rows[0].id), ids.text_of(rows[-1].id)) if rows else ("", "")
+    complete = not (answer.more or question.count)
+    return mam.fin(rsm.PageAnswer(first, last, answer.count, index), complete=complete)
 
 
 def metadata(bounds: tuple[int, int] | None) -> Element:
     """Where the archive begins and ends; empty for an empty one."""
-    element = Element(ns.MAM, "metadata")
-    for name, id in zip(("start", "end"), bounds or (), strict=False):
-        element.add(ns.MAM, name, {"id": ids.text_of(id), "timestamp": build.timestamp(ids.time_of(id))})
-    return element
+    return mam.metadata([(ids.text_of(id), ids.time_of(id)) for id in bounds or ()])
 
 
 def parse_preferences(element: Element) -> Preferences:
@@ -161,56 +151,23 @@ def _addresses(element: Element, name: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _single(given: dict[str, forms.Value], name: str) -> str:
-    value = given.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
-
-
 def _known(value: str, known: list[int]) -> int:
-    """The number of an id that a client was given before; it is looked up when the query runs."""
+    """The number of an id that a client was given before, 0 for none; it is looked up when the query runs."""
+    if not value:
+        return 0
     id = ids.from_text(value)
     if id is None:
-        raise StanzaError("item-not-found", "there is no message with this id")
+        raise StanzaError("item-not-found", "there is no message with this id in the archive")
     known.append(id)
     return id
 
 
-def _id(given: dict[str, forms.Value], name: str, known: list[int]) -> int:
-    value = _single(given, name)
-    return _known(value, known) if value else 0
-
-
-def _ids(given: dict[str, forms.Value]) -> tuple[int, ...]:
-    values = given.get("ids", ())
-    assert isinstance(values, tuple)
-    if len(values) > _MAX_IDS:
-        raise StanzaError("policy-violation", f"at most {_MAX_IDS} messages can be asked for by id")
-    return tuple(_known(value, []) for value in values)
-
-
-def _time(given: dict[str, forms.Value], name: str) -> float | None:
-    value = _single(given, name)
-    if not value:
-        return None
-    try:
-        return build.parse_timestamp(value)
-    except (ValueError, OverflowError):
-        raise StanzaError("bad-request", f"the field {name} needs a date and time with its zone") from None
-
-
-def _with(given: dict[str, forms.Value]) -> tuple[str, str]:
-    """The bare address of the other side, and the full one where a resource was given."""
-    value = _single(given, "with")
-    if not value:
-        return "", ""
-    jid = Jid.parse(value)
-    return jid.bare, jid.full if jid.resource else ""
-
-
 def _terms(given: dict[str, forms.Value]) -> tuple[text.Term, ...]:
-    words = _single(given, FULLTEXT_FIELD) or _single(given, "withtext")
+    words = mam.text_of(given, FULLTEXT_FIELD) or mam.text_of(given, "withtext")
     if not words:
         return ()
+    if len(words) > MAX_WORDS:
+        raise StanzaError("policy-violation", f"at most {MAX_WORDS} characters can be searched for")
     terms = text.parse(words)
     if not terms:
         raise StanzaError("bad-request", "the search has no word")

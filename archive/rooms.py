@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from archive import access, ids, protocol
-from archive.filters import Answer, Filter, Question, Reader, Row, owner_of
+from archive.answering import told
+from archive.filters import Filter, Question, Row, owner_of
 from archive.weigh import Weight, weigh_content
 from xmpp_engine.api import (
     HANDLED,
@@ -29,11 +30,9 @@ from xmpp_engine.api import (
     Registrar,
     Stanza,
     StanzaError,
-    StreamError,
     Target,
     Verdict,
     Xep,
-    build,
     ns,
 )
 
@@ -78,10 +77,10 @@ class RoomArchive(Module):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._reader: Reader = self.services.extras["archive"]
         self._next_id = self.services.extras["archive ids"].next
         self._ledger = self.services.ledger
         self._archive = self.needs("archive")
+        self._answering = self._archive.answering
 
     def setup(self, reg: Registrar) -> None:
         reg.room_message(Phase.STORE, self.store)
@@ -149,42 +148,27 @@ class RoomArchive(Module):
     def show_form(self, iq: Stanza, context: IqContext) -> Element:
         """Which fields a query may have."""
         self._admit(context.room, iq.sender)
-        return protocol.form()
+        return protocol.form(room=True)
 
     async def query(self, iq: Stanza, context: IqContext) -> Element:
         """One page: its messages to who asks, then where they stand."""
         room: Room = context.room
+        return await told(iq, room.jid, self._answer(iq, room))
+
+    async def _answer(self, iq: Stanza, room: Room) -> Element:
         sees = self._admit(room, iq.sender)
         payload = iq.element.first()
         assert payload is not None
         query = protocol.parse_query(payload, owner_of(room.number))
-        question = _narrowed(query.question, room, sees)
-        if room.number:
-            await self._ledger.sync()
-            answer = protocol.fitting(await self._reader.find(question), question.backwards)
-        else:
-            answer = Answer(count=0 if question.count else None, missing=bool(question.known or question.ids))
-        if answer.missing:
-            raise StanzaError("item-not-found", "there is no message with this id in the archive")
-        for row in reversed(answer.rows) if query.flip else answer.rows:
-            try:
-                found = protocol.result(row, query.queryid)
-            except StreamError:
-                self.services.counters.count("archive_damaged_total")
-                continue
-            if sees:
-                _name(found, row, room)
-            message = build.message(room.jid, iq.sender, "normal", found)
-            del message.element.attrs["type"]
-            self.services.router.reply(iq, message)
-        return protocol.fin(answer)
+        query = replace(query, question=_narrowed(query.question, room, sees))
+        name = (lambda found, row: _name(found, row, room)) if sees else None
+        return await self._answering.answer(iq, room.jid, query, name)
 
     async def metadata(self, iq: Stanza, context: IqContext) -> Element:
         """Where the archive begins and ends."""
         room: Room = context.room
         self._admit(room, iq.sender)
-        await self._ledger.sync()
-        return protocol.metadata(await self._reader.bounds(owner_of(room.number)) if room.number else None)
+        return await self._answering.metadata(owner_of(room.number))
 
     def _admit(self, room: Room, asker: Jid) -> bool:
         """Whether who may read sees real addresses; raises StanzaError (`forbidden`) for who may not read."""
@@ -208,10 +192,17 @@ def _narrowed(question: Question, room: Room, sees: bool) -> Question:
     if not wanted.peer:
         return question
     if wanted.peer == room.jid.bare:
-        return replace(question, filter=replace(wanted, peer=""))
-    if not sees:
+        changed = {"peer": ""}
+    elif sees:
+        changed = {"full": ""}
+    else:
         raise StanzaError("forbidden", "you may not know who is behind a nickname")
-    return replace(question, filter=replace(wanted, full=""))
+    whole = question.whole
+    return replace(
+        question,
+        filter=replace(wanted, **changed),
+        whole=replace(whole, **changed) if whole is not None else None,
+    )
 
 
 def _name(result: Element, row: Row, room: Room) -> None:

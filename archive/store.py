@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids, indexing, lifecycle, query, removal
+from archive import groupchat, ids, indexing, lifecycle, query, removal, tally
 from archive.document import element_of, says_something, spoken, with_id
-from archive.filters import Answer, Filter, Question, Stored, owner_of, text_key
+from archive.filters import Answer, Filter, Question, Row, Stored, owner_of, text_key
+from archive.matching import passes
 from archive.retention.holds import is_held
 from archive.retention.models import Hold
 from archive.text import index_text
@@ -21,6 +24,10 @@ from xmpp_engine.api import StanzaError, origin_of
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
 _MANY: Final = 100_000
 _QUIET_SECONDS: Final = 15.0
+#: Messages that are counted one by one to tell the number with a page, at most.
+_CHEAP: Final = 1_000
+#: Seconds that the numbers of messages are brought up to date for at a time; others write in the pauses between.
+_TALLY_SECONDS: Final = 5.0
 _TAIL_PAGE: Final = 50
 _TAIL_PAGES: Final = 10
 
@@ -99,8 +106,18 @@ class ArchiveReader:
             elif await self._executor.read(None, lifecycle.waiting):
                 # What was retracted shall be gone soon, even while nobody reads.
                 await self._executor.write(None, _catch_up, False)
+            await self._count()
         finally:
             self._tending = False
+
+    async def _count(self) -> None:
+        """Take what is old enough into the numbers of messages, in slices."""
+        end = time.monotonic() + _TALLY_SECONDS
+        while time.monotonic() < end and await self._executor.read(None, tally.waiting):
+            began = time.monotonic()
+            if not await self._executor.write(None, tally.advance):
+                return  # another node does it
+            await asyncio.sleep(time.monotonic() - began)
 
 
 def _find(connection: BaseDatabaseWrapper, question: Question, anyway: bool) -> Answer | None:
@@ -109,15 +126,48 @@ def _find(connection: BaseDatabaseWrapper, question: Question, anyway: bool) -> 
     wanted = question.filter
     if not anyway and not indexing.current(connection, words=bool(wanted.terms)):
         return None
-    if any(not query.has(connection, wanted.account, id) for id in question.known):
+    parts = groupchat.parts(connection, wanted) if question.groupchat else [wanted]
+    asked = sorted({*question.known, *question.ids})
+    there = groupchat.among(connection, parts, asked) if asked else []
+    if len(there) < len(asked):
         return Answer(missing=True)
     if question.ids:
-        rows = query.by_ids(connection, wanted.account, list(question.ids))
-        return Answer(rows, missing=len(rows) < len(set(question.ids)))
+        return _picked(question, parts, there)
     if question.count:
-        return Answer(count=query.count(connection, wanted))
-    rows, more = query.page(connection, wanted, question.limit, backwards=question.backwards)
-    return Answer(rows, more)
+        return Answer(count=groupchat.count(connection, _whole(question, parts)).number)
+    rows, more = groupchat.page(connection, parts, question.limit, backwards=question.backwards)
+    return Answer(rows, more, _count(connection, question, parts))
+
+
+def _picked(question: Question, parts: list[Filter], there: list[Row]) -> Answer:
+    """Of the messages that were asked for by id, a page of those that pass the filter."""
+    by_owner = {part.account: part for part in parts}
+    rows = [
+        row
+        for row in there
+        if row.id in question.ids and passes(row, by_owner[-row.room if row.room else question.filter.account])
+    ]
+    if question.count:
+        return Answer(count=len(rows))
+    limit = question.limit
+    page = rows[-limit:] if question.backwards else rows[:limit]
+    return Answer(page, len(rows) > len(page))
+
+
+def _count(connection: BaseDatabaseWrapper, question: Question, parts: list[Filter]) -> int | None:
+    """How many messages there are in all, where that costs next to nothing."""
+    if question.whole is None or question.groupchat or question.whole.terms or question.whole.full:
+        return None
+    counted = groupchat.count(connection, _whole(question, parts), most=_CHEAP)
+    return counted.number if counted.exact else None
+
+
+def _whole(question: Question, parts: list[Filter]) -> list[Filter]:
+    """The parts without the bounds of the page."""
+    whole = question.whole
+    if whole is None:
+        return parts
+    return [replace(part, after=whole.after, before=whole.before) for part in parts]
 
 
 def _room_tail(connection: BaseDatabaseWrapper, number: int, limit: int) -> list[tuple[float, str]]:

@@ -38,7 +38,7 @@ EVERYTHING: Final = 0
 LAG_SECONDS: Final = 3_600.0
 LATE_SECONDS: Final = 900.0
 #: Messages that one slice of `advance` takes: other writers wait some tens of milliseconds.
-SLICE: Final = 4_000
+SLICE: Final = 2_000
 #: Messages that a question counts one by one, at most.
 COUNTED: Final = 100_000
 _DAY_MS: Final = 86_400_000

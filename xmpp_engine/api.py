@@ -24,7 +24,7 @@ from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
 from xmpp_engine.runtime.ledger import Ledger
-from xmpp_engine.stanza import build, forms, rsm
+from xmpp_engine.stanza import build, forms, mam, rsm
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage import invitations as stored_invitations
 from xmpp_engine.storage import pubsub as stored_pubsub
@@ -40,7 +40,7 @@ from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Bat
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
-from xmpp_engine.xml.parser import STORED_LIMITS, parse_document
+from xmpp_engine.xml.parser import STORED_LIMITS, StreamParser, parse_document
 from xmpp_engine.xml.writer import escape_attr, write
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "StoreUnavailable",
     "StreamError",
     "StreamMark",
+    "StreamParser",
     "Target",
     "TokenRow",
     "UploadOptions",
@@ -87,6 +88,7 @@ __all__ = [
     "escape_attr",
     "forms",
     "invitations_module",
+    "mam",
     "node_config",
     "node_form",
     "ns",

@@ -390,17 +390,102 @@ async def test_a_damaged_row_is_passed_over(begin: Begin, story: Story) -> None:
         ("<field var='start'><value>yesterday</value></field>", "", "bad-request"),
         ("<field var='start'><value>2026-01-01T00:00:00</value></field>", "", "bad-request"),
         ("<field var='with'><value>@@</value></field>", "", "bad-request"),
-        ("<field var='colour'><value>x</value></field>", "", "bad-request"),
+        ("<field var='colour'><value>x</value></field>", "", "feature-not-implemented"),
+        ("<field var='include-groupchat'><value>perhaps</value></field>", "", "bad-request"),
+        ("<field var='start'><value>0000-01-01T00:00:00Z</value></field>", "", "bad-request"),
+        ("<field var='end'><value>10000-01-01T00:00:00Z</value></field>", "", "bad-request"),
+        (f"<field var='ids'>{'<value>0123456789abcdef</value>' * 201}</field>", "", "policy-violation"),
+        (f"<field var='ids'><value>{'9' * 5000}</value></field>", "", "item-not-found"),
+        (f"<field var='withtext'><value>{'w' * 200_000}</value></field>", "", "policy-violation"),
         ("<field var='withtext'><value>!!</value></field>", "", "bad-request"),
         ("", "<max>many</max>", "bad-request"),
+        ("", "<max>-1</max>", "bad-request"),
+        ("", "<max>99999999999999999999</max>", "bad-request"),
         ("", "<index>3</index>", "feature-not-implemented"),
+        ("", "<index>99999999999999999999</index>", "bad-request"),
+        ("", "<after/>", "bad-request"),
+        ("", f"<after>{'a' * 100_000}</after>", "item-not-found"),
     ],
 )
-async def test_wrong_queries_are_refused(begin: Begin, story: Story, fields: str, rsm: str, expected: str) -> None:
+async def test_wrong_queries_are_refused(
+    begin: Begin, story: Story, caplog: pytest.LogCaptureFixture, fields: str, rsm: str, expected: str
+) -> None:
     alice, bob = await pair(begin, story)
     await talk(alice, bob, 1)
-    _bodies, answer = await read(alice, fields, rsm)
+    with caplog.at_level("INFO", "mlink.archive"):
+        _bodies, answer = await read(alice, fields, rsm)
     assert condition(answer) == expected
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "mlink.archive"]
+    assert line.startswith(f"{alice.full} may not ask the archive of {alice.bare} this: {expected}")
+    assert len(line) < 400
+    # It goes on as if nothing had been.
+    assert (await read(alice, id="again"))[0] == ["word0"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        ("9999-12-31T23:59:59Z", "", []),
+        ("", "0001-01-01T00:00:00Z", []),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", ["word0", "word1", "word2"]),
+        ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", []),
+        ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", ["word0", "word1", "word2"]),
+        ("1969-12-31T23:59:59Z", "", ["word0", "word1", "word2"]),
+    ],
+)
+async def test_absurd_times_are_empty_or_everything(
+    begin: Begin, story: Story, start: str, end: str, found: list[str]
+) -> None:
+    alice, bob = await pair(begin, story)
+    await talk(alice, bob, 3)
+    bodies, fin = await read(alice, (field("start", start) if start else "") + (field("end", end) if end else ""))
+    assert bodies == found
+    assert fin.get("complete") == "true"
+
+
+async def test_the_place_of_a_page_is_told_where_it_is_known(begin: Begin, story: Story) -> None:
+    alice, bob = await pair(begin, story)
+    await talk(alice, bob, 7)
+
+    def place(fin: Element) -> tuple[str | None, str | None]:
+        described = fin.find(ns.RSM, "set")
+        assert described is not None
+        first = described.find(ns.RSM, "first")
+        return first.get("index") if first is not None else None, described.child_text(ns.RSM, "count")
+
+    _bodies, fin = await read(alice, rsm="<max>3</max>")
+    assert place(fin) == ("0", "7")
+    last = fin.find(ns.RSM, "set").child_text(ns.RSM, "last")  # type: ignore[union-attr]
+    # The number is that of all, wherever the page lies.
+    assert place((await read(alice, rsm=f"<max>2</max><after>{last}</after>"))[1]) == (None, "7")
+    assert place((await read(alice, rsm="<max>2</max><before/>"))[1]) == ("5", "7")
+    assert place((await read(alice, field("after-id", last or ""), rsm="<max>2</max>"))[1]) == ("0", "4")
+
+
+async def test_ids_go_with_pages_and_other_fields(begin: Begin, story: Story) -> None:
+    alice, bob = await pair(begin, story)
+    await talk(alice, bob, 5)
+    listed = [ids.text_of(row.id) for row in await rows(story)]
+    wanted = field("ids", *listed[::-1], listed[0])
+    bodies, fin = await read(alice, wanted, "<max>2</max>")
+    assert bodies == ["word0", "word1"]
+    assert fin.get("complete") is None
+    bodies, fin = await read(alice, wanted, f"<max>2</max><before>{listed[3]}</before>")
+    assert bodies == ["word1", "word2"]
+    assert (await read(alice, wanted, f"<after>{listed[2]}</after>"))[0] == ["word3", "word4"]
+    assert (await read(alice, wanted + field("after-id", listed[3])))[0] == ["word4"]
+    assert (await read(alice, wanted + field("withtext", "word2")))[0] == ["word2"]
+    _bodies, fin = await read(alice, wanted, "<max>0</max>")
+    assert fin.find(ns.RSM, "set").child_text(ns.RSM, "count") == "5"  # type: ignore[union-attr]
+
+
+async def test_what_was_sent_to_oneself_is_asked_for_by_any_own_address(begin: Begin, story: Story) -> None:
+    alice, bob = await pair(begin, story)
+    await talk(alice, bob, 2)
+    alice.send(f"<message to='{alice.bare}' type='chat'><body>to me</body></message>")
+    await alice.receives_all()
+    for address in (alice.bare, alice.full, f"{alice.bare}/elsewhere"):
+        assert (await read(alice, field("with", address)))[0] == ["to me"]
 
 
 async def test_nobody_reads_the_archive_of_another(begin: Begin, story: Story) -> None:
@@ -425,7 +510,12 @@ async def test_form_metadata_and_features(begin: Begin, story: Story) -> None:
     answer = await alice.asks("<iq type='get' id='f'><query xmlns='urn:xmpp:mam:2'/></iq>")
     form = answer.find(ns.MAM, "query").find(ns.DATA_FORMS, "x")  # type: ignore[union-attr]
     assert form is not None
-    assert {"with", "start", "end", "ids"} <= {f.get("var") for f in form.find_all(ns.DATA_FORMS, "field")}
+    fields = {f.get("var"): f for f in form.find_all(ns.DATA_FORMS, "field")}
+    assert {"with", "start", "end", "before-id", "after-id", "ids", "include-groupchat"} <= set(fields)
+    assert not any(each.find(ns.DATA_FORMS, "required") for each in fields.values())
+    validate = fields["ids"].find(ns.FORM_VALIDATION, "validate")
+    assert validate is not None
+    assert validate.find(ns.FORM_VALIDATION, "open") is not None
     answer = await alice.asks(
         f"<iq type='get' id='d' to='{alice.bare}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
     )
@@ -433,6 +523,7 @@ async def test_form_metadata_and_features(begin: Begin, story: Story) -> None:
     assert query is not None
     features = {child.get("var") for child in query.elements() if child.name == "feature"}
     assert {ns.MAM, ns.MAM_EXTENDED, ns.STANZA_ID, ns.FULLTEXT} <= features
+    assert {"urn:xmpp:mam:2#groupchat-field", "urn:xmpp:mam:2#groupchat-available"} <= features
 
 
 # Durability

@@ -13,8 +13,8 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.pubsub import access, errors, notify
 from xmpp_engine.pubsub.node import Node
 from xmpp_engine.pubsub.payload import element_of
-from xmpp_engine.stanza import forms, rsm
-from xmpp_engine.stanza.build import message, parse_timestamp, timestamp
+from xmpp_engine.stanza import mam, rsm
+from xmpp_engine.stanza.build import message
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.pubsub import Item
 from xmpp_engine.xml import ns
@@ -24,18 +24,6 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
 
-FIELDS: Final = (
-    forms.Field("with", "jid-single"),
-    forms.Field("start"),
-    forms.Field("end"),
-    forms.Field("before-id"),
-    forms.Field("after-id"),
-    forms.Field("ids", "list-multi", open=True),
-)
-_PAGE: Final = 50
-_MAX_PAGE: Final = 100
-_PAGE_BYTES: Final = 524_288
-_MAX_IDS: Final = 200
 #: Pages of items that one query backwards looks through for dates.
 _LOOKED: Final = 20
 _FOREVER: Final = float(2**53)
@@ -43,13 +31,13 @@ _FOREVER: Final = float(2**53)
 
 @dataclass(slots=True)
 class _Question:
-    """What is asked: the times, items that the answer lies between, how many of them and from which end."""
+    """What is asked: the times, items that the answer lies after and before, how many of them and from which end."""
 
     start: float
     end: float
     limit: int
-    after: str = ""
-    before: str = ""
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     backwards: bool = False
     ids: tuple[str, ...] = ()
     publisher: str = ""
@@ -65,8 +53,7 @@ class _Answer:
 
 def form() -> Element:
     """Which fields a query may have."""
-    query = Element(ns.MAM, "query")
-    return query.append(forms.render("form", ns.MAM, FIELDS))
+    return mam.form()
 
 
 async def query(service: PubSubService, iq: Stanza) -> Element:
@@ -74,20 +61,18 @@ async def query(service: PubSubService, iq: Stanza) -> Element:
     payload = iq.element.first()
     assert payload is not None
     node = await _readable(service, payload.get("node") or "", iq.sender)
-    request = rsm.parse(payload)
-    asked = _question(payload, request)
+    wanted = mam.parse(payload)
+    asked = _question(wanted)
     count = None
     if asked.limit == 0:
         page = await service.services.stores.pubsub.items(node.number, limit=1)
         count, found = page.count, _Answer()
     else:
         found = _fitting(await _find(node, asked), asked.backwards)
-    flip = payload.find(ns.MAM, "flip-page") is not None
-    for item in reversed(found.items) if flip else found.items:
-        service.services.router.reply(iq, _result(node, item, payload.get("queryid"), iq.sender))
-    fin = Element(ns.MAM, "fin", {} if found.more or asked.limit == 0 else {"complete": "true"})
+    for item in reversed(found.items) if wanted.flip else found.items:
+        service.services.router.reply(iq, _result(node, item, wanted.queryid, iq.sender))
     first, last = (found.items[0].id, found.items[-1].id) if found.items else ("", "")
-    return fin.append(rsm.answer(rsm.PageAnswer(first, last, count)))
+    return mam.fin(rsm.PageAnswer(first, last, count), complete=not (found.more or asked.limit == 0))
 
 
 async def metadata(service: PubSubService, iq: Stanza) -> Element:
@@ -96,13 +81,9 @@ async def metadata(service: PubSubService, iq: Stanza) -> Element:
     assert payload is not None
     node = await _readable(service, payload.get("node") or "", iq.sender)
     store = service.services.stores.pubsub
-    answer = Element(ns.MAM, "metadata")
     oldest = await store.items(node.number, limit=1)
     newest = await store.items(node.number, limit=1, before="")
-    for name, page in (("start", oldest), ("end", newest)):
-        for item in page.items:
-            answer.add(ns.MAM, name, {"id": item.id, "timestamp": timestamp(item.published)})
-    return answer
+    return mam.metadata([(item.id, item.published) for page in (oldest, newest) for item in page.items])
 
 
 async def _readable(service: PubSubService, name: str, who: Jid) -> Node:
@@ -115,25 +96,16 @@ async def _readable(service: PubSubService, name: str, who: Jid) -> Node:
     return node
 
 
-def _question(payload: Element, request: rsm.PageRequest) -> _Question:
-    if request.index is not None:
-        raise StanzaError("feature-not-implemented", "pages are asked for by the id before or after them")
-    submitted = payload.find(ns.DATA_FORMS, "x")
-    given = {} if submitted is None else forms.check(forms.read(submitted, ns.MAM), FIELDS)
-    ids = given.get("ids", ())
-    assert isinstance(ids, tuple)
-    if len(ids) > _MAX_IDS:
-        raise StanzaError("policy-violation", f"at most {_MAX_IDS} items can be asked for by id")
-    limit = _PAGE if request.max is None else min(request.max, _MAX_PAGE)
+def _question(wanted: mam.Query) -> _Question:
     return _Question(
-        _time(given, "start", 0.0),
-        _time(given, "end", _FOREVER),
-        limit,
-        request.after or _text(given, "after-id"),
-        request.before or _text(given, "before-id"),
-        request.backwards,
-        ids,
-        Jid.parse(_text(given, "with")).bare if _text(given, "with") else "",
+        0.0 if wanted.start is None else wanted.start,
+        _FOREVER if wanted.end is None else wanted.end,
+        wanted.limit,
+        tuple(id for id in (wanted.page.after, wanted.after) if id),
+        tuple(id for id in (wanted.page.before, wanted.before) if id),
+        wanted.page.backwards,
+        wanted.ids,
+        wanted.with_.bare if wanted.with_ is not None else "",
     )
 
 
@@ -145,13 +117,14 @@ async def _find(node: Node, asked: _Question) -> _Answer:
             raise StanzaError("item-not-found", "there is no item with this id")
         found.sort(key=lambda item: item.sequence)
         return _Answer(found[: asked.limit], len(found) > asked.limit)
-    bounds = await store.get(node.number, [id for id in (asked.after, asked.before) if id])
-    places = {item.id: item.sequence for item in bounds}
-    if any(id and id not in places for id in (asked.after, asked.before)):
+    ends = (*asked.after, *asked.before)
+    places = {item.id: item.sequence for item in await store.get(node.number, ends)} if ends else {}
+    if any(id not in places for id in ends):
         raise StanzaError("item-not-found", "there is no item with this id")
-    low, high = places.get(asked.after, 0), places.get(asked.before, 2**63)
+    low = max((places[id] for id in asked.after), default=0)
+    high = min((places[id] for id in asked.before), default=2**63)
     if asked.backwards:
-        return await _backwards(node, asked, low)
+        return await _backwards(node, asked, low, min(asked.before, key=lambda id: places[id], default=""))
     return await _forwards(node, asked, low, high)
 
 
@@ -175,9 +148,8 @@ async def _forwards(node: Node, asked: _Question, low: int, high: int) -> _Answe
     return answer
 
 
-async def _backwards(node: Node, asked: _Question, low: int) -> _Answer:
+async def _backwards(node: Node, asked: _Question, low: int, before: str) -> _Answer:
     store = node.service.services.stores.pubsub
-    before = asked.before
     answer = _Answer()
     for _ in range(_LOOKED):
         try:
@@ -208,16 +180,9 @@ def _by(item: Item, asked: _Question) -> bool:
 
 
 def _fitting(found: _Answer, backwards: bool) -> _Answer:
-    """The answer without the items at its far end that would make the page too large to send at once; one always
-    stays."""
-    room = _PAGE_BYTES
-    kept: list[Item] = []
-    for item in reversed(found.items) if backwards else found.items:
-        room -= len(item.payload)
-        if room < 0 and kept:
-            return _Answer(kept[::-1] if backwards else kept, more=True)
-        kept.append(item)
-    return found
+    """The answer without what would make the page too large to send at once."""
+    kept = mam.fitting(found.items, lambda item: len(item.payload), backwards)
+    return found if len(kept) == len(found.items) else _Answer(list(kept), more=True)
 
 
 def _result(node: Node, item: Item, queryid: str | None, to: Jid) -> Stanza:
@@ -226,25 +191,6 @@ def _result(node: Node, item: Item, queryid: str | None, to: Jid) -> Stanza:
     listed.append(notify.item_element(ns.PUBSUB_EVENT, node, item, element_of(item.payload)))
     inner = Element(ns.CLIENT, "message", {"from": service.jid.full, "type": node.config.notification_type})
     inner.add(ns.PUBSUB_EVENT, "event").append(listed)
-    forwarded = Element(ns.FORWARD, "forwarded")
-    forwarded.add(ns.DELAY, "delay", {"stamp": timestamp(item.published)})
-    forwarded.append(inner)
-    attrs = {"id": item.id} if queryid is None else {"queryid": queryid, "id": item.id}
-    found = message(service.jid, to, "normal", Element(ns.MAM, "result", attrs, forwarded))
+    found = message(service.jid, to, "normal", mam.result(item.id, queryid, item.published, inner))
     del found.element.attrs["type"]
     return found
-
-
-def _text(given: dict[str, forms.Value], name: str) -> str:
-    value = given.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _time(given: dict[str, forms.Value], name: str, default: float) -> float:
-    value = _text(given, name)
-    if not value:
-        return default
-    try:
-        return parse_timestamp(value)
-    except (ValueError, OverflowError):
-        raise StanzaError("bad-request", f"the field {name} needs a date and time with its zone") from None

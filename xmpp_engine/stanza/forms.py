@@ -74,6 +74,9 @@ class Field:
         for value, label in self.options:
             option = field.add(ns.DATA_FORMS, "option", {"label": label} if label else None)
             option.add(ns.DATA_FORMS, "value", text=value)
+        if self.open and not self.options:
+            # A list with nothing to choose from makes no sense to a client that is not told (XEP-0313, 4.1.5).
+            field.add(ns.FORM_VALIDATION, "validate", {"datatype": "xs:string"}).add(ns.FORM_VALIDATION, "open")
         return field
 
 
