@@ -1,8 +1,10 @@
-"""What a person asks of the archive page: whom with, when, and which words. All of it stands in the page's address."""
+"""What a person asks of the archive page: whom with, when, and which words. All of it stands in the page's address.
+And which of it is to be saved as a file."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date
+from typing import Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -10,6 +12,12 @@ from django.core.exceptions import ValidationError
 from archive.ids import from_text
 from archive.text import parse
 from xmpp_engine.api import Jid, JidError
+
+#: Messages that may be ticked at a time; Django takes a thousand fields.
+TICKED: Final = 900
+#: Days outside are mistyped years.
+_FIRST: Final = date(1990, 1, 1)
+_LAST: Final = date(2100, 1, 1)
 
 
 class SearchForm(forms.Form):
@@ -43,6 +51,23 @@ class SearchForm(forms.Form):
             raise ValidationError("Enter a word: only letters and digits can be searched for.")
         return words
 
+    def clean_start(self) -> date | None:
+        """A day on which there can be messages."""
+        return self._day("start")
+
+    def clean_end(self) -> date | None:
+        """The same."""
+        return self._day("end")
+
+    def _day(self, name: str) -> date | None:
+        day: date | None = self.cleaned_data[name]
+        if day is not None and not _FIRST <= day < _LAST:
+            raise ValidationError(
+                "Enter a day between the years %(first)s and %(last)s.",
+                params={"first": _FIRST.year, "last": _LAST.year - 1},
+            )
+        return day
+
     def clean_peer(self) -> str:
         """The bare address in canonical form."""
         return self._address("peer")
@@ -67,6 +92,33 @@ class SearchForm(forms.Form):
         if start and end and start > end:
             self.add_error("end", "The range ends before it begins.")
         return data
+
+
+class SaveForm(SearchForm):
+    """Which messages are to be saved, as what. Ticked ones are `pick`, as often as there are."""
+
+    format = forms.ChoiceField(
+        label="Format",
+        choices=(
+            ("pdf", "PDF/A, to read, print and keep"),
+            ("xml", "XML, complete, for programs"),
+            ("jsonl", "JSON lines, complete, for programs"),
+        ),
+        initial="pdf",
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose a format.", "invalid_choice": "Choose one of the formats."},
+    )
+    pick = forms.CharField(required=False, widget=forms.MultipleHiddenInput)
+
+    def clean_pick(self) -> list[int]:
+        """The ids of the ticked messages."""
+        given = self.data.getlist("pick") if hasattr(self.data, "getlist") else []
+        found = [from_text(text) for text in given]
+        if None in found:
+            raise ValidationError("One of the ticked messages is not known.")
+        if len(found) > TICKED:
+            raise ValidationError("At most %(most)s messages can be ticked at a time.", params={"most": TICKED})
+        return sorted({id for id in found if id})
 
 
 class PlaceForm(forms.Form):

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import groupby
 
 from django.db import connection
 
-from archive import events, ids, indexing, query
+from archive import activity, attachments, events, ids, indexing, query, tally
+from archive.activity import Activity, midnight
 from archive.filters import Filter, Row, owner_of
+from archive.models import Message
 from archive.room_list import Readable, readable
 from archive.showing import Said, View, read, show, summary
 from archive.text import Term, fold
@@ -21,9 +23,16 @@ from mlink_web.stores.models import RosterItem
 from xmpp_engine.api import Element, ns
 
 PAGE = 50
-_CONTACTS = 200
+#: Messages of a printed page, and files of one of files.
+PRINTED = 1_000
+FILES = 40
+_CONTACTS = 100
+#: Messages that are counted one by one before a file is ordered.
+_COUNTED = 5_000
 #: Rooms that a search in all conversations looks into, the newest.
 _SEARCHED_ROOMS = 20
+#: No message is older, and none of the calendar's last days has one.
+_FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,16 @@ class Stretch:
 
     @property
     def newest_first(self) -> list[Said]:
-        """As a list of hits reads."""
+        """As lists of files read."""
         return self.said[::-1]
+
+    @property
+    def talks(self) -> list[list[Said]]:
+        """By conversation, as hits read: the one with the newest hit first, in each the newest first."""
+        found: dict[tuple[str, str], list[Said]] = {}
+        for said in self.newest_first:
+            found.setdefault((said.room, "" if said.room else said.peer), []).append(said)
+        return list(found.values())
 
 
 class Archive:
@@ -129,19 +146,30 @@ class Archive:
             return self._talk(peer)
         return next((self._talk(found) for found in self._rooms if found.address == room), None)
 
-    def conversation(self, talk: Talk, start: date | None, end: date | None, before: int, after: int) -> Stretch:
+    def where(self, id: int) -> Talk | None:
+        """The conversation in which a message stands; None for one that is not the account's to read."""
+        self._catch_up()
+        found = query.by_ids(connection, self._account.pk, [id])
+        if found:
+            return self._talk(found[0].peer)
+        number = Message.objects.filter(pk=id).values_list("room", flat=True).first()
+        return next((self._talk(room) for room in self._rooms if room.number == number), None)
+
+    def conversation(
+        self, talk: Talk, start: date | None, end: date | None, before: int, after: int, size: int = PAGE
+    ) -> Stretch:
         """A page of a conversation: the newest messages unless `before` or `after` names another place."""
         self._catch_up()
         wanted = self._filter(talk, start, end)
         if after:
-            rows, newer = query.page(connection, replace(wanted, after=after), PAGE)
+            rows, newer = query.page(connection, replace(wanted, after=after), size)
             return _stretch(talk.view, rows, True, newer)
-        rows, older = query.page(connection, replace(wanted, before=before or ids.MAX_ID), PAGE, backwards=True)
+        rows, older = query.page(connection, replace(wanted, before=before or ids.MAX_ID), size, backwards=True)
         return _stretch(talk.view, rows, older, bool(before))
 
-    def around(self, talk: Talk, id: int, terms: list[Term]) -> Stretch | None:
+    def around(self, talk: Talk, id: int, terms: list[Term], *, whole: bool = False) -> Stretch | None:
         """A message among those before and after it, the corrected one for a correction; None when it is not in this
-        conversation."""
+        conversation. With `whole`, its text is not cut."""
         self._catch_up()
         owner = talk.view.owner
         kind, target = query.targets_of(connection, [id]).get(id, (0, 0))
@@ -153,30 +181,81 @@ class Archive:
         wanted = self._filter(talk, None, None)
         earlier, older = query.page(connection, replace(wanted, before=id), PAGE // 2, backwards=True)
         later, newer = query.page(connection, replace(wanted, after=id), PAGE // 2)
-        return _stretch(talk.view, [*earlier, *found, *later], older, newer, terms, id)
+        return _stretch(talk.view, [*earlier, *found, *later], older, newer, terms, id, whole)
+
+    def files(self, talk: Talk, start: date | None, end: date | None, before: int) -> Stretch:
+        """Messages of a conversation that share files, the newest or those before a place. Where many have none, less
+        than a page is found, and `older` says where to look on."""
+        self._catch_up()
+        wanted = replace(self._filter(talk, start, end), before=before or ids.MAX_ID)
+        rows, older = attachments.with_files(connection, wanted, FILES)
+        said = [each for each in show(connection, talk.view, rows, []) if each.files]
+        return Stretch(said, ids.text_of(older) if older else "", "")
 
     def search(
-        self, terms: list[Term], talk: Talk | None, start: date | None, end: date | None, before: int, after: int
+        self,
+        terms: list[Term],
+        talk: Talk | None,
+        start: date | None,
+        end: date | None,
+        before: int,
+        after: int,
+        size: int = PAGE,
     ) -> Stretch:
         """A page of hits in a conversation, or in all."""
         self._catch_up(words=True)
-        talks = [talk] if talk is not None else [self._talk(""), *map(self._talk, self._rooms[:_SEARCHED_ROOMS])]
         found: list[tuple[Row, View]] = []
         more = False
-        for each in talks:
+        for each in self._searched(talk):
             wanted = self._filter(each, start, end, terms)
             wanted = replace(wanted, after=after) if after else replace(wanted, before=before or ids.MAX_ID)
-            rows, beyond = query.page(connection, wanted, PAGE, backwards=not after)
+            rows, beyond = query.page(connection, wanted, size, backwards=not after)
             found += [(row, each.view) for row in rows]
             more = more or beyond
         found.sort(key=lambda hit: hit[0].id)
-        page = found[:PAGE] if after else found[-PAGE:]
+        page = found[:size] if after else found[-size:]
         more = more or len(found) > len(page)
         said = []
-        for view, hits in groupby(page, key=lambda hit: hit[1]):
-            said += show(connection, view, [row for row, _view in hits], terms, hits=True)
+        for view in dict.fromkeys(view for _row, view in page):
+            said += show(connection, view, [row for row, whose in page if whose == view], terms, hits=True)
+        said.sort(key=lambda hit: hit.when)
         older, newer = (True, more) if after else (more, bool(before))
         return Stretch(said, _id(page[0][0]) if page and older else "", _id(page[-1][0]) if page and newer else "")
+
+    def activity(self, talk: Talk | None, terms: list[Term], start: date | None, end: date | None) -> Activity:
+        """Messages of a conversation, or hits of a search, per day, month or year."""
+        if terms:
+            self._catch_up(words=True)
+            wanted = [self._filter(each, start, end, terms) for each in self._searched(talk)]
+            counts, complete = activity.hits_per_day(connection, wanted, self._zone)
+            return activity.drawn(counts, complete, start, end)
+        if talk is None:
+            return Activity()
+        self._catch_up()
+        days = tally.days(connection, self._filter(talk, None, None), start or _FIRST, end or _LAST, self._zone)
+        return activity.drawn(days.counts, days.whole, start, end)
+
+    def count(self, talk: Talk | None, terms: list[Term], start: date | None, end: date | None) -> tuple[int, bool]:
+        """How many messages of a conversation, or of all, there are in these days; or hits of a search. And whether
+        that is exact: else there are at least so many."""
+        self._catch_up(words=bool(terms))
+        talks = [talk] if talk is not None else [self._talk(""), *map(self._talk, self._rooms)]
+        number, exact = 0, True
+        for each in talks:
+            found = tally.count(connection, self._filter(each, start, end, terms), most=_COUNTED)
+            number += found.number
+            exact = exact and found.exact
+        return number, exact
+
+    def between(self, start: date | None, end: date | None) -> tuple[float | None, float | None]:
+        """When the first of these days begins and the last ends, seconds since the epoch."""
+        wanted = self._filter(self._talk(""), start, end)
+        return wanted.start, wanted.end
+
+    def _searched(self, talk: Talk | None) -> list[Talk]:
+        if talk is not None:
+            return [talk]
+        return [self._talk(""), *map(self._talk, self._rooms[:_SEARCHED_ROOMS])]
 
     def _catch_up(self, *, words: bool = False) -> None:
         if not indexing.current(connection, words=words):
@@ -192,14 +271,11 @@ class Archive:
         """Days count in the reader's time zone, both ends included."""
         return Filter(
             talk.view.owner,
-            None if start is None else self._midnight(start),
-            None if end is None else self._midnight(end + timedelta(days=1)) - 0.001,
+            None if start is None else midnight(start, self._zone),
+            None if end is None or end >= _LAST else midnight(end + timedelta(days=1), self._zone) - 0.001,
             talk.peer,
             terms=tuple(terms),
         )
-
-    def _midnight(self, day: date) -> float:
-        return datetime.combine(day, time(), self._zone).timestamp()
 
     def _entry(self, talk: Talk, row: Row) -> Entry:
         element = read(row) or Element(ns.CLIENT, "message")
@@ -210,9 +286,15 @@ class Archive:
 
 
 def _stretch(
-    view: View, rows: list[Row], older: bool, newer: bool, terms: Sequence[Term] = (), target: int = 0
+    view: View,
+    rows: list[Row],
+    older: bool,
+    newer: bool,
+    terms: Sequence[Term] = (),
+    target: int = 0,
+    whole: bool = False,
 ) -> Stretch:
-    said = show(connection, view, rows, list(terms), target)
+    said = show(connection, view, rows, list(terms), target, whole=whole)
     return Stretch(said, _id(rows[0]) if rows and older else "", _id(rows[-1]) if rows and newer else "")
 
 

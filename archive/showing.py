@@ -10,9 +10,12 @@ from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import events, ids, query
-from archive.document import body_of, element_of, spoken
+from archive import content, events, ids, query
+from archive.attachments import Attachment, attachments
+from archive.content import Label, SharedFile
+from archive.document import element_of, spoken
 from archive.filters import Row
+from archive.records import NAMESPACE
 from archive.text import Term, highlight
 from xmpp_engine.api import Element, StreamError, ns
 
@@ -23,6 +26,13 @@ _SNIPPET: Final = 120
 _REACTIONS: Final = 12
 _REACTION: Final = 16
 _NAMES: Final = 20
+#: Characters and lines of a message, and characters of a hit, that are shown before "show all".
+_CUT: Final = 3_000
+_LINES: Final = 60
+_HIT: Final = 600
+#: How far into a text a hit is looked for, and in what steps: to fold a megabyte takes a second.
+_LOOKED_AT: Final = 100_000
+_STEP: Final = 2_000
 _EMPTY: Final = Element(ns.CLIENT, "message")
 
 
@@ -55,9 +65,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message as it is shown: `pieces` are its text, each with whether it is a hit; `note` stands for one without
-    text, `gone` for one that was retracted. `room` is the address of the room it was said in, "" outside, `title` its
-    name; `address` the real one of who spoke, where the reader may see it. `edited` is when it was corrected last."""
+    """A message as it is shown: `pieces` are its text, each with whether it is a hit, and `cut` is how many characters
+    the whole has where that is only a part; `note` stands for one without text, `gone` for one that was retracted.
+    `room` is the address of the room it was said in, "" outside, `title` its name; `address` the real one of who spoke,
+    where the reader may see it. `edited` is when it was corrected last."""
 
     id: str
     sent: bool
@@ -76,6 +87,10 @@ class Said:
     earlier: list[Earlier] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
     quote: Quote | None = None
+    cut: int = 0
+    label: Label | None = None
+    shared: list[SharedFile] = field(default_factory=list)
+    files: list[Attachment] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +139,14 @@ def summary(element: Element) -> str:
     """A message in a line: its text, or what it does."""
     if element.find(ns.RETRACT, "retracted") is not None:
         return "(retracted)"
+    if content.encryption(element):
+        return "(encrypted)"
+    shared = content.files(element)
+    if shared:
+        return snippet(f"{content.text_of(element)[:_CUT]} ({', '.join(file.name for file in shared)})")
     text = spoken(element) or element.child_text(ns.CLIENT, "subject") or ""
     if text:
-        return snippet(text)
+        return snippet(text[:_CUT])
     event = events.event_in(element)
     if event is not None and event[0] == events.RETRACTION:
         return "(retracted a message)"
@@ -143,9 +163,11 @@ def show(
     target: int = 0,
     *,
     hits: bool = False,
+    whole: bool = False,
 ) -> list[Said]:
     """The rows as they are shown, those left out that only act on others. As `hits`, a correction stands for itself,
-    with the id of the message that it corrects."""
+    with the id of the message that it corrects, and of long texts the part with the hit is shown. With `whole`, the
+    text of the `target` is not cut."""
     acts = query.targets_of(connection, [row.id for row in rows])
     on: dict[int, list[tuple[int, Row]]] = {}
     page = {row.id for row in rows}
@@ -158,13 +180,16 @@ def show(
         kind, acted = acts.get(row.id, (0, 0))
         if acted and not _stands_alone(row, kind, hits):
             continue
-        said = _said(view, row, on.get(row.id, []), terms, target, acted if kind == events.CORRECTION else 0)
+        stands_for = acted if kind == events.CORRECTION else 0
+        limit = _HIT if hits else 0 if whole and row.id == target else _CUT
+        said = _said(view, row, on.get(row.id, []), terms, target, stands_for, limit)
         if said is None:
             continue
         if kind == events.REPLY and acted in quoted and not said.gone:
             said = _with_quote(view, said, quoted[acted], on.get(acted, []), acted in page)
         shown.append(said)
-    return shown
+    files = attachments(connection, [file for said in shown for file in said.shared])
+    return [replace(said, files=[files[file] for file in said.shared]) if said.shared else said for said in shown]
 
 
 def _stands_alone(row: Row, kind: int, hits: bool) -> bool:
@@ -177,42 +202,90 @@ def _stands_alone(row: Row, kind: int, hits: bool) -> bool:
 
 
 def _said(
-    view: View, row: Row, acting: list[tuple[int, Row]], terms: list[Term], target: int, stands_for: int
+    view: View,
+    row: Row,
+    acting: list[tuple[int, Row]],
+    terms: list[Term],
+    target: int,
+    stands_for: int,
+    limit: int,
 ) -> Said | None:
-    """One message with what acts on it; None for what only signals."""
+    """One message with what acts on it; None for what only signals. `limit` is the characters shown, 0 for all."""
     element = read(row)
     if element is None:
         return _line(view, row, _EMPTY, note="This message cannot be read any more.", target=target)
     if element.find(ns.RETRACT, "retracted") is not None:
         return _line(view, row, element, gone=_gone(view, row, element), target=target)
-    texts = _texts(row, element, acting)
-    newest = texts[-1][1]
+    versions = _versions(row, element, acting)
+    changed, newest, current = versions[-1]
     subject = element.child_text(ns.CLIENT, "subject") or ""
-    if not newest and not subject and any(child.ns in _SIGNALS for child in element.elements()):
+    method = content.encryption(current)
+    shared = [] if method else content.files(current)
+    empty = not newest and not subject and not shared
+    if empty and not method and any(child.ns in _SIGNALS for child in element.elements()):
         return None
-    return _line(
+    pieces, is_cut = excerpt(newest, terms, limit)
+    said = _line(
         view,
         row,
         element,
         id=stands_for or row.id,
-        subject=subject,
-        pieces=highlight(newest, terms),
-        note="" if newest or subject else "A message without text.",
+        subject=content.clean(subject, _CUT),
+        pieces=pieces,
+        note=_note(method) if empty else "",
         target=target,
-        edited=view.moment(texts[-1][0]) if len(texts) > 1 or stands_for else None,
-        earlier=[Earlier(view.moment(id), text) for id, text in texts[:-1]],
+        edited=view.moment(changed) if len(versions) > 1 or stands_for else None,
+        earlier=[Earlier(view.moment(id), text[:_CUT]) for id, text, _version in versions[:-1]],
         reactions=_reactions(view, acting),
+    )
+    marking = content.label(current) or content.label(element)
+    return replace(said, cut=len(newest) if is_cut else 0, label=marking, shared=shared)
+
+
+def _note(method: str) -> str:
+    """The line that stands for a message without text."""
+    return (
+        f"Encrypted with {method}. Only the apps that have the key can show it."
+        if method
+        else "A message without text."
     )
 
 
-def _texts(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str]]:
-    """The text of a message and those that corrected it, oldest first, each with the id of its row."""
-    texts = [(row.id, spoken(element) or body_of(element))]
+def excerpt(text: str, terms: list[Term], limit: int) -> tuple[list[tuple[str, bool]], bool]:
+    """At most `limit` characters of a text (0: all), in pieces as of `highlight`, and whether there are more. Of a
+    longer text it is the part with the first of the terms."""
+    if not limit:
+        # What is this long is read and not searched: to look for the terms would take longer than to send it.
+        return (highlight(text, terms) if len(text) <= _LOOKED_AT else [(text, False)]), False
+    start = 0
+    if terms and len(text) > limit:
+        for place in range(0, min(len(text), _LOOKED_AT), _STEP):
+            # The steps overlap, so that no hit is lost between two.
+            found = highlight(text[place : place + _STEP + _SNIPPET], terms)
+            if any(hit for _piece, hit in found):
+                before = len(found[0][0]) if not found[0][1] else 0
+                start = max(0, place + before - limit // 3)
+                break
+    shown = text[start : start + limit]
+    lines = shown.split("\n")
+    if len(lines) > _LINES:
+        shown = "\n".join(lines[:_LINES])
+    pieces = highlight(shown, terms)
+    if start:
+        pieces.insert(0, ("… ", False))
+    if start + len(shown) < len(text):
+        pieces.append((" …", False))
+    return pieces, len(shown) < len(text)
+
+
+def _versions(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str, Element]]:
+    """A message and those that corrected it, oldest first: each with the id of its row, its text and the stanza."""
+    found = [(row.id, content.text_of(element), element)]
     for kind, other in acting:
         changed = read(other) if kind == events.CORRECTION else None
         if changed is not None and changed.find(ns.RETRACT, "retracted") is None:
-            texts.append((other.id, spoken(changed) or body_of(changed)))
-    return texts
+            found.append((other.id, content.text_of(changed), changed))
+    return found
 
 
 def _line(
@@ -254,8 +327,8 @@ def _line(
 def _with_quote(view: View, said: Said, answered: Row, acting: list[tuple[int, Row]], near: bool) -> Said:
     element = read(answered) or _EMPTY
     gone = element.find(ns.RETRACT, "retracted") is not None
-    newest = snippet(_texts(answered, element, acting)[-1][1])
-    text = "A retracted message." if gone else newest or "A message without text."
+    _changed, newest, current = _versions(answered, element, acting)[-1]
+    text = "A retracted message." if gone else snippet(newest[:_CUT]) or summary(current) or "A message without text."
     name = "You" if view.is_own(answered) else view.name(answered, element)
     return replace(said, quote=Quote(ids.text_of(answered.id), name, text, near))
 
@@ -264,10 +337,17 @@ def _gone(view: View, row: Row, element: Element) -> str:
     """The line that stands for a retracted message."""
     mark = element.find(ns.RETRACT, "retracted")
     assert mark is not None
+    if any(child.ns == NAMESPACE for child in mark.elements()):
+        return _sentence("An archive officer removed this message", mark)
     if mark.find(ns.MODERATE, "moderated") is not None:
-        reason = " ".join((mark.child_text(ns.RETRACT, "reason") or "").split())
-        return f"A moderator removed this message: {reason[:200]}" if reason else "A moderator removed this message."
+        return _sentence("A moderator removed this message", mark)
     return "You retracted this message." if view.is_own(row) else "This message was retracted."
+
+
+def _sentence(what: str, mark: Element) -> str:
+    """With the reason, where one was given."""
+    reason = content.clean(mark.child_text(ns.RETRACT, "reason") or "", 200)
+    return f"{what}: {reason}" if reason else f"{what}."
 
 
 def _reactions(view: View, acting: list[tuple[int, Row]]) -> list[Reaction]:
@@ -278,7 +358,7 @@ def _reactions(view: View, acting: list[tuple[int, Row]]) -> list[Reaction]:
         given = element.find(ns.REACTIONS, "reactions") if element is not None else None
         if element is not None and given is not None:
             name = "You" if view.is_own(row) else view.name(row, element)
-            texts = [" ".join(each.text.split())[:_REACTION] for each in given.find_all(ns.REACTIONS, "reaction")]
+            texts = [" ".join(each.text[:200].split())[:_REACTION] for each in given.find_all(ns.REACTIONS, "reaction")]
             latest[row.sender] = name, list(dict.fromkeys(text for text in texts if text))
     by_text: dict[str, list[str]] = {}
     for name, texts in latest.values():

@@ -8,7 +8,7 @@ from xmpp_engine.modules import invitations as invitations_module
 from xmpp_engine.modules.register import RegisterOptions
 from xmpp_engine.modules.upload import UploadOptions
 from xmpp_engine.muc import config as room_config
-from xmpp_engine.muc.groups import Groups, NoGroups
+from xmpp_engine.muc.groups import Groups, NoGroups, affiliation_by_groups
 from xmpp_engine.plugin.module import Module, NoOptions, Xep
 from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
@@ -83,6 +83,7 @@ __all__ = [
     "Verdict",
     "Xep",
     "avatar_forms",
+    "affiliation_by_groups",
     "build",
     "commands",
     "escape_attr",

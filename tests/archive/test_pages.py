@@ -103,7 +103,7 @@ def test_contacts_are_listed_newest_first_and_found(reader: Client, ada: Account
     say("carol@far.example", ada, "new & shiny", minutes(5))
     page = get(reader)
     assert page.index("carol@far.example") < page.index("Bob the Builder")
-    assert "You: old" in page
+    assert "<bdi>You</bdi>: <bdi>old</bdi>" in page
     assert "new &amp; shiny" in page
     page = get(reader, contact="BUILD")
     assert "Bob the Builder" in page

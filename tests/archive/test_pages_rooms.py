@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
@@ -17,6 +18,7 @@ from archive.models import Event, Message
 from archive.text import for_postgres, index_text
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
+from mlink_web.groups import services as groups
 from mlink_web.rooms.models import Room, RoomAffiliation
 from tests.archive.test_pages import START, ada, bodies, get, href, minutes, reader, say  # noqa: F401
 from xmpp_engine.xml.writer import escape
@@ -128,7 +130,7 @@ def test_reactions_stand_under_their_message(reader: Client, ada: Account) -> No
     write(BOB, ada, "", minutes(1), react("a1", "🎉", "🥳"), "b1")
     write(BOB, ada, "", minutes(2), react("a1", "👍", "<b>"[0:0] + "🎉"), "b2")
     write(ada, BOB, "", minutes(3), react("a1", "🎉"), "a2")
-    assert "You: (🎉)" in get(reader)
+    assert "<bdi>You</bdi>: <bdi>(🎉)</bdi>" in get(reader)
     page = get(reader, peer=BOB)
     assert bodies(page) == ["we won"]
     found = re.findall(r'<li title="([^"]*)"><span dir="auto">([^<]*)</span>( \d+)?', page)
@@ -158,8 +160,8 @@ def test_a_member_reads_the_room(reader: Client, ada: Account, hall: Room) -> No
     speak(hall, BOB, "Bobby", "hello hall", minutes(0))
     speak(hall, str(ada), "Ada", "hello Bobby", minutes(1))
     page = get(reader)
-    assert "Room</span> Hall" in page
-    assert "You: hello Bobby" in page
+    assert "Room</span> <bdi>Hall</bdi>" in page
+    assert "<bdi>You</bdi>: <bdi>hello Bobby</bdi>" in page
     page = get(reader, room=HALL)
     assert bodies(page) == ["hello hall", "hello Bobby"]
     assert '<strong class="who" dir="auto">Bobby' in page
@@ -168,7 +170,8 @@ def test_a_member_reads_the_room(reader: Client, ada: Account, hall: Room) -> No
     assert BOB not in page
     hits = get(reader, words="hello")
     assert len(bodies(hits)) == 2
-    assert "Bobby in Hall" in hits
+    assert "<strong><bdi>Bobby</bdi></strong>" in hits
+    assert "<bdi>Hall</bdi></a>" in hits
     assert bodies(get(reader, words="bobby", room=HALL)) == [
         "hello <mark>Bobby</mark>".replace("<mark>", "").replace("</mark>", "")
     ]
@@ -202,6 +205,13 @@ def test_private_messages_of_a_room_are_a_conversation_of_their_own(
         ({"archive_access": "admins"}, "admin", False, True),
         ({"archive_access": "nobody"}, "owner", True, False),
         ({"groups": [["trolls", "outcast"]]}, "none", True, False),
+        ({"groups": [["others", "outcast"]]}, "none", True, True),
+        ({"groups": [["trolls", "outcast"]]}, "member", True, True),
+        ({"groups": [["crew", "member"]], "members_only": True}, "none", False, True),
+        ({"groups": [["Crew", "admin"]], "archive_access": "admins"}, "none", False, True),
+        ({"groups": [["crew", "member"]], "archive_access": "admins"}, "none", False, False),
+        ({"groups": [["crew", "member"], ["trolls", "outcast"]]}, "none", False, False),
+        ({"groups": [["others", "member"]], "members_only": True}, "none", True, False),
     ],
 )
 def test_which_rooms_a_person_may_read(
@@ -212,6 +222,9 @@ def test_which_rooms_a_person_may_read(
     spoke: bool,
     seen: bool,
 ) -> None:
+    cache.clear()
+    for group, members in (("trolls", [str(ada)]), ("crew", ["localhost"]), ("others", [BOB])):
+        groups.add_members(groups.add_group(Domain.objects.get(), group), members)
     room = Room.objects.create(service="conference.localhost", local="cellar", config=config)
     RoomAffiliation.objects.create(room=room, jid=str(ada), affiliation=affiliation)
     speak(room, str(ada) if spoke else BOB, "Somebody", "words of the cellar", minutes(0))

@@ -1,0 +1,134 @@
+"""How many messages a conversation or a search has per day, month or year, as bars of a chart. `tally.py` knows the
+numbers of conversations; hits of a search are counted here, the newest of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from archive import ids, query
+from archive.filters import Filter
+
+#: Hits of a search that are counted for one page.
+_HITS: Final = 5_000
+#: Bars of days at most, then months, then years.
+DAYS: Final = 93
+MONTHS: Final = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The messages of a day, a month or a year, from `start` to `end`, both included. `height` is 0 to 100."""
+
+    start: date
+    end: date
+    count: int
+    height: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The bars of a stretch of time, `unit` "day", "month" or "year" each. `begins` is the first day counted where
+    older messages were too many to count."""
+
+    unit: str = "day"
+    bars: list[Bar] = field(default_factory=list)
+    total: int = 0
+    begins: date | None = None
+
+    @property
+    def busiest(self) -> int:
+        """The count of the highest bar."""
+        return max((bar.count for bar in self.bars), default=0)
+
+    @property
+    def filled(self) -> list[Bar]:
+        """Those with messages."""
+        return [bar for bar in self.bars if bar.count]
+
+
+def hits_per_day(
+    connection: BaseDatabaseWrapper, wanted: Iterable[Filter], zone: tzinfo, bound: int = _HITS
+) -> tuple[dict[date, int], bool]:
+    """Hits of a search in some archives per day of the zone, the newest `bound`; and whether those are all."""
+    found: list[int] = []
+    for each in wanted:
+        chosen, values = query.ids_of(connection.vendor, each, "DESC", bound + 1)
+        with connection.cursor() as cursor:
+            cursor.execute(chosen, values)
+            found += [int(id) for (id,) in cursor.fetchall()]
+    found.sort(reverse=True)
+    complete = len(found) <= bound
+    # A zone's offset changes at quarters of an hour only, so what shares one shares its day.
+    quarters = Counter((id >> 21) // 900_000 for id in found[:bound])
+    counts: Counter[date] = Counter()
+    for quarter, count in quarters.items():
+        counts[datetime.fromtimestamp(quarter * 900, zone).date()] += count
+    return dict(counts), complete
+
+
+def drawn(counts: dict[date, int], complete: bool, start: date | None, end: date | None) -> Activity:
+    """The bars of the days from `start` to `end`, else from the first to the last day that has messages; none where
+    there is nothing in them."""
+    if not counts:
+        return Activity()
+    first = start or min(counts)
+    last = max(end or max(counts), first)
+    within = {day: count for day, count in counts.items() if first <= day <= last}
+    if not within:
+        return Activity()
+    days = (last - first).days + 1
+    months = (last.year - first.year) * 12 + last.month - first.month + 1
+    unit = "day" if days <= DAYS else "month" if months <= MONTHS else "year"
+    sums: Counter[date] = Counter()
+    for day, count in within.items():
+        sums[_begin(unit, day)] += count
+    busiest = max(sums.values())
+    bars = []
+    for begin, over in _units(unit, first, last):
+        count = sums[begin]
+        height = max(4.0, round(100 * count / busiest, 1)) if count else 0.0
+        bars.append(Bar(max(begin, first), min(over, last), count, height, _label(unit, begin)))
+    return Activity(unit, bars, sum(within.values()), None if complete or start in counts else min(counts))
+
+
+def _begin(unit: str, day: date) -> date:
+    if unit == "day":
+        return day
+    return day.replace(day=1) if unit == "month" else day.replace(month=1, day=1)
+
+
+def _units(unit: str, first: date, last: date) -> Iterator[tuple[date, date]]:
+    """All days, months or years that have a day between these, with their first and last days."""
+    begin = _begin(unit, first)
+    while begin <= last:
+        if unit == "day":
+            following = begin + timedelta(days=1) if begin < date.max else None
+        elif unit == "month":
+            following = (begin + timedelta(days=32)).replace(day=1) if begin < date(9999, 12, 1) else None
+        else:
+            following = begin.replace(year=begin.year + 1) if begin.year < 9999 else None
+        yield begin, following - timedelta(days=1) if following else date.max
+        if following is None:
+            return
+        begin = following
+
+
+def _label(unit: str, begin: date) -> str:
+    if unit == "day":
+        return f"{begin:%A}, {begin.day} {begin:%B} {begin.year}"
+    return f"{begin:%B} {begin.year}" if unit == "month" else str(begin.year)
+
+
+def midnight(day: date, zone: tzinfo) -> float:
+    """When a day begins in the zone, seconds since the epoch; the ends of the calendar for what lies beyond them."""
+    try:
+        return datetime.combine(day, time(), zone).timestamp()
+    except (OverflowError, ValueError, OSError):
+        return 0.0 if day.year < 1970 else ids.time_of(ids.MAX_ID)

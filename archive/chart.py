@@ -1,0 +1,148 @@
+"""The small chart of activity as the page draws it: places of the bars in an SVG, the marks under them, and the trail
+of wider stretches of time to go back to. Colours and fonts are the style sheet's."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from archive.activity import Activity, Bar
+
+#: The drawing's height, and the width of one bar with the gap beside it.
+HEIGHT: Final = 100
+STEP: Final = 10
+_GAP: Final = 2
+#: A narrower choice is shown among the other days of its months.
+_WEEK: Final = 7
+_MARKS: Final = 6
+#: The address of a stretch of time; None for all of it.
+Link = Callable[[date | None, date | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A bar as it is drawn. `picked`: it belongs to what is shown below the chart."""
+
+    bar: Bar
+    x: int
+    y: float
+    height: float
+    width: int
+    href: str
+    picked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A wider stretch of time; `href` is "" for the one that is shown."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word under the chart, at so many hundredths of its width."""
+
+    text: str
+    place: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """All of it."""
+
+    activity: Activity
+    columns: list[Column]
+    marks: list[Mark]
+    trail: list[Crumb]
+
+    @property
+    def width(self) -> int:
+        """Of the drawing; it is stretched to that of the page."""
+        return max(len(self.columns), 1) * STEP
+
+
+def window(start: date | None, end: date | None) -> tuple[date | None, date | None]:
+    """The days that the chart shows for a chosen range: all of the months of one that is shorter than a week."""
+    if start is None or end is None or (end - start).days >= _WEEK:
+        return start, end
+    return start.replace(day=1), end.replace(day=monthrange(end.year, end.month)[1])
+
+
+def chart(activity: Activity, start: date | None, end: date | None, link: Link) -> Chart | None:
+    """The chart of an activity in which `start` to `end` was chosen; None where there is nothing to draw."""
+    if not activity.bars:
+        return None
+    chosen = window(start, end) != (start, end)
+    columns = []
+    for number, bar in enumerate(activity.bars):
+        picked = chosen and start is not None and end is not None and bar.start <= end and bar.end >= start
+        columns.append(
+            Column(
+                bar,
+                number * STEP + _GAP // 2,
+                round(HEIGHT - bar.height, 1),
+                bar.height,
+                STEP - _GAP,
+                link(bar.start, bar.end),
+                picked,
+            )
+        )
+    return Chart(activity, columns, _marks(activity), _trail(start, end, link))
+
+
+def _marks(activity: Activity) -> list[Mark]:
+    """Some of the bars named, evenly."""
+    bars = activity.bars
+    every = max(1, -(-len(bars) // _MARKS))
+    found = []
+    for number in range(0, len(bars), every):
+        begin = bars[number].start
+        if activity.unit == "day":
+            text = f"{begin.day} {begin:%b}"
+        else:
+            text = f"{begin:%b %Y}" if activity.unit == "month" else str(begin.year)
+        found.append(Mark(text, round(100 * number / len(bars), 2)))
+    return found
+
+
+def _trail(start: date | None, end: date | None, link: Link) -> list[Crumb]:
+    """From all time to the chosen range."""
+    if start is None and end is None:
+        return []
+    trail = [Crumb("All time", link(None, None))]
+    if start is None or end is None:
+        return [*trail, Crumb(spoken_range(start, end), "")]
+    if start.year == end.year:
+        year = date(start.year, 1, 1), date(start.year, 12, 31)
+        if (start, end) != year:
+            trail.append(Crumb(str(start.year), link(*year)))
+        month = start.replace(day=1), start.replace(day=monthrange(start.year, start.month)[1])
+        if start.month == end.month and (start, end) != month:
+            trail.append(Crumb(f"{start:%B}", link(*month)))
+    return [*trail, Crumb(spoken_range(start, end), "")]
+
+
+def spoken_range(start: date | None, end: date | None) -> str:
+    """A range of days in words."""
+    if start is None:
+        return f"until {spoken_day(end)}" if end is not None else "all time"
+    if end is None:
+        return f"since {spoken_day(start)}"
+    if start == end:
+        return spoken_day(start)
+    if start.day == 1 and (end + timedelta(days=1) if end < date.max else end).day == 1 and end < date.max:
+        if (start.year, start.month) == (end.year, end.month):
+            return f"{start:%B} {start.year}"
+        if start.month == 1 and end.month == 12 and start.year == end.year:
+            return str(start.year)
+    return f"{spoken_day(start)} to {spoken_day(end)}"
+
+
+def spoken_day(day: date) -> str:
+    """As 3 March 2026."""
+    return f"{day.day} {day:%B} {day.year}"
