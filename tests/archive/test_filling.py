@@ -55,6 +55,7 @@ def test_some_write_much_more_than_others() -> None:
     assert counts[0][1] > 5 * counts[len(counts) // 2][1]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_command_fills_and_people_find_it(capsys: pytest.CaptureFixture[str]) -> None:
     Domain.objects.get_or_create(name="localhost")
     call_command("archive_fill", messages=3_000, people=60, rooms=5, days=30.0, domain="localhost")
