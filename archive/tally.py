@@ -217,6 +217,15 @@ def subtract(connection: BaseDatabaseWrapper, rows: Iterable[Archived], *, side:
         _change(cursor.execute, "%s", {key: -number for key, number in numbers.items()})
 
 
+def add(connection: BaseDatabaseWrapper, rows: Iterable[Archived], *, side: int) -> None:
+    """Add what rows that exist count for one owner, `side`, who is entered into them. In the transaction that does so,
+    and before it does."""
+    with connection.cursor() as cursor:
+        upto = _locked(cursor, wait=True) or 0
+        numbers = Counter(key for row in rows if row.id <= upto for key in keys_of(row) if key[0] == side)
+        _change(cursor.execute, "%s", dict(numbers))
+
+
 def forget(connection: BaseDatabaseWrapper) -> None:
     """Begin anew: the background counts everything again."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
