@@ -26,6 +26,8 @@ from typing import Any, ClassVar, Final
 from archive import ids, protocol
 from archive.answering import Answering, told
 from archive.filters import Reader, Sent, Stored, text_key
+from archive.options import ArchiveOptions
+from archive.policy import Decisions, NoDecisions, UserPolicy
 from archive.text import index_text
 from archive.weigh import Weight, strip_ids, weigh
 from xmpp_engine.api import (
@@ -41,6 +43,7 @@ from xmpp_engine.api import (
     Registrar,
     Session,
     Stanza,
+    StanzaError,
     Target,
     Verdict,
     Xep,
@@ -59,6 +62,7 @@ class Archive(Module):
     """The archive of a domain's accounts."""
 
     name = "archive"
+    Config = ArchiveOptions
     xeps = (
         Xep("0313", "1.1.3"),
         Xep("0308", "1.2.1"),
@@ -97,6 +101,12 @@ class Archive(Module):
         self.answering = Answering(
             self._reader, self._ledger, self.services.router.reply, lambda: counters.count("archive_damaged_total")
         )
+        host = self.host
+        decided: Decisions = extras.get("archive decisions") or NoDecisions()
+        router = self.services.router
+        self._policy = UserPolicy(
+            self.config, lambda: bool(host.config.archive), decided, lambda domain: domain in router.services
+        )
         #: What was stored shortly before this start; None when that is long ago or nothing was.
         self._stored: Stored | None = None
 
@@ -113,6 +123,11 @@ class Archive(Module):
         reg.iq_set(Target.ACCOUNT, ns.MAM, "prefs", self.set_preferences, own_only=True)
         reg.timer(_TEND_SECONDS, self._reader.tend)
         reg.bound_extra(self.metadata_at_bind)
+
+    def reconfigured(self, config: ArchiveOptions) -> None:
+        """Other kinds, or others decide."""
+        super().reconfigured(config)
+        self._policy.configure(config)
 
     async def started(self) -> None:
         """Learn what was stored just before this start."""
@@ -136,7 +151,10 @@ class Archive(Module):
         """The row of a message, on the sender's side."""
         account = session.account
         to: Jid = stanza.to  # type: ignore[assignment]
-        wanted = self._wanted(account, to)
+        policy = self._policy
+        if stanza.type not in policy.types:
+            return None
+        wanted = policy.takes(account, to, stanza)
         if not wanted and self._stored is None:
             return None
         weight = weigh(stanza)
@@ -169,9 +187,12 @@ class Archive(Module):
     def store_received(self, stanza: Stanza, account: Account, _targets: list[Session]) -> None:
         """The recipient's side."""
         notes = stanza.notes
+        policy = self._policy
+        if stanza.type not in policy.types:
+            return
         id = notes.get("archive") if notes is not None else None
         if id is None:
-            weight = weigh(stanza) if self._wanted(account, stanza.sender) else None
+            weight = weigh(stanza) if policy.takes(account, stanza.sender, stanza) else None
             if weight is None:
                 return
             id = self._next_id()
@@ -179,7 +200,7 @@ class Archive(Module):
             row.recipient_account = account.id
             stanza.commit = self._ledger.archive(row)
         else:
-            if not self._wanted(account, stanza.sender):
+            if not policy.takes(account, stanza.sender, stanza):
                 return
             pending = self._ledger.pending(id)
             if pending is not None:
@@ -216,8 +237,12 @@ class Archive(Module):
         return await self.answering.metadata(session.account.id)
 
     def get_preferences(self, _iq: Stanza, context: IqContext) -> Element:
-        """What the account wants archived."""
-        data = _own(context).data
+        """What of the account is archived: its own wish, or what is decided for it."""
+        account = _own(context)
+        forced, _alone = self._policy.forced(account)
+        if forced is not None:
+            return protocol.preferences(protocol.Preferences("always" if forced else "never", (), ()))
+        data = account.data
         default = data.archive or ("always" if self.host.config.archive else "never")
         return protocol.preferences(
             protocol.Preferences(default, tuple(sorted(data.archive_always)), tuple(sorted(data.archive_never)))
@@ -227,29 +252,15 @@ class Archive(Module):
         """Take new preferences; they count from the next message."""
         account = _own(context)
         wanted = protocol.parse_preferences(_payload(iq))
+        forced, alone = self._policy.forced(account)
+        if forced is not None:
+            raise StanzaError("forbidden" if alone else "not-allowed", "an administrator decides what is archived")
         await self._reader.set_preferences(account.id, wanted.default, list(wanted.always), list(wanted.never))
         data = account.data
         data.archive = wanted.default
         data.archive_always = frozenset(wanted.always)
         data.archive_never = frozenset(wanted.never)
         return protocol.preferences(wanted)
-
-    # What is archived
-
-    def _wanted(self, account: Account, peer: Jid) -> bool:
-        """Whether this account's archive takes messages with that peer."""
-        data = account.data
-        if data.archive_never and (peer.bare in data.archive_never or peer.full in data.archive_never):
-            return False
-        if data.archive_always and (peer.bare in data.archive_always or peer.full in data.archive_always):
-            return True
-        choice = data.archive
-        if choice == "":
-            return bool(self.host.config.archive)
-        if choice == "roster":
-            item = data.roster.get(peer.bare)
-            return item is not None and item.listed
-        return choice == "always"
 
     def _row(self, id: int, stanza: Stanza, weight: Weight, to: Jid) -> ArchiveRow:
         return ArchiveRow(

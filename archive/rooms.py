@@ -11,13 +11,16 @@ stands only for readers who see it in the room too. Private messages are in thei
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from archive import access, ids, protocol
 from archive.answering import told
 from archive.filters import Filter, Question, Row, owner_of
-from archive.weigh import Weight, weigh_content
+from archive.options import RoomArchiveOptions
+from archive.policy import Decisions, NoDecisions, room_decision
+from archive.weigh import Weight, weigh
 from xmpp_engine.api import (
     HANDLED,
     ArchiveRow,
@@ -63,6 +66,8 @@ class Room(Protocol):
 
     def distribute(self, stanza: Stanza) -> None: ...
 
+    def announce(self, *, codes: list[int]) -> None: ...
+
     def affiliation_of(self, jid: Jid) -> Any: ...
 
     def occupant_of(self, jid: Jid) -> Any: ...
@@ -72,6 +77,7 @@ class RoomArchive(Module):
     """The archives of a domain's rooms."""
 
     name = "room_archive"
+    Config = RoomArchiveOptions
     requires = ("archive", "muc")
     xeps = (Xep("0313", "1.1.3"), Xep("0359", "0.7.0"), Xep("0424", "0.4.2"))
 
@@ -81,6 +87,7 @@ class RoomArchive(Module):
         self._ledger = self.services.ledger
         self._archive = self.needs("archive")
         self._answering = self._archive.answering
+        self._decided: Decisions = self.services.extras.get("archive decisions") or NoDecisions()
 
     def setup(self, reg: Registrar) -> None:
         reg.room_message(Phase.STORE, self.store)
@@ -88,13 +95,46 @@ class RoomArchive(Module):
         reg.iq_get(Target.ROOM, ns.MAM, "query", self.show_form)
         reg.iq_set(Target.ROOM, ns.MAM, "query", self.query)
         reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
-        self.needs("muc").room_features[self.name] = _features
+        muc = self.needs("muc")
+        muc.room_features[self.name] = _features
+        muc.room_logging[self.name] = self.decide
+        self._decided.watchers[f"rooms of {self.host.domain}"] = self.decided_anew
+
+    # Whether a room has an archive
+
+    def decide(self, room: Room) -> bool | None:
+        """Whether a room is archived, None where it decides itself."""
+        return room_decision(self.config, self._decided.rooms.get(room.jid.bare))
+
+    def decided_anew(self, before: Mapping[str, bool | None]) -> None:
+        """Administrators have decided otherwise for some rooms; `before` is what they had decided."""
+        muc = self.needs("muc")
+        for address, decided in before.items():
+            room = muc.room(address)
+            if room is not None:
+                self._tell(room, self.config, decided)
+
+    def reconfigured(self, config: RoomArchiveOptions) -> None:
+        """The domain decides otherwise: who is in a room learns what that means for it."""
+        before = self.config
+        super().reconfigured(config)
+        for service in self.needs("muc").chat.values():
+            for room in list(service.rooms.values()):
+                self._tell(room, before, self._decided.rooms.get(room.jid.bare))
+
+    def _tell(self, room: Room, options: RoomArchiveOptions, decided: bool | None) -> None:
+        """Announce whether the room is archived now, where it was otherwise under these options and decision."""
+        was = room_decision(options, decided)
+        now = self.decide(room)
+        own = room.config.logging
+        if room.config.persistent and (own if was is None else was) != (own if now is None else now):
+            room.announce(codes=[170 if room.logged else 171])
 
     # What rooms send
 
     def store(self, stanza: Stanza, room: Room, occupant: Occupant | None) -> None:
         """The row of a message, and its id."""
-        weight = weigh_content(stanza)
+        weight = weigh(stanza)
         if weight is None and stanza.element.find(ns.CLIENT, "body") is None:
             return
         id = 0

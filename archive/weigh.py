@@ -35,16 +35,8 @@ Weight = tuple[str, str, Event | None]
 
 
 def weigh(stanza: Stanza) -> Weight | None:
-    """The weight of a message between two that is worth archiving, else None: chat and normal messages with a body, a
-    subject or another lasting payload, as the hints allow."""
-    kind = stanza.type
-    if kind != "chat" and kind != "normal":
-        return None
-    return weigh_content(stanza)
-
-
-def weigh_content(stanza: Stanza) -> Weight | None:
-    """The same for a message of any type."""
+    """The weight of a message that is worth archiving, else None: with a body, a subject or another lasting payload, as
+    the hints allow."""
     body = None
     origin = None
     event: Event | None = None

@@ -13,6 +13,7 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.welcomes["versions"] = self.catch_up          stanzas for who enters, before any presence
     muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
     muc.room_ended["x"] = self.ended                  a room is gone for good
+    muc.room_logging["x"] = self.decide               whether a room is archived, None: as it is configured
 
 Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(CommandNode(..., target=Target.ROOM))`.
 """
@@ -61,6 +62,7 @@ class Muc(Module):
         self.welcomes: dict[str, Welcome] = {}
         self.affiliation_marks: dict[str, Callable[[Room], Element | None]] = {}
         self.room_ended: dict[str, RoomEnded] = {}
+        self.room_logging: dict[str, Callable[[Room], bool | None]] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}
         self._running = False

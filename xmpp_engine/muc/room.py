@@ -134,7 +134,13 @@ class Room:
     @property
     def logged(self) -> bool:
         """Whether what is said here goes to an archive (status 170)."""
-        return self.config.logging and self.config.persistent and "archive" in self.service.services.extras
+        if not self.config.persistent or "archive" not in self.service.services.extras:
+            return False
+        for decide in self.service.room_logging.values():
+            decided = decide(self)
+            if decided is not None:
+                return decided
+        return self.config.logging
 
     @property
     def occupant_limit(self) -> int:

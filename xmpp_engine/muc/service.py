@@ -70,6 +70,7 @@ class RoomService:
         #: Seams, shared by all services of the domain; see Muc.
         self.presence_extras = muc.presence_extras
         self.message_handlers = muc.message_handlers
+        self.room_logging = muc.room_logging
         self._loading = Loading(self, options)
         #: Rooms in which somebody spoke since that was written last, by number.
         self._touched: dict[int, RoomRecord] = {}
