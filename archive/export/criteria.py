@@ -7,6 +7,7 @@ from typing import Any, Final
 
 _NAMES: Final = {
     "people": "People",
+    "together": "Of these people",
     "rooms": "Rooms",
     "domains": "Domains",
     "kinds": "Kinds",
@@ -33,8 +34,10 @@ def facts_of(criteria: Any, zone: tzinfo) -> list[tuple[str, str]]:
 
 
 def _text(name: str, value: Any, zone: tzinfo) -> str:
-    if value is None or value == "" or value == ():
+    if value is None or (value is False and name == "together") or value == "" or value == ():
         return ""
+    if name == "together":
+        return "all must take part"
     if name in ("start", "end"):
         return f"{datetime.fromtimestamp(value, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
     if name == "attachment":

@@ -27,6 +27,7 @@ from archive.export import gathering, held, producing, writing
 from archive.export.models import Export
 from archive.export.ordered import FORMATS, Order
 from archive.export.sources import MOST_IDS, MOST_TALKS, NotAllowed, Source
+from archive.ids import text_of
 from archive.oversight.access import may_oversee
 from mlink_web.audit import log as audit
 from mlink_web.jobs import services as jobs
@@ -68,12 +69,13 @@ def own_order(
     start: float | None = None,
     end: float | None = None,
     words: str = "",
-    ids: Sequence[str] = (),
+    ids: Sequence[int | str] = (),
     format: str = "pdf",
     zone: str = "",
 ) -> Order:
     """What a person wants of his own archive: the conversations (peer, room), one of them "", none for all; times in
-    seconds since the epoch; words as he types them; ids as texts where very messages were chosen. Raises Refused."""
+    seconds since the epoch; words as he types them; ids, as numbers or texts, where very messages were chosen. Raises
+    Refused."""
     if format not in FORMATS:
         raise Refused("Choose a format.")
     if len(talks) > MOST_TALKS or len(ids) > MOST_IDS:
@@ -87,7 +89,7 @@ def own_order(
         start=start,
         end=end,
         words=words,
-        chosen=list(ids),
+        chosen=[id if isinstance(id, str) else text_of(id) for id in ids],
     )
     return replace(order, facts=_own_facts(order))
 
@@ -97,7 +99,7 @@ def officer_order(
     criteria: Any,
     format: str = "pdf",
     *,
-    reason: str,
+    reason: str = "",
     zone: str = "",
     attach: bool = True,
     earlier: bool = True,

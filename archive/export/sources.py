@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids, indexing, query, records
+from archive import ids, indexing, query, records, tally
 from archive.document import element_of
 from archive.export.gathered import PAGE, Talk
 from archive.filters import Filter, owner_of
@@ -31,6 +31,8 @@ MOST_IDS: Final = 5_000
 _MOST_NAMES: Final = 5_000
 #: Messages from which the size of a file is estimated.
 _SAMPLE: Final = 100
+#: Messages that are counted one by one, where no numbers are kept.
+_COUNTED: Final = 250_000
 
 #: Where a source stands: the number of the stream and the last id of it.
 Place = tuple[int, int]
@@ -38,6 +40,10 @@ Place = tuple[int, int]
 
 class NotAllowed(Exception):
     """Who ordered the export may not have it; the text is a sentence."""
+
+
+class TakesTooLong(NotAllowed):
+    """The search takes longer than the server lets one take."""
 
 
 class Source(Protocol):
@@ -182,7 +188,7 @@ class Own:
                     found += len(rows)
                     sample += rows[:_SAMPLE]
                 continue
-            found += query.count(self._connection, wanted)
+            found += tally.count(self._connection, wanted, most=_COUNTED).number
             if len(sample) < _SAMPLE:
                 sample += query.page(self._connection, wanted, _SAMPLE, backwards=True)[0]
         return found, _mean(len(row.xml) for row in sample)
@@ -208,7 +214,7 @@ class Officer:
         number, after = place
         if number:
             return
-        walk = search.walk(self._connection, self._criteria, after=after)
+        walk = _walked(search.walk(self._connection, self._criteria, after=after))
         while page := list(islice(walk, PAGE)):
             found = [record for record in page if record.id < self._before]
             if found:
@@ -225,8 +231,9 @@ class Officer:
         return Talk("\n".join(sides), "", " and ".join(sides), dict.fromkeys(sides, ""))
 
     def shows(self, record: Record) -> bool:
-        """See Source: collecting asks only for messages of the conversation whose message the search found."""
-        return True
+        """See Source: what acts on a message that the search found need not be found itself, but the officer must be
+        allowed to see it."""
+        return bool(self._criteria.scope.admits(record))
 
     def masked(self, record: Record) -> Record:
         """See Source: an officer sees all."""
@@ -236,9 +243,21 @@ class Officer:
         """See Source."""
         from archive.oversight import search
 
-        found, _exact = search.estimate(self._connection, self._criteria)
-        sample, _more = search.page(self._connection, self._criteria, limit=_SAMPLE)
+        try:
+            found, _exact = search.estimate(self._connection, self._criteria)
+            sample, _more = search.page(self._connection, self._criteria, limit=_SAMPLE)
+        except search.TooSlow as slow:
+            raise TakesTooLong(str(slow)) from None
         return max(found, len(sample)), _mean(len(record.xml) for record in sample)
+
+
+def _walked(walk: Iterator[Record]) -> Iterator[Record]:
+    from archive.oversight.search import TooSlow
+
+    try:
+        yield from walk
+    except TooSlow as slow:
+        raise TakesTooLong(str(slow)) from None
 
 
 def catch_up(connection: BaseDatabaseWrapper, *, words: bool) -> None:

@@ -18,7 +18,7 @@ from archive.export.models import Export
 from archive.export.ordered import Order
 from archive.models import Event, Message
 from archive.text import for_postgres, index_text
-from archive.weigh import weigh_content
+from archive.weigh import weigh
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
@@ -70,7 +70,7 @@ def say(
     origin = id or secrets.token_hex(4)
     address = "" if in_room else f" to='{to}'"
     xml = f"<message from='{source}' type='{kind}'{address} id='{origin}'>{inner}</message>"
-    weight = weigh_content(Stanza(element_of(xml), None, Jid.parse(source), kind)) or ("", origin, None)
+    weight = weigh(Stanza(element_of(xml), None, Jid.parse(source), kind)) or ("", origin, None)
     Message.objects.create(
         id=key,
         sender=str(sender),
