@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import ids
 from archive.document import element_of
-from xmpp_engine.api import Element, StreamError, build, write
+from xmpp_engine.api import STORED_LIMITS, Element, StreamError, StreamParser, build, ns, write
 
 NAMESPACE: Final = "urn:mlink:archive:0"
 #: Rows of one query.
 PAGE: Final = 500
+_CHUNK: Final = 65_536
 FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.kind, m.origin_id, m.xml, m.room"
 
 
@@ -87,6 +88,16 @@ def between(connection: BaseDatabaseWrapper, after: int, before: int = ids.MAX_I
         after = rows[-1][0]
 
 
+def page(connection: BaseDatabaseWrapper, after: int, before: int, limit: int) -> list[Record]:
+    """The first `limit` messages with ids between these, neither included, in the order of ids."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {FIELDS} FROM archive_message m WHERE m.id > %s AND m.id < %s ORDER BY m.id LIMIT %s",  # noqa: S608
+            [after, before, limit],
+        )
+        return [of_row(row) for row in cursor.fetchall()]
+
+
 def element(record: Record) -> Element:
     """The record as XML. A stored stanza that cannot be read is carried as text in `<damaged/>`."""
     attrs = {
@@ -110,6 +121,56 @@ def element(record: Record) -> Element:
     except StreamError:
         made.add(NAMESPACE, "damaged", text=record.xml)
     return made
+
+
+def read(file: BinaryIO, *, unfinished: bool = False) -> Iterator[Record]:
+    """The records of a document whose root holds them, as they were written; its other elements are left out. Accounts
+    and rooms are 1 where the message stood in such an archive: their numbers are no matter of files.
+
+    Memory is that of one record; there are no entities, nothing is loaded. Raises StreamError for what is not
+    well-formed or no record of ours, and where the end is missing unless the document may be `unfinished`.
+    """
+    found: list[Element] = []
+    ended: list[bool] = []
+
+    def is_over() -> None:
+        ended.append(True)
+
+    parser = StreamParser(_nothing, found.append, is_over, STORED_LIMITS)
+    while chunk := file.read(_CHUNK):
+        parser.feed(chunk)
+        for child in found:
+            if child.ns == NAMESPACE and child.name == "record":
+                yield _of_element(child)
+        found.clear()
+    if not ended and not unfinished:
+        raise StreamError("not-well-formed", "the end of the document is missing")
+
+
+def _nothing(_root: Element) -> None:
+    """The root says nothing of the messages."""
+
+
+def _of_element(made: Element) -> Record:
+    """The record that `element` made."""
+    attrs = made.attrs
+    id = ids.from_text(attrs.get("id", ""))
+    message = made.find(ns.CLIENT, "message")
+    damaged = made.find(NAMESPACE, "damaged")
+    if id is None or "from" not in attrs or "to" not in attrs or (message is None) == (damaged is None):
+        raise StreamError("bad-format", "this is no record of an archive")
+    held = attrs.get("in", "").split()
+    return Record(
+        id,
+        attrs["from"],
+        attrs["to"],
+        int("sender" in held),
+        int("recipient" in held),
+        attrs.get("kind", "normal"),
+        attrs.get("origin-id", ""),
+        write(message, ns.CLIENT) if message is not None else damaged.text,  # type: ignore[union-attr]
+        int("room" in attrs),
+    )
 
 
 def xml(record: Record, outer: str = "") -> str:

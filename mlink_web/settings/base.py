@@ -30,6 +30,8 @@ MLINK_HTTP_BASE = f"http://{{domain}}:{MLINK_HTTP_PORT}" if MLINK_HTTP_PORT else
 MLINK_UPLOADS_STORAGE = environment.text("MLINK_UPLOADS_STORAGE", "")
 MLINK_UPLOADS_OPTIONS = environment.mapping("MLINK_UPLOADS_OPTIONS")
 MLINK_UPLOADS_SERVE = environment.choice("MLINK_UPLOADS_SERVE", "stream", ("stream", "redirect"))
+#: Where the XML files of days are kept (docs/archive.md): the same folder for all machines that run workers.
+MLINK_ARCHIVE_FILES = Path(environment.text("MLINK_ARCHIVE_FILES", str(MLINK_HOME / "archive"))).expanduser().absolute()
 MLINK_S2S_PORT = environment.port("MLINK_S2S_PORT", 5269)
 MLINK_COMPONENT_PORT = environment.port("MLINK_COMPONENT_PORT", 5347)
 MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
@@ -157,6 +159,9 @@ CELERY_BEAT_SCHEDULE = {
     "form exports": {"task": "fdp.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
     "jobs": {"task": "mlink_web.jobs.tasks.sweep", "schedule": 15.0},
+    "archive expiry": {"task": "archive.retention.tasks.expire", "schedule": 600.0},
+    # One that waited behind something longer is of no use: the next one does it.
+    "archive files": {"task": "archive.dayfiles.tasks.follow", "schedule": 3.0, "options": {"expires": 3.0}},
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
