@@ -14,7 +14,7 @@ A caller who has begun a transaction of his own gives that away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -57,26 +57,33 @@ def remove(connection: BaseDatabaseWrapper, wanted: Iterable[int], *, side: int 
 
 def remove_slice(connection: BaseDatabaseWrapper, wanted: Sequence[int], *, side: int | None = None) -> Outcome:
     """The same for at most SLICE messages, in one transaction; says what happened to each."""
+    return take(connection, dict.fromkeys(wanted, side))
+
+
+def take(connection: BaseDatabaseWrapper, wanted: Mapping[int, int | None]) -> Outcome:
+    """The same with an account of its own for each message, or None for those that go whole."""
     if len(wanted) > SLICE:
         raise ValueError(f"a slice has at most {SLICE} messages, not {len(wanted)}")
-    # A retraction must have had its effect before it may go, and counts must know the rows that leave them.
-    if not indexing.current(connection, words=False):
+    if wanted and _acts(connection, list(wanted)):
+        # A retraction must have had its effect before it may go.
         indexing.catch_up(connection, words=False)
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         # Its lock comes before those of rows, as for who writes late.
         tally.subtract(connection, ())
-        found = [record for record in _locked(connection, cursor, wanted) if side is None or _has(record, side)]
         guard = Guard.read(connection)
-        held = [record for record in found if guard.hold_on(record)] if guard else []
-        kept = {record.id for record in held}
         gone: list[Record] = []
         left: list[Record] = []
-        for record in found:
-            if record.id not in kept:
+        held: list[Record] = []
+        for record in _locked(connection, cursor, list(wanted)):
+            side = wanted[record.id]
+            if side is not None and not _has(record, side):
+                continue
+            if guard.hold_on(record):
+                held.append(record)
+            else:
                 (gone if side is None or _is_last(record, side) else left).append(record)
         if left:
-            assert side is not None
-            _take_out(connection, cursor, left, side)
+            _take_out(connection, cursor, left, wanted)
         if gone:
             _delete(connection, cursor, gone)
     return Outcome(tuple(gone), tuple(left), tuple(held))
@@ -94,6 +101,14 @@ def clear_room(connection: BaseDatabaseWrapper, room: int, before: float, after:
     if not found:
         return 0, 0
     return remove_slice(connection, found).changed, found[-1]
+
+
+def _acts(connection: BaseDatabaseWrapper, wanted: Sequence[int]) -> bool:
+    """Whether one of these messages is to act on another one and has not done so."""
+    marks = ", ".join(["%s"] * len(wanted))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM archive_event WHERE target IS NULL AND id IN ({marks}) LIMIT 1", list(wanted))  # noqa: S608
+        return cursor.fetchone() is not None
 
 
 def _locked(connection: BaseDatabaseWrapper, cursor: CursorWrapper, wanted: Sequence[int]) -> list[Record]:
@@ -133,11 +148,16 @@ def _delete(connection: BaseDatabaseWrapper, cursor: CursorWrapper, gone: list[R
     cursor.executemany("DELETE FROM archive_message WHERE id = %s", numbers)
 
 
-def _take_out(connection: BaseDatabaseWrapper, cursor: CursorWrapper, left: list[Record], side: int) -> None:
-    """Take an account out of rows that others keep."""
-    tally.subtract(connection, left, side=side)
-    leaving = [_only(record, side) for record in left]
-    numbers = [[record.id] for record in left]
+def _take_out(
+    connection: BaseDatabaseWrapper, cursor: CursorWrapper, left: list[Record], wanted: Mapping[int, int | None]
+) -> None:
+    """Take an account out of each of these rows, which others keep."""
+    sides: dict[int, list[Record]] = {}
+    for record in left:
+        sides.setdefault(wanted[record.id] or 0, []).append(record)
+    for side, rows in sorted(sides.items()):
+        tally.subtract(connection, rows, side=side)
+    leaving = [_only(record, wanted[record.id] or 0) for record in left]
     sqlite = connection.vendor == "sqlite"
     if sqlite:
         cursor.executemany(
@@ -146,7 +166,7 @@ def _take_out(connection: BaseDatabaseWrapper, cursor: CursorWrapper, left: list
         )
         # Owners stand in the full text: it is told what it had, then what it has.
         listed = indexing.listed(cursor, [record.id for record in left])
-        cursor.executemany(lifecycle.UNLIST.format(mark="%s"), numbers)
+        cursor.executemany(lifecycle.UNLIST.format(mark="%s"), [[record.id] for record in left])
     for column in ("sender_account", "recipient_account"):
         out = [[record.id] for record in leaving if getattr(record, column)]
         cursor.executemany(f"UPDATE archive_message SET {column} = NULL WHERE id = %s", out)  # noqa: S608

@@ -90,6 +90,13 @@ class Guard:
     def __bool__(self) -> bool:
         return bool(self.everything or self.addresses or self.talks or self.domains)
 
+    def holds_archive(self, address: str) -> bool:
+        """Whether a hold without a bound in time covers everything in the archive of this address."""
+        spans = [*self.everything, *self.addresses.get(address, ())]
+        for domain in domains_of(address):
+            spans += self.domains.get(domain, ())
+        return any(span.low == 0 and span.high == ids.MAX_ID for span in spans)
+
     def hold_on(self, message: Message) -> int:
         """The number of a hold that covers the message, 0 for none."""
         if not self:

@@ -6,6 +6,7 @@
     Policy    for whom messages of which kind are kept how many days
     Horizon   how far the expiry of one number of days has come
     Run       what one pass of the expiry did
+    Leaving   which of the messages that went the day files are to lose too
     Expired   how many messages went, by day and domain
 
 Holds and originals are read inside the transactions that remove or change messages, by the node as by the worker
@@ -176,6 +177,15 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk}"
+
+
+class Leaving(models.Model):
+    """A message that is gone from the archive and that the XML day files are still to lose. `id` was the message's."""
+
+    id = RowId(primary_key=True)
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
 
 
 class Expired(models.Model):

@@ -8,7 +8,7 @@ from django.db import connections
 
 from archive import ids, indexing
 from archive.document import element_of
-from archive.weigh import weigh_content
+from archive.weigh import weigh
 from mlink_web.stores.ledger import Ledger
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.stanza.stanza import Stanza
@@ -67,7 +67,7 @@ def _row(
     address = "" if room else f" to='{to}'"
     xml = f"<message from='{source}' type='{kind}'{address} id='{origin}'>{inner}</message>"
     stanza = Stanza(element_of(xml), None, Jid.parse(source), kind)
-    weight = weigh_content(stanza)
+    weight = weigh(stanza)
     assert weight is not None
     key = id_of(number)
     return ArchiveRow(

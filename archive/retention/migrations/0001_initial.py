@@ -28,6 +28,12 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="Leaving",
+            fields=[
+                ("id", archive.models.RowId(primary_key=True, serialize=False)),
+            ],
+        ),
+        migrations.CreateModel(
             name="Original",
             fields=[
                 ("id", archive.models.RowId(primary_key=True, serialize=False)),
