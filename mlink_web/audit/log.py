@@ -15,7 +15,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,15 @@ class Verdict:
 
 
 def record(who: str, did: str, target: str = "", *, origin: str = "", **details: Any) -> Entry:
-    """Append to the chain. `who` is a bare address, `details` are values that JSON can hold. Raises NotWritten."""
+    """Append to the chain, and tell the log. `who` is a bare address, `details` are values that JSON can hold. Raises
+    NotWritten."""
+    entry = append(who, did, target, origin, details)
+    _tell(entry)
+    return entry
+
+
+def append(who: str, did: str, target: str, origin: str, details: Mapping[str, Any]) -> Entry:
+    """The same without a line in the log, for programs whose log is what they show."""
     text = _details(details)
     try:
         with transaction.atomic():
@@ -74,7 +82,6 @@ def record(who: str, did: str, target: str = "", *, origin: str = "", **details:
             Head.objects.filter(pk=1).update(seq=entry.seq, digest=entry.digest)
     except DatabaseError as error:
         raise NotWritten(f"the audit log could not be written: {error}") from error
-    _tell(entry)
     return entry
 
 
@@ -171,7 +178,7 @@ def _tell(entry: Entry) -> None:
     logger.info("%s audit=%d:%s", " ".join(parts), entry.seq, entry.digest)
 
 
-def _details(details: dict[str, Any]) -> str:
+def _details(details: Mapping[str, Any]) -> str:
     text = json.dumps(details, ensure_ascii=True, sort_keys=True, default=str)
     if len(text) > _DETAILS:
         short = {name: _shortened(value) for name, value in details.items()}

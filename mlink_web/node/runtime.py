@@ -34,9 +34,12 @@ import uvloop
 from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from archive.selection.resident import ResidentDecisions
+from archive.selection.resident import read as read_decisions
 from archive.store import ArchiveReader
 from fdp.store import DatabaseForms
 from mlink_web.admin_commands.registry import registry
+from mlink_web.audit import log as audit
 from mlink_web.conf import snapshot
 from mlink_web.groups.resident import ResidentGroups
 from mlink_web.groups.resident import read as read_groups
@@ -106,6 +109,8 @@ class Node:
         forms = DatabaseForms(self._stores.executor)
         groups = ResidentGroups()
         groups.take(await self._stores.executor.read(None, read_groups, groups.version))
+        decisions = ResidentDecisions()
+        decisions.take(await self._stores.executor.read(None, read_decisions))
         modules = import_modules(settings.XMPP_MODULES)
         try:
             reader = ArchiveReader(self._stores.executor, settings.MLINK_NODE_NAME)
@@ -115,16 +120,18 @@ class Node:
                 modules,
                 extras={
                     "archive": reader,
+                    "archive decisions": decisions,
                     "groups": groups,
                     "forms": forms,
                     "http_base": settings.MLINK_HTTP_BASE,
                     "commands": registry,
                     "run_data": self._run_data,
+                    "audit": self._audit,
                     "shutdown": lambda: os.kill(os.getpid(), signal.SIGTERM),
                 },
                 secret=settings.SECRET_KEY.encode(),
             )
-            self._watcher = Watcher(self._engine, self._stores.executor, groups, forms)
+            self._watcher = Watcher(self._engine, self._stores.executor, groups, forms, decisions)
             self._control = ControlServer(self._engine, self._watcher.wake)
             # First of all: a second node on the same data must touch nothing.
             await self._control.start()
@@ -144,6 +151,11 @@ class Node:
             finally:
                 if self._watcher is not None:
                     self._watcher.wake()
+
+    async def _audit(self, who: str, did: str, arguments: Mapping[str, Any], outcome: str) -> None:
+        """Note a command that an administrator gave over XMPP."""
+        assert self._stores is not None
+        await self._stores.executor.write(None, _note_command, who, did, arguments, outcome)
 
     async def _serve_http(self, config: EngineConfig) -> None:
         if not settings.MLINK_HTTP_PORT:
@@ -275,3 +287,7 @@ def _with_connection(function: Callable[..., R], arguments: Mapping[str, str]) -
         return function(**arguments)
     finally:
         connection.close()
+
+
+def _note_command(_connection: object, who: str, did: str, arguments: Mapping[str, Any], outcome: str) -> None:
+    audit.record(who, did, origin="XMPP", outcome=outcome, **{"with": arguments})

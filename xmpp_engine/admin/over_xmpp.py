@@ -2,8 +2,8 @@
 made of its arguments, and the nodes of XEP-0133 stand beside them (`service_administration.py`).
 
 The registry comes from outside (`Services.extras["commands"]`), because commands on the database live outside the
-engine; `extras["run_data"]` runs those, in a thread. Only local administrators see and run any of it. Each change is
-a line in the audit log; secrets stand in no log.
+engine; `extras["run_data"]` runs those, in a thread. Only local administrators see and run any of it. Each change
+goes to the audit log (`extras["audit"]`); secrets stand in no log.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ MAX_ROWS: Final = 500
 _YES_NO: Final = (("yes", "Yes"), ("no", "No"))
 
 RunData = Callable[[Callable[..., Any], Mapping[str, str]], Awaitable[Any]]
+#: Of who (a full address), which command, its arguments as a log may have them, and "done" or "failed".
+KeepRecord = Callable[[str, str, Mapping[str, Any], str], Awaitable[None]]
 
 
 async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
@@ -78,7 +80,23 @@ class Administration(Module):
             raise StanzaError("not-acceptable", str(error)) from None
         finally:
             if command.permission == "manage":
-                _record(caller, command, arguments, outcome)
+                await self._record(caller, command, arguments, outcome)
+
+    async def _record(self, caller: Caller, command: Command, arguments: Mapping[str, str], outcome: str) -> None:
+        """Note who did what: in the audit log that the embedding application has, else in a line of the log, of JSON
+        strings so that no value forges a second line."""
+        told = command.told(arguments)
+        keep: KeepRecord | None = self.services.extras.get("audit")
+        if keep is not None:
+            await keep(caller.jid.full, command.name, told, outcome)
+            return
+        audit.info(
+            "who=%s did=%s with=%s outcome=%s over=XMPP",
+            json.dumps(caller.jid.full),
+            json.dumps(command.name),
+            json.dumps(told),
+            outcome,
+        )
 
     async def _call(self, command: Command, bound: dict[str, str]) -> Any:
         if command.where == "node":
@@ -118,17 +136,6 @@ def _text(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else "\n".join(value)
-
-
-def _record(caller: Caller, command: Command, arguments: Mapping[str, str], outcome: str) -> None:
-    """One line with who did what; JSON strings, so that no value forges a second line."""
-    audit.info(
-        "who=%s did=%s with=%s outcome=%s over=XMPP",
-        json.dumps(caller.jid.full),
-        json.dumps(command.name),
-        json.dumps(command.told(arguments)),
-        outcome,
-    )
 
 
 def shown(result: Any) -> Done:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +20,7 @@ from django.db import Error as DatabaseError
 
 from mlink_web.admin_commands import stopped
 from mlink_web.admin_commands.registry import registry
+from mlink_web.audit import log as audit
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
 from xmpp_engine.admin.command import Command as AdminCommand
 from xmpp_engine.admin.command import CommandError, render
@@ -70,8 +73,10 @@ class Command(BaseCommand):
             for argument in admin_command.arguments
             if options.get(argument.name) is not None
         }
+        outcome = "failed"
         try:
             result = self.execute_command(admin_command, given)
+            outcome = "done"
         except (CommandError, EngineError, ValueError) as error:
             self._fail(str(error), options)
         except DatabaseError as error:
@@ -81,6 +86,8 @@ class Command(BaseCommand):
             self._fail(f"The database cannot be used: {text}.{advice}", options)
         else:
             self._show(result, as_json=bool(options.get("json")))
+        finally:
+            self._note(admin_command, given, outcome)
 
     def execute_command(self, command: AdminCommand, given: dict[str, str]) -> Any:
         """Ask the node, or work on the database and tell the node."""
@@ -100,6 +107,21 @@ class Command(BaseCommand):
             except NodeDown:
                 pass
         return result
+
+    def _note(self, command: AdminCommand, given: Mapping[str, str], outcome: str) -> None:
+        """Put a change into the audit log. Whoever works at the machine itself must be able to, whatever is broken."""
+        if command.permission != "manage":
+            return
+        try:
+            who = getpass.getuser()
+        except (KeyError, OSError):
+            who = str(os.getuid())
+        try:
+            details = {"outcome": outcome, "with": command.told(given)}
+            audit.append(f"command line ({who})", command.name, "", "", details)
+        except audit.NotWritten as error:
+            if outcome == "done":
+                self.stderr.write(f"Done, but {error}")
 
     def _show(self, result: Any, *, as_json: bool) -> None:
         """Print a result; what part of a long command failed goes to standard error, and fails the whole."""

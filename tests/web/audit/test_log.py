@@ -169,3 +169,20 @@ def test_the_command_says_what_it_finds(capsys: pytest.CaptureFixture[str]) -> N
     Entry.objects.filter(seq=1).update(who="eve@localhost")
     with pytest.raises(CommandError, match="entry 1 is not what was written"):
         call_command("audit", "verify")
+
+
+def test_a_command_that_changes_something_is_an_entry(settings, tmp_path: Path) -> None:
+    settings.MLINK_HOME = tmp_path
+    call_command("xmppctl", "domain", "add", "new.example")
+    entry = Entry.objects.get()
+    assert entry.who.startswith("command line (")
+    assert entry.did == "domain add"
+    assert json.loads(entry.details)["with"]["name"] == "new.example"
+    assert json.loads(entry.details)["outcome"] == "done"
+    with pytest.raises(SystemExit):
+        call_command("xmppctl", "domain", "add", "new.example")
+    assert json.loads(Entry.objects.get(seq=2).details)["outcome"] == "failed"
+    call_command("xmppctl", "user", "add", "ada@new.example", "--password", "secret words")
+    assert "secret words" not in Entry.objects.get(seq=3).details
+    call_command("xmppctl", "domain", "list")
+    assert Entry.objects.count() == 3
