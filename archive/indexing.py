@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from archive import lifecycle
+from archive import lifecycle, tokens
 from archive.ids import first_at
 
 #: Rows entered in one transaction, about: other writers wait some tens of milliseconds.
@@ -38,8 +38,8 @@ _LIST: Final = (
     " ORDER BY 1, 2, 3"
 )
 _WORDS: Final = (
-    f"INSERT INTO archive_words (rowid, owners, words) SELECT id, {lifecycle.OWNERS}, search"  # noqa: S608
-    " FROM archive_message WHERE id BETWEEN %s AND %s AND search <> ''"
+    f"INSERT INTO archive_words (rowid, owners, words) SELECT id, {tokens.SQLITE}, search"  # noqa: S608
+    " FROM archive_message WHERE id BETWEEN %s AND %s"
     " AND NOT EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
 )
 

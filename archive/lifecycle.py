@@ -20,23 +20,23 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from archive import events, ids
+from archive import events, ids, tokens
 from archive.retention import originals
 
 #: Events that take effect in one transaction: each may look through REACH rows while other writers wait.
 _AT_ONCE: Final = 50
 #: How many messages of a conversation are looked through for a sender's id.
 REACH: Final = 2_000
-#: The words by which the full text knows whose a message is.
-OWNERS: Final = (
-    "CASE WHEN room IS NULL THEN 'O' || ifnull(sender_account, '') || ' O' || ifnull(recipient_account, '')"
-    " ELSE 'R' || room END"
-)
-#: Takes a row out of the full text, which must be told what it had: before the row itself changes.
+_LISTED: Final = "EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
+#: Takes a row out of SQLite's full text, which must be told what it had: before the row itself changes.
 UNLIST: Final = (
-    f"INSERT INTO archive_words (archive_words, rowid, owners, words) SELECT 'delete', id, {OWNERS}, search"  # noqa: S608
-    " FROM archive_message WHERE id = {mark}"
-    " AND EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
+    f"INSERT INTO archive_words (archive_words, rowid, owners, words) SELECT 'delete', id, {tokens.SQLITE}, search"  # noqa: S608
+    f" FROM archive_message WHERE id = {{mark}} AND {_LISTED}"
+)
+#: Enters a row that has changed.
+_RELIST: Final = (
+    f"INSERT INTO archive_words (rowid, owners, words) SELECT id, {tokens.SQLITE}, search"  # noqa: S608
+    " FROM archive_message WHERE id = %s"
 )
 _FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.room, m.xml"
 

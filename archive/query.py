@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids
+from archive import fulltext, ids, tokens
 from archive.filters import Contact, Filter, Row, Sent, text_key
-from archive.text import Term, for_postgres, tokens
+from archive.text import Term
 from xmpp_engine.api import escape_attr
 
 _FIELDS: Final = "m.id, m.sender, m.recipient, m.sender_account, m.recipient_account, m.kind, m.xml, m.room"
@@ -239,6 +239,9 @@ def _postgres(wanted: Filter, low: int, high: int, order: str, limit: int) -> St
     if wanted.terms:
         where = "words @@ %s::tsquery AND id > %s AND id < %s"
         values: list[Any] = [_tsquery(wanted.account, wanted.terms), low, high]
+        for phrase in filter(None, map(fulltext.phrase, wanted.terms)):
+            where += f" AND {fulltext.HOLDS}"
+            values.append(phrase)
         if wanted.peer:
             where += " AND CASE WHEN sender_account = %s THEN recipient ELSE sender END = %s"
             values += [wanted.account, wanted.peer]
@@ -301,25 +304,10 @@ def _rows(account: int, records: list[tuple[Any, ...]]) -> list[Row]:
     ]
 
 
-def _owner(account: int) -> str:
-    """The word by which the full text knows an owner."""
-    return f"O{account}" if account > 0 else f"R{-account}"
-
-
 def _fts5(account: int, terms: tuple[Term, ...]) -> str:
-    parts = [f'owners : "{_owner(account)}"']
-    for term in terms:
-        words, prefix = tokens(term)
-        parts.append(f'words : "{" ".join(words)}"{" *" if prefix else ""}')
+    parts = [fulltext.fts5_owner(tokens.owner(account)), *map(fulltext.fts5, terms)]
     return " AND ".join(f"({part})" for part in parts)
 
 
 def _tsquery(account: int, terms: tuple[Term, ...]) -> str:
-    parts = [f"'{_owner(account)}'"]
-    for term in terms:
-        words, prefix = tokens(term)
-        quoted = [f"'{for_postgres(word)}'" for word in words]
-        if prefix:
-            quoted[-1] += ":*"
-        parts.append(f"({' <-> '.join(quoted)})")
-    return " & ".join(parts)
+    return " & ".join([f"'{tokens.owner(account)}'", *map(fulltext.tsquery, terms)])

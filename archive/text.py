@@ -59,12 +59,12 @@ def fold(text: str) -> str:
 
 
 def index_text(text: str) -> str:
-    """The words of a message as the index takes them, parted by blanks; "" where there are none."""
+    """The words of a message as the index takes them, parted by single blanks; "" where there are none."""
     folded = fold(text)
     if not folded.isascii():
         folded = _UNSPACED.sub(_pairs, folded)
     if len(folded) <= _MAX_WORD:
-        return folded.strip()
+        return " ".join(folded.split())
     return " ".join([word[:_MAX_WORD] for word in folded.split()])
 
 
