@@ -33,7 +33,7 @@ UNLIST: Final = (
     f"INSERT INTO archive_words (archive_words, rowid, owners, words) SELECT 'delete', id, {tokens.SQLITE}, search"  # noqa: S608
     f" FROM archive_message WHERE id = {{mark}} AND {_LISTED}"
 )
-#: Enters a row that has changed.
+#: Enters a row that has changed, if it was entered before.
 _RELIST: Final = (
     f"INSERT INTO archive_words (rowid, owners, words) SELECT id, {tokens.SQLITE}, search"  # noqa: S608
     " FROM archive_message WHERE id = %s"
@@ -182,12 +182,17 @@ def _effect(connection: BaseDatabaseWrapper, cursor: CursorWrapper, cause: Found
 
 
 def _rewrite(connection: BaseDatabaseWrapper, cursor: CursorWrapper, row: Found, xml: str | None) -> None:
-    """Take a row out of the full text, and give it this stanza unless that is None. What it said is kept for officers
-    where a hold asks for it."""
+    """Take a row's words out of the full text, and give it this stanza unless that is None. What it said is kept for
+    officers where a hold asks for it."""
     if xml is not None and not events.is_tombstone(row.xml):
         originals.keep(connection, [row])
+    listed = False
     if connection.vendor == "sqlite":
+        cursor.execute(f"SELECT {_LISTED} FROM archive_message WHERE id = %s", [row.id])  # noqa: S608
+        listed = bool(cursor.fetchone()[0])
         cursor.execute(UNLIST.format(mark="%s"), [row.id])
     cursor.execute(
         "UPDATE archive_message SET search = '', xml = %s WHERE id = %s", [row.xml if xml is None else xml, row.id]
     )
+    if listed:
+        cursor.execute(_RELIST, [row.id])
