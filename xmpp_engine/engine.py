@@ -31,20 +31,24 @@ from xmpp_engine.plugin.loader import compile_table, load, options_of
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.pubsub.administration import Administration as NodeAdministration
+from xmpp_engine.pubsub.pep import Pep
 from xmpp_engine.pubsub.service import PubSubService
 from xmpp_engine.routing.account import AccountTable
 from xmpp_engine.routing.binder import SessionBinder
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.routing.iq import IqDispatch
 from xmpp_engine.routing.local import LocalDelivery
+from xmpp_engine.routing.redaction import replace_waiting
 from xmpp_engine.routing.registry import Registry
 from xmpp_engine.routing.router import Router
 from xmpp_engine.runtime.clock import Clock, LoopClock, Timer
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
 from xmpp_engine.sasl.throttle import Throttle
+from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.protocols import Stores
 from xmpp_engine.storage.rooms import PersonRoom
+from xmpp_engine.storage.types import TakenBack
 from xmpp_engine.stream.role_c2s import C2S
 from xmpp_engine.stream.stream import Stream
 from xmpp_engine.stream.sweeper import Sweeper
@@ -313,6 +317,7 @@ class Engine:
         """Something about an account changed outside (password, state, removal): read it anew, and end its sessions
         unless it is still active. Returns how many sessions ended."""
         account = await self.accounts.refresh(bare)
+        self._renew_nodes(bare)
         if account is not None and account.data.state == "active":
             return 0
         resident = self.accounts.get(bare)
@@ -331,6 +336,13 @@ class Engine:
         if account is None and isinstance(register, Register):
             register.farewells.of(resident)
         return len(sessions)
+
+    def _renew_nodes(self, bare: str) -> None:
+        """An import may have changed the nodes of an account as well."""
+        host = self.router.hosts.get(bare.partition("@")[2])
+        pep = host.modules.get("pep") if host is not None else None
+        if isinstance(pep, Pep):
+            pep.accounts.renew(bare)
 
     def _farewell_of(self, bare: str) -> None:
         """An account was removed that was not resident."""
@@ -387,6 +399,32 @@ class Engine:
         for session in chosen:
             session.kick(StreamError("policy-violation", "the administrator ended this session"))
         return len(chosen)
+
+    async def redacted(self, ids: Sequence[str]) -> dict[str, int]:
+        """The archive has taken back messages: those of these ids (XEP-0359) of which it says so are taken out of what
+        this node has in memory, and rooms tell their occupants. Returns how many it found where. Raises
+        StoreUnavailable."""
+        archive = self.services.extras.get("archive")
+        found = {"waiting": 0, "histories": 0, "rooms": 0}
+        if archive is None:
+            return found
+        taken: list[TakenBack] = await archive.redacted(ids)
+        left = {one.id: Stanza.restore(one.xml) for one in taken}
+        found["waiting"] = await replace_waiting(
+            self.registry.full.values(), self.accounts, {id: stanza.element for id, stanza in left.items()}
+        )
+        # What was on its way to offline storage is there before anybody looks for it there.
+        await self.ledger.sync()
+        services = self.room_services()
+        for room in dict.fromkeys(one.room for one in taken if one.room):
+            jid = Jid.parse(room)
+            if jid.domain in services:
+                of_room = [one for one in taken if one.room == room]
+                messages = {one.id: left[one.id] for one in of_room}
+                silent = {one.id for one in of_room if one.silent}
+                found["histories"] += await services[jid.domain].redacted(jid.local, messages, silent)
+                found["rooms"] += 1
+        return found
 
     def room_services(self) -> dict[str, Any]:
         """What administers the rooms of each multi-user chat service, by its domain."""

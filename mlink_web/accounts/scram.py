@@ -26,6 +26,11 @@ def derive(password: str, salt: bytes | None = None, rounds: int | None = None) 
     return scram_keys.fresh(password, rounds or iterations(), salt or b"")
 
 
+def like(password: str, keys: ScramKeys) -> ScramKeys:
+    """The keys of another password that one challenge serves together with these; raises ValueError."""
+    return scram_keys.derive(keys.mechanism, password, keys.salt, keys.iterations)
+
+
 def matches(password: str, keys: ScramKeys | None) -> bool:
     """Whether the keys are those of this password; for no keys, False after the same work."""
     known = keys or ScramKeys("SCRAM-SHA-256", b"\0" * scram_keys.SALT_BYTES, iterations(), b"", b"")

@@ -73,9 +73,9 @@ def create_account(
         raise AccountExists(f"There is an account {jid.bare} already.") from None
 
 
-def check_reserved(jid: Jid) -> None:
+def check_reserved(jid: Jid, using: str = DEFAULT_DB_ALIAS) -> None:
     """Raise ValueError where an open invitation keeps this name for somebody."""
-    if invitations.reserved(jid.domain, jid.local, time.time()):
+    if invitations.reserved(jid.domain, jid.local, time.time(), using):
         raise ValueError(
             f"An invitation reserves the name {jid.local} in {jid.domain}; withdraw it first, or let it be used."
         )
@@ -136,12 +136,13 @@ def issue_token(account: Account) -> str:
     """A one-time password, good for one XMPP login within the next minute; raises ValueError where none can work."""
     if not account.is_active:
         raise ValueError(f"{account.username} may not sign in.")
-    credential = account.credentials.first()
-    if credential is None:
+    credentials = list(account.credentials.all())
+    if not credentials:
         raise ValueError(f"{account.username} has no password, so no sign-in can be prepared.")
     text = secrets.token_urlsafe(24)
     now = time.time()
-    keys = scram.derive(text, bytes(credential.salt), credential.iterations)
+    # Each by its own salt: those of an imported account may differ, and some may be missing.
+    keys = [scram.like(text, credential.as_keys()) for credential in credentials]
     serial = secrets.token_hex(16)
     with transaction.atomic():
         SignInToken.objects.filter(account=account, expires__lt=now).delete()

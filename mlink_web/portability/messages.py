@@ -22,7 +22,7 @@ from django.db import connections
 from archive import events, ids, records, sides
 from archive.document import element_of
 from archive.records import Record
-from archive.weigh import weigh_content
+from archive.weigh import weigh
 from mlink_web.portability import names
 from mlink_web.portability.intake import readdress
 from mlink_web.portability.mapping import Addresses
@@ -223,7 +223,7 @@ class Messages:
         kind = element.get("type") or "normal"
         kind = kind if kind in _KINDS else "normal"
         stanza = Stanza(element, Jid.parse(element.attrs["to"]), Jid.parse(element.attrs["from"]), kind)
-        body, origin, event = weigh_content(stanza) or ("", stanza.id or "", None)
+        body, origin, event = weigh(stanza) or ("", stanza.id or "", None)
         return ArchiveRow(
             one.id,
             ids.time_of(one.id),

@@ -121,7 +121,7 @@ class Taker:
     def _make(self, intake: Intake, taken: Taken) -> Account:
         jid = services.address(intake.bare)
         try:
-            services.check_reserved(jid)
+            services.check_reserved(jid, self.alias)
         except ValueError as error:
             raise Refusal(str(error)) from None
         keys = self._keys(intake, taken)

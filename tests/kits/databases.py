@@ -15,6 +15,9 @@ from django.core.management import call_command
 from django.db import connections
 
 _TABLES = (
+    "portability_entry",
+    "portability_import",
+    "portability_erasure",
     "audit_entry",
     "audit_head",
     "jobs_job",
@@ -40,6 +43,8 @@ _TABLES = (
     "retention_run",
     "retention_expired",
     "retention_leaving",
+    "selection_decision",
+    "selection_decisionsversion",
     "archive_tally",
     "archive_tallied",
     "stores_offlinemessage",

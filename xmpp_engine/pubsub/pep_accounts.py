@@ -47,6 +47,8 @@ class AccountServices:
         self._users: dict[str, int] = {}
         #: Accounts that were removed while they were being loaded.
         self._removed: set[str] = set()
+        #: Accounts whose nodes were changed outside while somebody was using them.
+        self._stale: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._services)
@@ -87,6 +89,8 @@ class AccountServices:
                     self._pep.services.tasks.spawn(
                         f"nodes of {bare}", self._pep.services.stores.pubsub.forget_person(bare)
                     )
+                elif bare in self._stale:
+                    self.renew(bare)
                 self._make_place()
 
     async def known(self, bares: Iterable[str]) -> list[AccountService]:
@@ -120,10 +124,25 @@ class AccountServices:
             other.forget_person(bare)
         service = self._services.pop(bare, None)
         self._nothing.pop(bare, None)
+        self._stale.discard(bare)
         self._size -= self._sizes.pop(bare, 0)
         if bare in self._loading or bare in self._users:
             self._removed.add(bare)
         if service is not None:
+            service.close()
+
+    def renew(self, bare: str) -> None:
+        """What is stored of an account was changed outside, by an import: its nodes are read anew when somebody next
+        asks for them. Those that are in use stay until they are not."""
+        self._nothing.pop(bare, None)
+        service = self._services.get(bare)
+        self._stale.discard(bare)
+        if bare in self._users or bare in self._loading or (service is not None and not service.idle):
+            if len(self._stale) < _NOTHING:
+                self._stale.add(bare)
+        elif service is not None:
+            del self._services[bare]
+            self._size -= self._sizes.pop(bare, 0)
             service.close()
 
     # Loading
