@@ -153,8 +153,8 @@ class Account(AbstractBaseUser):
 
 
 class Credential(models.Model):
-    """The SCRAM keys of an account's password for one hash; the rows of an account share salt and iterations, unless they were
-    imported."""
+    """The SCRAM keys of an account's password for one hash. All rows of an account share salt and iterations, unless
+    they were imported."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="credentials")
     mechanism = models.CharField(max_length=32)
