@@ -71,7 +71,7 @@ FAMILIES: tuple[Family, ...] = (
     _noto("tifinagh", variable=False, bold=False),
     _noto("cherokee"),
     _noto("canadian-aboriginal"),
-    _noto("mongolian", variable=False, bold=False, slices=r"mongolian|\d+"),
+    _noto("mongolian", variable=False, bold=False),
     _noto("javanese", variable=False),
     _noto("ol-chiki", variable=False),
     Family("@fontsource-variable/noto-sans-sc", "Noto Sans SC", bold=False, slices=r"\d+"),
@@ -130,6 +130,7 @@ def outlines(path: Path, weight: int) -> bytes:
         if "glyf" not in font:
             raise ValueError(f"{path.name} has no TrueType outlines")
         font.flavor = None
+        font.cfg["fontTools.ttLib:OPTIMIZE_FONT_SPEED"] = True
         font.save(out, reorderTables=False)
     face = hb.Face(out.getvalue())
     wanted = hb.SubsetInput()

@@ -7,7 +7,7 @@ signatures. Knows nothing of messages or forms; `archive.export` and `fdp` lay o
         doc.header = "Talk of alice and bob"                # left, or (left, right); from the next page on
         doc.footer = lambda page, pages: ("", f"Page {page} of {pages}")          # this is what it is at first
         doc.heading("Talk", 1)                              # in the outline too; outline=False keeps it out
-        doc.paragraph("plain text\\nof any script", "text")  # a string, or a list of Span for bold and colours in a line
+        doc.paragraph("plain text\\nof any script", "text")  # a string, or a list of Span for bold and colours
         doc.columns([("10:42", "time"), ([Span("bob ", bold=True), Span("id 12", color=GREY)], "text")], widths=(40, 0))
         doc.columns([("Label", "label"), [("one", "text"), ("below it", "small")]], widths=(0.34, 0.66), rule=True)
         doc.banner("RESTRICTED", background="#b00020", color="#ffffff")

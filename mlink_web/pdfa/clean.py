@@ -1,0 +1,65 @@
+"""Texts of strangers, made fit to be set: what no page can show goes, what misleads is tamed, what grows is bounded."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+#: Marks on one character, from which on the rest is left out: no language of today needs more.
+MAX_MARKS: Final = 6
+#: Characters that joiners glue into one picture; the longest of the standard have ten.
+MAX_JOINED: Final = 12
+#: An embedding or an override of direction becomes an isolate: it can no longer reach out of itself, nor turn letters.
+_TAMED: Final = {0x202A: 0x2066, 0x202D: 0x2066, 0x202B: 0x2067, 0x202E: 0x2067, 0x202C: 0x2069}
+_LINE_ENDS: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_PLAIN: Final = re.compile("[\n\x20-\x7e\xa0-\xac\xae-\u02ff\u0391-\u0482\u048a-\u0588\u2010-\u2027\u4e00-\u9fea]*")
+#: Invisible ones that change nothing on paper; the zero width space and joiners stay, they steer breaks and shapes.
+_USELESS: Final = frozenset((0x00AD, 0x034F, 0x061C, 0x180E, 0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0xFEFF)) - {0x061C}
+_ZWJ: Final = 0x200D
+
+
+@lru_cache(maxsize=65536)
+def is_mark(one: str) -> bool:
+    """True for what stands above, below or around the character before it."""
+    return unicodedata.category(one) in ("Mn", "Me", "Mc")
+
+
+def _is_dropped(code: int) -> bool:
+    if code in _USELESS or 0xFFF9 <= code <= 0xFFFB or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF:
+        return True
+    return unicodedata.category(chr(code)) in ("Cc", "Cs")
+
+
+def cleaned(text: str) -> str:
+    """The text to set: composed (NFC), lines ended by \\n, without control characters, lone surrogates and such."""
+    if _PLAIN.fullmatch(text):
+        return text
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text).replace("\t", "    "))
+    out: list[str] = []
+    marks = joined = 0
+    for one in text:
+        code = ord(one)
+        if code < 0x300:
+            marks = joined = 0
+            if one == "\n" or (code >= 0x20 and not 0x7F <= code < 0xA0 and code != 0xAD):
+                out.append(one)
+            continue
+        code = _TAMED.get(code, code)
+        if _is_dropped(code):
+            continue
+        if is_mark(one) and not 0xFE00 <= code <= 0xFE0F:
+            marks += 1
+            if marks > MAX_MARKS:
+                continue
+        elif code == _ZWJ or 0xE0020 <= code <= 0xE007F:
+            joined += 1
+            if joined > MAX_JOINED:
+                continue
+        else:
+            if not (out and out[-1] == "\u200d"):
+                joined = 0
+            marks = 0
+        out.append(chr(code))
+    return "".join(out)

@@ -1,0 +1,175 @@
+"""The pages of a file: reportlab's canvas, drawing glyphs of `embedding` and keeping finished pages compressed.
+
+What stands at head and foot of a page may name the number of all pages, which is known at the end only; so it is a
+second stream of each page, made when the file is closed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reportlab.pdfbase import pdfdoc
+from reportlab.pdfgen.canvas import Canvas
+
+from mlink_web.pdfa.breaking import Line
+from mlink_web.pdfa.embedding import EmbeddedFont
+from mlink_web.pdfa.faces import EMOJI
+from mlink_web.pdfa.shaping import Run, Way, shaper
+from mlink_web.pdfa.styles import paint
+
+#: Texts whose glyphs' numbers are kept per file.
+KEPT = 30_000
+KEPT_LENGTH = 48
+
+
+class Drawn(NamedTuple):
+    """A text ready to be drawn: name of a font, inside of a TJ array, and whether to thicken; sizes in em."""
+
+    parts: tuple[tuple[str, str, bool], ...]
+    width: float
+    top: float
+    bottom: float
+
+
+class _Canvas(Canvas):  # type: ignore[misc]
+    """A canvas whose pages name no font of their own: reportlab begins each with Helvetica, which is in no file."""
+
+    def _make_preamble(self) -> None:
+        self._preamble = ""
+
+    def showPage(self) -> None:
+        super().showPage()
+        page = self._doc.Pages.pages[-1]
+        page.packed = zlib.compress(page.stream.encode("ascii"), 6)
+        page.stream = ""
+
+
+class Sheets:
+    """Pages being drawn. `lacking` collects the characters that no font has."""
+
+    def __init__(self, path: Path, size: tuple[float, float], lang: str) -> None:
+        self.size = size
+        self.lacking: set[str] = set()
+        self.canvas = _Canvas(str(path), pagesize=size, pageCompression=0, lang=lang)
+        self.canvas.setPageCompression(0)
+        self._shaper = shaper()
+        self._fonts: dict[tuple[str, bool], EmbeddedFont] = {}
+        self._full: list[EmbeddedFont] = []
+        self._drawn: dict[tuple[str, Way], Drawn] = {}
+
+    @property
+    def code(self) -> list[str]:
+        """The operators of the page being drawn."""
+        return self.canvas._code  # type: ignore[no-any-return]
+
+    def drawn(self, text: str, way: Way) -> Drawn:
+        """Choose fonts and glyphs for a text."""
+        key = (text, way)
+        found = self._drawn.get(key)
+        if found is None:
+            runs, lacking = self._shaper.shaped(text, way)
+            self.lacking.update(lacking)
+            parts = tuple(self._part(run, way) for run in runs)
+            found = Drawn(
+                parts,
+                sum(run.width for run in runs),
+                max((run.top for run in runs), default=0.0),
+                min((run.bottom for run in runs), default=0.0),
+            )
+            if len(text) <= KEPT_LENGTH:
+                if len(self._drawn) >= KEPT:
+                    self._drawn.clear()
+                self._drawn[key] = found
+        return found
+
+    def _part(self, run: Run, way: Way) -> tuple[str, str, bool]:
+        face = run.face
+        key = (face.family, face.bold)
+        font = self._fonts.get(key)
+        if font is None or font.is_full:
+            if font is not None:
+                self._full.append(font)
+            font = EmbeddedFont(f"F{len(self._fonts) + len(self._full) + 1}", *key)
+            self._fonts[key] = font
+        return font.name, font.shown(run), way.bold and not face.bold and face.family != EMOJI
+
+    def text(self, line: Line, x: float, y: float, size: float, color: str) -> str:
+        """The operators that draw a line from (x, y) on."""
+        out = [f"BT {x:.2f} {y:.2f} Td"]
+        font = shown = paints = ""
+        thick = False
+        for piece in line.pieces:
+            wanted = piece.look.color or color
+            drawn: Drawn = piece.drawn  # type: ignore[assignment]
+            for name, inside, thicken in drawn.parts:
+                if not inside:
+                    continue
+                if name == font and wanted == paints and thicken == thick:
+                    shown += inside
+                    continue
+                if shown:
+                    out.append(f"[{shown}] TJ")
+                shown = inside
+                if wanted != paints:
+                    out.append(paint(wanted))
+                if thicken and (not thick or wanted != paints):
+                    out.append(f"2 Tr {size * 0.028:.3f} w {paint(wanted, 'RG')}")
+                elif thick and not thicken:
+                    out.append("0 Tr")
+                if name != font:
+                    out.append(f"/{name} {size:g} Tf")
+                font, paints, thick = name, wanted, thicken
+        if shown:
+            out.append(f"[{shown}] TJ")
+        if thick:
+            out.append("0 Tr")
+        return " ".join([*out, "ET"]) if font else ""
+
+    def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
+        """A filled rectangle; (x, y) is its lower left corner."""
+        self.code.append(f"{paint(color)} {x:.2f} {y:.2f} {width:.2f} {height:.2f} re f")
+
+    def link(self, target: str, box: tuple[float, float, float, float]) -> None:
+        """Make a part of the page lead to a bookmark, or to an address of the web."""
+        entries: dict[str, Any] = {
+            "Type": pdfdoc.PDFName("Annot"),
+            "Subtype": pdfdoc.PDFName("Link"),
+            "Rect": pdfdoc.PDFArray([round(one, 2) for one in box]),
+            "Border": pdfdoc.PDFArray([0, 0, 0]),
+            "F": 4,  # printed with the page, as PDF/A asks for
+        }
+        if "://" in target:
+            action = {"S": pdfdoc.PDFName("URI"), "URI": pdfdoc.PDFString(target)}
+            entries["A"] = pdfdoc.PDFDictionary(action)
+        else:
+            entries["Dest"] = self.canvas._bookmarkReference(target)
+        self.canvas._addAnnotation(pdfdoc.PDFDictionary(entries))
+
+    def finish_page(self) -> None:
+        """Compress what has been drawn; the next page is empty."""
+        self.canvas.showPage()
+
+    def save(self, stamp: Callable[[int, int], str]) -> int:
+        """Write the file; `stamp` tells what is drawn on page n of m besides. Returns the number of pages."""
+        document = self.canvas._doc
+        pages = document.Pages.pages
+        for number, page in enumerate(pages, 1):
+            streams = [_packed(page.packed)]
+            if stamped := stamp(number, len(pages)):
+                streams.append(_packed(zlib.compress(f"{stamped}\n".encode("ascii"), 6)))
+            page.packed = b""
+            page.Contents = pdfdoc.PDFArray([document.Reference(one) for one in streams])
+        basic = document.idToObject[pdfdoc.BasicFonts]
+        for font in [*self._full, *self._fonts.values()]:
+            basic.dict[font.name] = font.add_to(document)
+        self.canvas.save()
+        return len(pages)
+
+
+def _packed(content: bytes) -> Any:
+    stream = pdfdoc.PDFStream(content=content)
+    stream.dictionary["Filter"] = pdfdoc.PDFName("FlateDecode")
+    return stream
