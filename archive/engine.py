@@ -188,7 +188,7 @@ class Archive(Module):
         """The recipient's side."""
         notes = stanza.notes
         policy = self._policy
-        if stanza.type not in policy.types:
+        if stanza.type not in policy.types or (notes is not None and "archive in" in notes):
             return
         id = notes.get("archive") if notes is not None else None
         if id is None:
@@ -199,6 +199,10 @@ class Archive(Module):
             row = self._row(id, stanza, weight, account.jid)
             row.recipient_account = account.id
             stanza.commit = self._ledger.archive(row)
+            if notes is not None and "copies" in notes:
+                # Other clients of the same occupant get the same message.
+                notes["archive"] = id
+                notes["archive in"] = True
         else:
             if not policy.takes(account, stanza.sender, stanza):
                 return

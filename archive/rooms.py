@@ -49,6 +49,7 @@ class Occupant(Protocol):
     user: Jid
     id: str
     role: Any
+    clients: dict[str, Any]
 
 
 class Room(Protocol):
@@ -97,6 +98,7 @@ class RoomArchive(Module):
         reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
         muc = self.needs("muc")
         muc.room_features[self.name] = _features
+        muc.private_messages[self.name] = self.keep_private
         muc.room_logging[self.name] = self.decide
         self._decided.watchers[f"rooms of {self.host.domain}"] = self.decided_anew
 
@@ -150,6 +152,14 @@ class RoomArchive(Module):
             Element(_SID, "stanza-id", {"id": "%016x" % id, "by": jid.full}),  # noqa: UP031
             b"<stanza-id xmlns='urn:xmpp:sid:0' id='%016x' by='%b'/>" % (id, jid.encoded),
         )
+
+    def keep_private(self, stanza: Stanza, occupant: Occupant) -> None:
+        """A private message, for the archive of who gets it, once for all his clients. Where he blocks people it goes
+        to them by the hooks, which know whether he gets it at all."""
+        session = next((client.session for client in occupant.clients.values() if client.session is not None), None)
+        if session is not None and not session.account.data.blocked:
+            stanza.to = occupant.user
+            self._archive.store_received(stanza, session.account, [])
 
     def wait(self, stanza: Stanza, room: Room, _occupant: Occupant | None) -> Verdict:
         """A strict archive: the room sends the message when its row is durable. Behind all other hooks, which have seen

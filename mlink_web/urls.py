@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/", include("mlink_web.jobs.urls")),
     path("", include("mlink_web.portability.urls")),
     path("admin/archive/", include("archive.oversight.urls")),
+    path("admin/archive/selection/", include("archive.selection.urls")),
     path("admin/archive/exports/", include("archive.export.urls")),
     path("admin/archive/files/", include("archive.dayfiles.urls")),
     path("admin/archive/retention/", include("archive.retention.urls")),

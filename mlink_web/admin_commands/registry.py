@@ -6,6 +6,7 @@ from typing import Final
 
 from mlink_web.admin_commands import (
     announcements,
+    archive,
     devices,
     domains,
     groups,
@@ -26,6 +27,7 @@ registry.include(devices.registry)
 registry.include(announcements.registry)
 registry.include(uploads.registry)
 registry.include(invitations.registry)
+registry.include(archive.registry)
 registry.include(reports.registry)
 registry.include(topics.registry)
 registry.include(live.registry)

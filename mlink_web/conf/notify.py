@@ -41,6 +41,11 @@ def groups_changed() -> None:
     send([{"type": "groups.changed"}])
 
 
+def archive_changed() -> None:
+    """Tell all nodes that it was decided anew whose archives take what."""
+    send([{"type": "archive.changed"}])
+
+
 def send(notices: list[dict[str, Any]]) -> None:
     """Send to all nodes; what goes wrong is logged. Not for the loop's thread: services are synchronous."""
     for watcher in tuple(_watchers):

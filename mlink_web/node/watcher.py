@@ -1,7 +1,7 @@
 """Brings changes from the database into the running engine.
 
     notice (channel layer) --\\
-    change in this process ---+--> wake -> four numbers by one query ---> snapshot in a thread --> engine.apply
+    change in this process ---+--> wake -> five numbers by one query ---> snapshot in a thread --> engine.apply
     two seconds have passed --/                                     \\-> changed accounts ----> engine.account_changed
 
 Notices only make it quicker; what decides is the database, so a lost or doubled one does no harm. An invalid
@@ -19,6 +19,7 @@ from typing import Any, Final
 from channels.layers import get_channel_layer
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
+from archive.selection import resident as archive_decisions
 from fdp.store import DatabaseForms
 from mlink_web.conf import certificates, notify, snapshot
 from mlink_web.groups import resident
@@ -39,7 +40,8 @@ LOOK_BACK: Final = 1_000
 LOOKS_AGAIN: Final = 3
 NUMBERS: Final = """
 SELECT (SELECT version FROM conf_configversion WHERE id = 1), (SELECT MAX(id) FROM accounts_accountchange),
-  (SELECT version FROM groups_groupsversion WHERE id = 1), (SELECT version FROM fdp_formsstate WHERE id = 1)"""
+  (SELECT version FROM groups_groupsversion WHERE id = 1), (SELECT version FROM fdp_formsstate WHERE id = 1),
+  (SELECT version FROM selection_decisionsversion WHERE id = 1)"""
 CHANGES: Final = "SELECT id, bare FROM accounts_accountchange WHERE id > %s ORDER BY id LIMIT 5000"
 
 
@@ -52,11 +54,13 @@ class Watcher:
         executor: StoreExecutor,
         groups: resident.ResidentGroups | None = None,
         forms: DatabaseForms | None = None,
+        decisions: archive_decisions.ResidentDecisions | None = None,
     ) -> None:
         self._engine = engine
         self._executor = executor
         self._groups = groups
         self._forms = forms
+        self._decisions = decisions
         #: The version of the topics that the forms services were told of; none at first, for topics may change while
         #: the node starts.
         self._forms_version = -1
@@ -73,7 +77,7 @@ class Watcher:
 
     async def start(self) -> None:
         """Remember where the database stands now, then watch."""
-        _version, self._last, _groups, _forms = await self._executor.read(None, _numbers)
+        _version, self._last, *_others = await self._executor.read(None, _numbers)
         for number, _bare in await self._executor.read(None, _changes, self._last - LOOK_BACK):
             self._seen[number] = None
         self._files_due = time.monotonic() + FILES_SECONDS
@@ -114,7 +118,7 @@ class Watcher:
             await self._look()
 
     async def _look(self) -> None:
-        version, newest, groups, forms = await self._executor.read(None, _numbers)
+        version, newest, groups, forms, decisions = await self._executor.read(None, _numbers)
         if version != self._engine.config.version or time.monotonic() >= self._files_due:
             self._files_due = time.monotonic() + FILES_SECONDS
             await self._take_configuration()
@@ -124,6 +128,8 @@ class Watcher:
         if self._forms is not None and forms != self._forms_version:
             self._forms_version = forms
             self._forms.changed()
+        if self._decisions is not None and decisions != self._decisions.version:
+            self._decisions.take(await self._executor.read(None, archive_decisions.read))
         if newest > self._last:
             self._looks_again = LOOKS_AGAIN
         elif self._looks_again:
@@ -175,11 +181,11 @@ class Watcher:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
 
-def _numbers(database: Database) -> tuple[int, int, int, int]:
+def _numbers(database: Database) -> tuple[int, int, int, int, int]:
     with database.cursor() as cursor:
         cursor.execute(NUMBERS)
-        version, newest, groups, forms = cursor.fetchone()
-        return version or 0, newest or 0, groups or 0, forms or 0
+        version, newest, groups, forms, decisions = cursor.fetchone()
+        return version or 0, newest or 0, groups or 0, forms or 0, decisions or 0
 
 
 def _changes(database: Database, after: int) -> list[tuple[int, str]]:

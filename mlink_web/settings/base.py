@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "mlink_web.jobs",
     "mlink_web.portability",
     "archive",
+    "archive.selection",
     "archive.oversight",
     "archive.export",
     "archive.dayfiles",
@@ -159,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     "form exports": {"task": "fdp.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
     "jobs": {"task": "mlink_web.jobs.tasks.sweep", "schedule": 15.0},
+    "archive redactions": {"task": "archive.redaction.tasks.complete", "schedule": 60.0},
     "archive expiry": {"task": "archive.retention.tasks.expire", "schedule": 600.0},
     # One that waited behind something longer is of no use: the next one does it.
     "archive files": {"task": "archive.dayfiles.tasks.follow", "schedule": 3.0, "options": {"expires": 3.0}},

@@ -198,6 +198,49 @@ async def test_private_messages_are_not_in_the_rooms_archive(begin: Begin, story
     assert {row.room for row in await rows(story)} == {0}
 
 
+@pytest.mark.parametrize("blocks", ["", "somebody@elsewhere.example", f"{ROOM}/Bob"])
+async def test_a_private_message_is_in_both_archives_once(begin: Begin, story: Story, blocks: str) -> None:
+    alice, bob = await pair(begin, story)
+    other = await story.world.login("alice", "phone")
+    await other.comes_online()
+    await enter(other, "Alice")
+    await alice.receives_all()
+    alice.account.data.blocked = {blocks} - {""}
+    bob.send(f"<message to='{ROOM}/Alice' type='chat' id='p1'><body>psst</body></message>")
+    refused = blocks == f"{ROOM}/Bob"
+    given = set()
+    for client in (alice, other):
+        found = [message for message in await client.receives_all() if message.get("id") == "p1"]
+        assert len(found) == (not refused)
+        for message in found:
+            assert message.get("from") == f"{ROOM}/Bob"
+            given.update(stanza_ids(message))
+    sent, *received = await rows(story)
+    assert (sent.sender, sent.recipient, sent.sender_account) == (bob.bare, ROOM, bob.account.id)
+    assert sent.recipient_account == 0
+    if refused:
+        assert (received, given) == ([], set())
+        return
+    (row,) = received
+    # The recipient's archive knows the occupant, and not who that is.
+    assert (row.sender, row.recipient, row.recipient_account) == (ROOM, alice.bare, alice.account.id)
+    assert bob.bare not in row.xml
+    assert given == {(alice.bare, ids.text_of(row.id))}
+
+
+async def test_the_acknowledgement_of_a_private_message_waits_for_both_rows(begin: Begin, story: Story) -> None:
+    _alice, bob = await pair(begin, story)
+    bob.send("<enable xmlns='urn:xmpp:sm:3'/>")
+    await bob.receives("<enabled xmlns='urn:xmpp:sm:3'/>")
+    before = story.world.services.ledger.seq
+    bob.send(f"<message to='{ROOM}/Alice' type='chat'><body>psst</body></message><r xmlns='urn:xmpp:sm:3'/>")
+    await story.world.settle()
+    ledger = story.world.services.ledger
+    assert ledger.seq == before + 2
+    await bob.receives("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+    assert ledger.committed == before + 2
+
+
 async def test_pages_flipped_and_filtered(begin: Begin, story: Story) -> None:
     alice, bob = await pair(begin, story)
     for number in range(6):

@@ -111,7 +111,14 @@ def _private(room: Room, stanza: Stanza, occupant: Occupant | None) -> None:
     allowed = room.config.private_messages
     if allowed == "nobody" or (allowed == "moderators" and occupant.role != "moderator"):
         raise StanzaError("forbidden", "you may not send private messages in this room")
-    room.send(target, passed_on(stanza, occupant))
+    out = passed_on(stanza, occupant)
+    # Where the recipient blocks people each client gets a copy that passes all hooks; they know each other by this.
+    out.note("copies", True)
+    for handler in room.service.private_messages.values():
+        handler(out, target)
+    room.send(target, out)
+    if out.commit > stanza.commit:
+        stanza.commit = out.commit
 
 
 def passed_on(stanza: Stanza, occupant: Occupant) -> Stanza:

@@ -13,6 +13,7 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.welcomes["versions"] = self.catch_up          stanzas for who enters, before any presence
     muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
     muc.room_ended["x"] = self.ended                  a room is gone for good
+    muc.private_messages["x"] = self.keep             a private message as an occupant is about to get it
     muc.room_logging["x"] = self.decide               whether a room is archived, None: as it is configured
 
 Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(CommandNode(..., target=Target.ROOM))`.
@@ -26,7 +27,7 @@ from typing import Any, Final
 from xmpp_engine.muc import disco
 from xmpp_engine.muc.options import MucOptions, service_options
 from xmpp_engine.muc.room import Room
-from xmpp_engine.muc.service import MessageHandler, PresenceExtra, RoomEnded, RoomService, Welcome
+from xmpp_engine.muc.service import MessageHandler, PresenceExtra, PrivateMessage, RoomEnded, RoomService, Welcome
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
@@ -62,6 +63,7 @@ class Muc(Module):
         self.welcomes: dict[str, Welcome] = {}
         self.affiliation_marks: dict[str, Callable[[Room], Element | None]] = {}
         self.room_ended: dict[str, RoomEnded] = {}
+        self.private_messages: dict[str, PrivateMessage] = {}
         self.room_logging: dict[str, Callable[[Room], bool | None]] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}

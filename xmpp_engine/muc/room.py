@@ -256,7 +256,11 @@ class Room:
         addressed = stanza.addressed
         for session, jid in pairs:
             if session is None or session.account.data.blocked:
-                route(addressed(jid))
+                copy = addressed(jid)
+                copy.notes = stanza.notes
+                route(copy)
+                if copy.commit > stanza.commit:
+                    stanza.commit = copy.commit
             else:
                 session.deliver(addressed(jid))
 

@@ -70,6 +70,7 @@ class RoomService:
         #: Seams, shared by all services of the domain; see Muc.
         self.presence_extras = muc.presence_extras
         self.message_handlers = muc.message_handlers
+        self.private_messages = muc.private_messages
         self.room_logging = muc.room_logging
         self._loading = Loading(self, options)
         #: Rooms in which somebody spoke since that was written last, by number.
@@ -400,5 +401,15 @@ MessageHandler = Callable[[Stanza, Room, "Occupant | None"], bool]
 Welcome = Callable[[Room, "Occupant", Element], Iterable[Stanza]]
 #: A function that learns that a room is gone.
 RoomEnded = Callable[[Room], Any]
+#: The message as it will be sent, without an address, and who gets it.
+PrivateMessage = Callable[[Stanza, "Occupant"], Any]
 
-__all__ = ["Listing", "MessageHandler", "PresenceExtra", "RoomEnded", "RoomService", "Welcome"]
+__all__ = [
+    "Listing",
+    "MessageHandler",
+    "PresenceExtra",
+    "PrivateMessage",
+    "RoomEnded",
+    "RoomService",
+    "Welcome",
+]

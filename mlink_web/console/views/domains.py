@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
@@ -66,6 +68,7 @@ def change_domain(request: HttpRequest, pk: int) -> HttpResponse:
         "title": domain.name,
         "action": "Save",
         "remove": reverse("console:domain-remove", args=[pk]),
+        "more": [(reverse("selection:domain", args=[pk]), "What is archived …")],
     }
     return _form_page(request, form, context)
 
@@ -98,6 +101,6 @@ def remove_domain(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "console/remove.html", context, status=400 if form.errors else 200)
 
 
-def _form_page(request: HttpRequest, form: DomainForm, context: dict[str, str]) -> HttpResponse:
+def _form_page(request: HttpRequest, form: DomainForm, context: dict[str, Any]) -> HttpResponse:
     context = {"section": "domains", "back": reverse("console:domains"), **context}
     return render(request, "console/form.html", {**context, "form": form}, status=400 if form.errors else 200)
