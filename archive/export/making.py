@@ -23,12 +23,12 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.http import HttpRequest
 
-from archive.export import gathering, held, producing, writing
+from archive.export import access, gathering, held, producing, writing
+from archive.export.criteria import facts_of
 from archive.export.models import Export
 from archive.export.ordered import FORMATS, Order
 from archive.export.sources import MOST_IDS, MOST_TALKS, NotAllowed, Source
 from archive.ids import text_of
-from archive.oversight.access import may_oversee
 from mlink_web.audit import log as audit
 from mlink_web.jobs import services as jobs
 from mlink_web.jobs.models import Job
@@ -39,8 +39,8 @@ KIND: Final = "archive export"
 #: Messages of one export of one's own archive.
 MOST_OWN: Final = 200_000
 _REASON: Final = 1_000
-#: What a message takes in a file, beside its stanza, and for how many bytes of file a byte of stanza stands.
-_OVERHEAD: Final = {"pdf": (420, 0.35), "xml": (230, 1.0), "jsonl": (260, 1.5)}
+#: What a file takes, what a message in it beside its stanza, and for how many bytes of file a byte of stanza stands.
+_SIZES: Final = {"pdf": (60_000, 200, 0.35), "xml": (500, 230, 1.0), "jsonl": (0, 260, 1.5)}
 #: While a file is made, the disk holds so many times its messages, and so much must stay free.
 _SCRATCH: Final = 3
 _SPARE: Final = 64 * 1024 * 1024
@@ -107,14 +107,16 @@ def officer_order(
 ) -> Order:
     """What an officer wants of all archives: `criteria` of his search (`archive.oversight.search.Criteria`), and why.
     Raises Refused."""
-    from archive.export.criteria import facts_of
-
     if format not in FORMATS:
         raise Refused("Choose a format.")
     if not reason.strip():
         raise Refused("Say why the messages are exported.")
     if sign and format == "pdf" and not can_sign():
         raise Refused("The server has no key to sign with.")
+    try:
+        criteria = access.scoped(user, criteria)
+    except NotAllowed as refusal:
+        raise Refused(str(refusal)) from None
     order = Order(
         user.get_username(),
         format,
@@ -139,14 +141,19 @@ def can_sign() -> bool:
 
 def estimate(order: Order) -> Estimate:
     """About what will come of an order; raises Refused where it may not be had."""
+    return estimates(order)[order.format]
+
+
+def estimates(order: Order) -> dict[str, Estimate]:
+    """The same in each format."""
     try:
         found, mean = order.source(connection).estimate()
     except NotAllowed as refusal:
         raise Refused(str(refusal)) from None
-    overhead, share = _OVERHEAD[order.format]
-    if order.format == "pdf" and not order.attach:
-        share = 0.2
-    return Estimate(found, 20_000 * (order.format == "pdf") + round(found * (overhead + share * mean)))
+    return {
+        format: Estimate(found, base + round(found * (overhead + share * mean)))
+        for format, (base, overhead, share) in _SIZES.items()
+    }
 
 
 def place(order: Order, *, origin: str = "") -> Job:
@@ -282,7 +289,7 @@ def ended(job: Job) -> None:
 def downloaded(request: HttpRequest, job: Job) -> None:
     """Somebody fetches the file: judged anew, and written down first."""
     export = Export.objects.filter(token=job.token).first()
-    if export is None or (export.officers and not may_oversee(request.user, "export")):
+    if export is None or not access.may_take(request.user, export, Order.from_json(job.parameters)):
         raise PermissionDenied
     with transaction.atomic():
         did = "archive export downloaded" if export.officers else "own archive export downloaded"

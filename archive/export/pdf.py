@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,8 @@ def draw(volume: Volume, items: Iterable[Item], path: Path, tell: Callable[[], N
     """Write the file. `tell` is called for each message and may raise to end the work; then there is no file."""
     from mlink_web.pdfa.document import Document
 
-    with Document(path, title=line(volume.title), lang="en", author=volume.author, created=volume.created) as doc:
+    created = datetime.fromtimestamp(volume.created, UTC).replace(microsecond=0)
+    with Document(path, title=line(volume.title), lang="en", author=volume.author, created=created) as doc:
         page = _Pages(doc, volume)
         page.cover()
         for item in items:
@@ -87,10 +89,10 @@ class _Pages:
         if self._marking:
             doc.banner(self._marking, background="#17212b", color="#ffffff")
             doc.gap(10)
-        doc.heading(visible(self._volume.title), 1, outline=False)
-        doc.gap(4)
+        doc.heading(visible(self._volume.title), 0, key="cover")
+        doc.gap(6)
         for label, value in self._volume.facts:
-            doc.columns([(line(label), "label"), [(visible(value), "text")]], widths=(0.28, 0.72), rule=True)
+            doc.columns([(line(label), "label"), (visible(value), "text")], widths=(0.28, 0.72), rule=True, padding=3)
 
     def talk(self, head: TalkHead) -> None:
         """A conversation begins on a page of its own."""
@@ -101,14 +103,12 @@ class _Pages:
         doc.page_break()
         doc.bookmark(title, level=0, key=head.key)
         doc.heading(title, 1, outline=False)
-        facts = (
-            [f"The room {talk.room}"]
-            if talk.room
-            else ["A conversation of " + " and ".join(map(_person, talk.people.items()))]
-        )
+        people = " and ".join(map(_person, talk.people.items()))
+        facts = [f"The room {talk.room}" if talk.room else f"A conversation of {people}"]
         if head.is_continued:
             facts.append("continued from the volume before")
         doc.paragraph(visible("; ".join(facts)), "muted")
+        doc.gap(4)
 
     def day(self, head: DayHead) -> None:
         """A day begins."""
@@ -122,9 +122,8 @@ class _Pages:
         doc, span = self._doc, self._span
         if said.label is not None:
             doc.keep(_KEEP)
-            doc.banner(
-                said.label.text, background=said.label.ground, color="#ffffff" if said.label.light else "#000000"
-            )
+            ink = "#ffffff" if said.label.light else "#000000"
+            doc.banner(said.label.text, background=said.label.ground, color=ink)
         head = [span(line(said.name), bold=True)]
         if said.address:
             head.append(span(f" {line(said.address)}", color=_GREY))
@@ -143,9 +142,7 @@ class _Pages:
             parts.append(("Reactions: " + "; ".join(said.reactions), "small"))
         for version in said.earlier:
             parts += [(piece, "small") for piece in pieces(f"Earlier version of {version.when}: {version.text}")]
-        doc.columns([(said.time, "time"), parts[:_AT_ONCE]], widths=(_TIMES, 0))
-        for start in range(_AT_ONCE, len(parts), _AT_ONCE):
-            doc.columns([("", "time"), parts[start : start + _AT_ONCE]], widths=(_TIMES, 0))
+        doc.columns([(said.time, "time"), parts], widths=(_TIMES, 0))
         for file in said.files:
             self._file(file)
         doc.gap(3)
@@ -153,11 +150,10 @@ class _Pages:
     def _file(self, file: Shared) -> None:
         told = [file.type, _size(file.size), file.about, file.gone]
         what = f"File: {line(file.name)}" + "".join(f", {line(each)}" for each in told if each)
-        self._doc.columns([("", "time"), [(what, "text")]], widths=(_TIMES, 0))
+        self._doc.columns([("", "time"), (what, "text")], widths=(_TIMES, 0))
         if file.url:
-            self._doc.columns(
-                [("", "time"), [([self._span(visible(file.url), color="#1d4f91")], "small")]], widths=(_TIMES, 0)
-            )
+            url = [self._span(visible(file.url), color="#1d4f91")]
+            self._doc.columns([("", "time"), (url, "small")], widths=(_TIMES, 0), link=file.url)
 
     def lacking(self) -> None:
         """That some characters could not be drawn."""
@@ -167,10 +163,6 @@ class _Pages:
         codes = ", ".join(f"U+{ord(one):04X}" for one in lacking[:20]) + (" and more" if len(lacking) > 20 else "")
         where = f" The attached {ATTACHMENT} holds them." if self._volume.xml is not None else ""
         self._doc.paragraph(f"Characters that the fonts of this file lack are drawn as a box: {codes}.{where}", "small")
-
-
-#: Paragraphs of one message that are laid out together.
-_AT_ONCE: Final = 12
 
 
 def pieces(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from archive.export.models import Export
 from archive.export.ordered import TYPES, Order
 
 #: Messages of one PDF/A file; more of them become several files in one archive.
-VOLUME: Final = 10_000
+VOLUME: Final = 20_000
 #: How often an export is made anew because messages were taken away while it was made.
 _ROUNDS: Final = 5
 _MARKINGS: Final = 20

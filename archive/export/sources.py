@@ -202,8 +202,7 @@ class Officer:
         from archive.export import access
 
         self._connection = connection
-        access.require_officer(user)
-        self._criteria = criteria
+        self._criteria = access.scoped(user, criteria)
         self._before = before
         catch_up(connection, words=True)
 

@@ -41,9 +41,9 @@ def account(name: str, **fields: Any) -> Account:
     return made
 
 
-def room(name: str, members: dict[str, str], **config: Any) -> Room:
+def room(local: str, members: dict[str, str], **config: Any) -> Room:
     """A room at rooms.localhost with affiliations by address."""
-    made = Room.objects.create(service="rooms.localhost", local=name, config=config)
+    made = Room.objects.create(service="rooms.localhost", local=local, config=config)
     for jid, affiliation in members.items():
         RoomAffiliation.objects.create(room=made, jid=jid, affiliation=affiliation)
     return made
@@ -66,6 +66,8 @@ def say(
         key += 1
     inner = content if content.startswith("<") else f"<body>{escape(content)}</body>"
     source = f"{to}/{nick or str(sender).partition('@')[0]}" if in_room else f"{sender}/phone"
+    if str(sender) == str(to):
+        source = str(to)  # the room itself
     kind = kind or ("groupchat" if in_room else "chat")
     origin = id or secrets.token_hex(4)
     address = "" if in_room else f" to='{to}'"
