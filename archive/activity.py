@@ -1,21 +1,16 @@
 """How many messages a conversation or a search has per day, month or year, as bars of a chart. `tally.py` knows the
-numbers of conversations; hits of a search are counted here, the newest of them."""
+numbers of conversations, `finding.py` counts hits."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Final
 
-from django.db.backends.base.base import BaseDatabaseWrapper
+from archive import ids
 
-from archive import ids, query
-from archive.filters import Filter
-
-#: Hits of a search that are counted for one page.
-_HITS: Final = 5_000
 #: Bars of days at most, then months, then years.
 DAYS: Final = 93
 MONTHS: Final = 72
@@ -51,26 +46,6 @@ class Activity:
     def filled(self) -> list[Bar]:
         """Those with messages."""
         return [bar for bar in self.bars if bar.count]
-
-
-def hits_per_day(
-    connection: BaseDatabaseWrapper, wanted: Iterable[Filter], zone: tzinfo, bound: int = _HITS
-) -> tuple[dict[date, int], bool]:
-    """Hits of a search in some archives per day of the zone, the newest `bound`; and whether those are all."""
-    found: list[int] = []
-    for each in wanted:
-        chosen, values = query.ids_of(connection.vendor, each, "DESC", bound + 1)
-        with connection.cursor() as cursor:
-            cursor.execute(chosen, values)
-            found += [int(id) for (id,) in cursor.fetchall()]
-    found.sort(reverse=True)
-    complete = len(found) <= bound
-    # A zone's offset changes at quarters of an hour only, so what shares one shares its day.
-    quarters = Counter((id >> 21) // 900_000 for id in found[:bound])
-    counts: Counter[date] = Counter()
-    for quarter, count in quarters.items():
-        counts[datetime.fromtimestamp(quarter * 900, zone).date()] += count
-    return dict(counts), complete
 
 
 def drawn(counts: dict[date, int], complete: bool, start: date | None, end: date | None) -> Activity:

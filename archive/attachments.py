@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import content, query
 from archive.content import SharedFile
-from archive.filters import Filter, Row
 from mlink_web.conf.models import Domain
 from mlink_web.uploads import services
 from mlink_web.uploads.models import Upload
@@ -22,8 +20,6 @@ from mlink_web.uploads.models import Upload
 _PATH: Final = "/upload/"
 #: Pictures that are larger are a link only: a page of fifty must not load a gigabyte.
 _SHOWN_BYTES: Final = 8 * 1024 * 1024
-#: Messages that are looked at for one page of files.
-_LOOKED_AT: Final = 5_000
 #: Domains whose pictures are shown in place: the policy that allows them is a header of each answer.
 _DOMAINS: Final = 50
 _KINDS: Final = {"image": "Picture", "video": "Film", "audio": "Sound", "text": "Text"}
@@ -126,24 +122,3 @@ def _kind(media_type: str, name: str) -> str:
         if "." in name and ending.isascii() and ending.isalnum() and len(ending) <= 5
         else "File"
     )
-
-
-def with_files(connection: BaseDatabaseWrapper, wanted: Filter, limit: int) -> tuple[list[Row], int]:
-    """The newest messages that pass the filter and may share files, oldest first, and the id before which there may be
-    more, 0 for none. `_LOOKED_AT` messages are looked at: no index tells which have files."""
-    chosen, values = query.ids_of(connection.vendor, wanted, "DESC", _LOOKED_AT)
-    place = "instr" if connection.vendor == "sqlite" else "strpos"
-    marks = " OR ".join(f"{place}(m.xml, %s) > 0" for _ in content.SPACES)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT min(c.id), count(*) FROM ({chosen}) c", values)  # noqa: S608
-        oldest, looked_at = cursor.fetchone()
-        cursor.execute(
-            f"SELECT m.id FROM ({chosen}) c CROSS JOIN archive_message m"  # noqa: S608
-            f" WHERE m.id = c.id AND ({marks}) ORDER BY c.id DESC LIMIT %s",
-            [*values, *content.SPACES, limit + 1],
-        )
-        found = [int(id) for (id,) in cursor.fetchall()]
-    rows = query.by_ids(connection, wanted.account, found[:limit]) if found else []
-    if len(found) > limit:
-        return rows, found[limit - 1]
-    return rows, int(oldest) if looked_at == _LOOKED_AT else 0

@@ -61,6 +61,12 @@ class Chart:
     trail: list[Crumb]
 
     @property
+    def total(self) -> int:
+        """The messages of what was chosen."""
+        picked = [column.bar.count for column in self.columns if column.picked]
+        return sum(picked) if picked else self.activity.total
+
+    @property
     def width(self) -> int:
         """Of the drawing; it is stretched to that of the page."""
         return max(len(self.columns), 1) * STEP
@@ -74,8 +80,9 @@ def window(start: date | None, end: date | None) -> tuple[date | None, date | No
 
 
 def chart(activity: Activity, start: date | None, end: date | None, link: Link) -> Chart | None:
-    """The chart of an activity in which `start` to `end` was chosen; None where there is nothing to draw."""
-    if not activity.bars:
+    """The chart of an activity in which `start` to `end` was chosen, without columns where it is empty; None where
+    nothing was chosen either."""
+    if not activity.bars and start is None and end is None:
         return None
     chosen = window(start, end) != (start, end)
     columns = []
@@ -124,6 +131,11 @@ def _trail(start: date | None, end: date | None, link: Link) -> list[Crumb]:
         month = start.replace(day=1), start.replace(day=monthrange(start.year, start.month)[1])
         if start.month == end.month and (start, end) != month:
             trail.append(Crumb(f"{start:%B}", link(*month)))
+        if (start, end) == month:
+            return [*trail, Crumb(f"{start:%B}", "")]
+        if start.month == end.month:
+            days = f"{start.day}" if start == end else f"{start.day} to {end.day}"
+            return [*trail, Crumb(days, "")]
     return [*trail, Crumb(spoken_range(start, end), "")]
 
 

@@ -22,8 +22,6 @@ SIMS: Final = "urn:xmpp:sims:1"  # XEP-0385
 REFERENCE: Final = "urn:xmpp:reference:0"  # XEP-0372
 SFS: Final = "urn:xmpp:sfs:0"  # XEP-0447
 URL_DATA: Final = "http://jabber.org/protocol/url-data"  # XEP-0103
-#: One of these stands in every stanza that offers files.
-SPACES: Final = (ns.OOB, SFS, SIMS)
 #: Namespaces of encrypted payloads and what people call them (XEP-0380, 4).
 _ENCRYPTIONS: Final = {
     "urn:xmpp:omemo:2": "OMEMO",

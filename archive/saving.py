@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +23,7 @@ from archive.views import link, reader_zone
 from mlink_web.jobs import services as jobs
 
 KIND = "archive export"
+FORMAT = "pdf"
 #: Files that are listed.
 _LISTED = 50
 
@@ -35,13 +36,12 @@ def save(request: HttpRequest) -> HttpResponse:
     account: Any = request.user
     given = request.POST if request.method == "POST" else request.GET
     ordered = request.method == "POST" and "format" in given
-    form = SaveForm(given)
+    form = SaveForm(given if ordered else with_format(given))
     zone = reader_zone(request)
     archive = Archive(account, zone)
     context: dict[str, Any] = {"form": form, "zone": getattr(zone, "key", "UTC")}
     status = 200
-    # Without an order the format is not asked for yet.
-    errors = {name: errors for name, errors in form.errors.items() if ordered or name != "format"}
+    errors = dict(form.errors)
     talk = None
     if not errors:
         chosen = form.cleaned_data
@@ -73,6 +73,13 @@ def saved(request: HttpRequest) -> HttpResponse:
     context = {"jobs": jobs.recent(KIND, str(request.user), _LISTED), "zone": getattr(zone, "key", "UTC")}
     with timezone.override(zone):
         return render(request, "archive/saved.html", context)
+
+
+def with_format(given: QueryDict) -> QueryDict:
+    """What was asked, with the format that most want."""
+    given = given.copy()
+    given["format"] = FORMAT
+    return given
 
 
 def order(account: Any, talk: Talk | None, chosen: dict[str, Any], zone: Any) -> Any:

@@ -11,9 +11,10 @@ from itertools import groupby
 
 from django.db import connection
 
-from archive import activity, attachments, events, ids, indexing, query, tally
+from archive import activity, events, finding, ids, indexing, query, tally
 from archive.activity import Activity, midnight
 from archive.filters import Filter, Row, owner_of
+from archive.finding import Wanted
 from archive.models import Message
 from archive.room_list import Readable, readable
 from archive.showing import Said, View, read, show, summary
@@ -27,10 +28,8 @@ PAGE = 50
 PRINTED = 1_000
 FILES = 40
 _CONTACTS = 100
-#: Messages that are counted one by one before a file is ordered.
-_COUNTED = 5_000
-#: Rooms that a search in all conversations looks into, the newest.
-_SEARCHED_ROOMS = 20
+#: Hits that are counted for a page.
+_HITS = 5_000
 #: No message is older, and none of the calendar's last days has one.
 _FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 
@@ -184,13 +183,12 @@ class Archive:
         return _stretch(talk.view, [*earlier, *found, *later], older, newer, terms, id, whole)
 
     def files(self, talk: Talk, start: date | None, end: date | None, before: int) -> Stretch:
-        """Messages of a conversation that share files, the newest or those before a place. Where many have none, less
-        than a page is found, and `older` says where to look on."""
-        self._catch_up()
-        wanted = replace(self._filter(talk, start, end), before=before or ids.MAX_ID)
-        rows, older = attachments.with_files(connection, wanted, FILES)
+        """Messages of a conversation that share files, the newest or those before a place."""
+        self._catch_up(words=True)
+        wanted = replace(self._wanted(talk, start, end), files=True, before=before or ids.MAX_ID)
+        rows, older = finding.page(connection, wanted, FILES)
         said = [each for each in show(connection, talk.view, rows, []) if each.files]
-        return Stretch(said, ids.text_of(older) if older else "", "")
+        return Stretch(said, _id(rows[0]) if rows and older else "", "")
 
     def search(
         self,
@@ -204,30 +202,23 @@ class Archive:
     ) -> Stretch:
         """A page of hits in a conversation, or in all."""
         self._catch_up(words=True)
-        found: list[tuple[Row, View]] = []
-        more = False
-        for each in self._searched(talk):
-            wanted = self._filter(each, start, end, terms)
-            wanted = replace(wanted, after=after) if after else replace(wanted, before=before or ids.MAX_ID)
-            rows, beyond = query.page(connection, wanted, size, backwards=not after)
-            found += [(row, each.view) for row in rows]
-            more = more or beyond
-        found.sort(key=lambda hit: hit[0].id)
-        page = found[:size] if after else found[-size:]
-        more = more or len(found) > len(page)
+        wanted = replace(self._wanted(talk, start, end, terms), after=after, before=before or ids.MAX_ID)
+        rows, more = finding.page(connection, wanted, size, backwards=not after)
+        views = {0: self._own, **{room.number: self._talk(room).view for room in self._rooms}}
         said = []
-        for view in dict.fromkeys(view for _row, view in page):
-            said += show(connection, view, [row for row, whose in page if whose == view], terms, hits=True)
+        for number in dict.fromkeys(row.room for row in rows):
+            here = [row for row in rows if row.room == number]
+            said += show(connection, views[number], here, terms, hits=True)
         said.sort(key=lambda hit: hit.when)
         older, newer = (True, more) if after else (more, bool(before))
-        return Stretch(said, _id(page[0][0]) if page and older else "", _id(page[-1][0]) if page and newer else "")
+        return Stretch(said, _id(rows[0]) if rows and older else "", _id(rows[-1]) if rows and newer else "")
 
     def activity(self, talk: Talk | None, terms: list[Term], start: date | None, end: date | None) -> Activity:
         """Messages of a conversation, or hits of a search, per day, month or year."""
         if terms:
             self._catch_up(words=True)
-            wanted = [self._filter(each, start, end, terms) for each in self._searched(talk)]
-            counts, complete = activity.hits_per_day(connection, wanted, self._zone)
+            wanted = self._wanted(talk, start, end, terms)
+            counts, complete = finding.per_day(connection, wanted, self._zone, _HITS)
             return activity.drawn(counts, complete, start, end)
         if talk is None:
             return Activity()
@@ -239,23 +230,23 @@ class Archive:
         """How many messages of a conversation, or of all, there are in these days; or hits of a search. And whether
         that is exact: else there are at least so many."""
         self._catch_up(words=bool(terms))
+        if terms:
+            return finding.count(connection, self._wanted(talk, start, end, terms), _HITS)
         talks = [talk] if talk is not None else [self._talk(""), *map(self._talk, self._rooms)]
         number, exact = 0, True
         for each in talks:
-            found = tally.count(connection, self._filter(each, start, end, terms), most=_COUNTED)
+            found = tally.count(connection, self._filter(each, start, end))
             number += found.number
             exact = exact and found.exact
         return number, exact
 
     def between(self, start: date | None, end: date | None) -> tuple[float | None, float | None]:
-        """When the first of these days begins and the last ends, seconds since the epoch."""
-        wanted = self._filter(self._talk(""), start, end)
-        return wanted.start, wanted.end
-
-    def _searched(self, talk: Talk | None) -> list[Talk]:
-        if talk is not None:
-            return [talk]
-        return [self._talk(""), *map(self._talk, self._rooms[:_SEARCHED_ROOMS])]
+        """When the first of these days begins and the last ends, seconds since the epoch; days count in the reader's
+        time zone, both ends included."""
+        return (
+            None if start is None else midnight(start, self._zone),
+            None if end is None or end >= _LAST else midnight(end + timedelta(days=1), self._zone) - 0.001,
+        )
 
     def _catch_up(self, *, words: bool = False) -> None:
         if not indexing.current(connection, words=words):
@@ -267,15 +258,17 @@ class Archive:
         view = replace(self._own, owner=owner_of(with_.number), room=with_.address, title=with_.name, sees=with_.sees)
         return Talk(view, "", with_.name)
 
-    def _filter(self, talk: Talk, start: date | None, end: date | None, terms: Iterable[Term] = ()) -> Filter:
-        """Days count in the reader's time zone, both ends included."""
-        return Filter(
-            talk.view.owner,
-            None if start is None else midnight(start, self._zone),
-            None if end is None or end >= _LAST else midnight(end + timedelta(days=1), self._zone) - 0.001,
-            talk.peer,
-            terms=tuple(terms),
-        )
+    def _filter(self, talk: Talk, start: date | None, end: date | None) -> Filter:
+        return Filter(talk.view.owner, *self.between(start, end), talk.peer)
+
+    def _wanted(self, talk: Talk | None, start: date | None, end: date | None, terms: Iterable[Term] = ()) -> Wanted:
+        """What is looked for in a conversation, or in all."""
+        if talk is None:
+            owners, peer = (self._account.pk, *(owner_of(room.number) for room in self._rooms)), ""
+        else:
+            owners, peer = (talk.view.owner,), talk.peer
+        first, last = self.between(start, end)
+        return Wanted(owners, peer, tuple(terms), start=first, end=last)
 
     def _entry(self, talk: Talk, row: Row) -> Entry:
         element = read(row) or Element(ns.CLIENT, "message")

@@ -1,5 +1,8 @@
-// Tells the server the browser's time zone, in which days and hours are then shown, and goes to the message linked to.
-"use strict";
+// The archive page works without any of this: here it learns the reader's time zone, filters while one types, draws
+// along the chart, reads on by itself, and listens to keys.
+import "./people.js";
+import "./chart.js";
+import "./reading.js";
 
 const shown = document.getElementById("zone");
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -7,10 +10,4 @@ if (shown && zone && zone !== shown.dataset.zone && !document.cookie.split("; ")
   document.cookie = `zone=${zone}; path=/archive/; max-age=31536000; SameSite=Lax`;
   // Where cookies are refused the page stays as it is, in UTC.
   if (document.cookie.split("; ").includes(`zone=${zone}`)) location.reload();
-}
-
-const target = document.querySelector(".bubble.target");
-if (target) {
-  target.scrollIntoView({ block: "center" });
-  target.focus({ preventScroll: true });
 }
