@@ -4,11 +4,13 @@ share."""
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from archive import ids
 from archive.text import Term, for_postgres
+from xmpp_engine.api import TakenBack
 
 
 def owner_of(room: int) -> int:
@@ -133,6 +135,9 @@ class Reader(Protocol):
 
     async def retract_room(self, number: int, stanza_id: str, by: str, reason: str, time: float) -> bool:
         """Make a room's message a tombstone for a moderator (XEP-0425); False where the room has no such message."""
+
+    async def redacted(self, stanza_ids: Sequence[str]) -> list[TakenBack]:
+        """Those of these messages that were redacted (`redaction/`), with what is left of them."""
 
     async def tend(self) -> None:
         """Do what makes later reading quick, when it is time."""

@@ -5,7 +5,7 @@ It goes through all rows each time, so what it answers is easy to believe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from archive import events
@@ -14,7 +14,7 @@ from archive.filters import Answer, Filter, Question, Row, Sent, Stored, text_ke
 from archive.ids import from_text
 from archive.matching import names, occurs
 from archive.text import index_text
-from xmpp_engine.api import ArchiveRow
+from xmpp_engine.api import ArchiveRow, TakenBack
 
 
 class MemoryReader:
@@ -113,6 +113,10 @@ class MemoryReader:
         for row in self._with_corrections(target):
             row.xml, row.body = events.moderated(row.xml, by, reason, time), ""
         return True
+
+    async def redacted(self, stanza_ids: Sequence[str]) -> list[TakenBack]:
+        """See Reader: nothing is redacted here."""
+        return []
 
     async def tend(self) -> None:
         """Nothing to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,13 +14,14 @@ from archive import groupchat, ids, indexing, lifecycle, query, removal, tally
 from archive.document import element_of, says_something, spoken, with_id
 from archive.filters import Answer, Filter, Question, Row, Stored, owner_of, text_key
 from archive.matching import passes
+from archive.redaction import taken_back
 from archive.retention.holds import is_held
 from archive.retention.models import Hold
 from archive.text import index_text
 from mlink_web.accounts.models import Account
 from mlink_web.stores.executor import StoreExecutor
 from mlink_web.stores.models import OfflineMessage
-from xmpp_engine.api import StanzaError, origin_of
+from xmpp_engine.api import StanzaError, TakenBack, origin_of
 
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
 _MANY: Final = 100_000
@@ -93,6 +95,11 @@ class ArchiveReader:
             return False
         await self._executor.write(None, _catch_up, False)
         return await self._executor.write(None, lifecycle.bury, number, id, by, reason, time)
+
+    async def redacted(self, stanza_ids: Sequence[str]) -> list[TakenBack]:
+        """See Reader."""
+        wanted = [id for text in stanza_ids if (id := ids.from_text(text)) is not None]
+        return await self._executor.read(None, taken_back.read, wanted)
 
     async def tend(self) -> None:
         """See Reader."""

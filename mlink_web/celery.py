@@ -20,6 +20,7 @@ app.autodiscover_tasks(
         "mlink_web.portability",
         "archive",
         "archive.dayfiles",
+        "archive.redaction",
         "archive.retention",
         "fdp",
     ]

@@ -36,7 +36,16 @@ from xmpp_engine.storage.devices import MAX_DEVICES, DeviceRow, DeviceVisit, Tok
 from xmpp_engine.storage.devices import METHODS as DEVICE_METHODS
 from xmpp_engine.storage.memory import origin_of
 from xmpp_engine.storage.protocols import QuotaExceeded, StoreUnavailable
-from xmpp_engine.storage.types import AccountData, ArchiveRow, ArchiveShare, Batch, OfflineRow, ScramKeys, StreamMark
+from xmpp_engine.storage.types import (
+    AccountData,
+    ArchiveRow,
+    ArchiveShare,
+    Batch,
+    OfflineRow,
+    ScramKeys,
+    StreamMark,
+    TakenBack,
+)
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
@@ -78,6 +87,7 @@ __all__ = [
     "StreamError",
     "StreamMark",
     "StreamParser",
+    "TakenBack",
     "Target",
     "TokenRow",
     "UploadOptions",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 from xmpp_engine.admin import invitations, people, pubsub, rooms
-from xmpp_engine.admin.command import Argument, Registry
+from xmpp_engine.admin.command import Argument, CommandError, Registry
 from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.plugin.room_administration import RoomAdministration
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.rooms import PersonRoom
 
+#: Messages of one command.
+MAX_REDACTED: Final = 500
 registry: Final = Registry()
 registry.include(people.registry)
 registry.include(rooms.registry)
@@ -54,6 +57,9 @@ class Operated(Protocol):
 
     def pubsub_service(self, address: str) -> AbstractAsyncContextManager[PubSubAdministration | None]:
         """The service of a domain or an account."""
+
+    async def redacted(self, ids: Sequence[str]) -> dict[str, int]:
+        """Take what the archive has taken back out of memory."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -101,6 +107,23 @@ async def hooks(engine: Operated, domain: str) -> dict[str, str]:
 async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
     """Refresh a resident account; its sessions end unless it is active."""
     return {"jid": jid, "ended": await engine.account_changed(jid)}
+
+
+@registry.command(
+    "redacted",
+    "Take messages that were redacted in the archive out of the node's memory, and tell their rooms.",
+    Argument("ids", "their archive ids, separated by blanks"),
+    where="node",
+)
+async def redacted(engine: Operated, ids: str) -> dict[str, Any]:
+    """What a redaction asks of the node; of messages that the archive still has nothing changes."""
+    wanted = ids.split()
+    if len(wanted) > MAX_REDACTED:
+        raise CommandError(f"At most {MAX_REDACTED} messages at a time.")
+    try:
+        return dict(await engine.redacted(wanted))
+    except StoreUnavailable as error:
+        raise CommandError(f"The database does not answer: {error}.") from None
 
 
 @registry.command(

@@ -7,16 +7,17 @@ next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import admin, affiliations, config_form, idle, owner
+from xmpp_engine.muc import admin, affiliations, config_form, idle, moderation, owner
 from xmpp_engine.muc.config import RoomConfig
 from xmpp_engine.muc.config_form import FieldError, FormLimits
 from xmpp_engine.plugin.room_administration import OccupantFacts, RoomDetails, RoomFacts
 from xmpp_engine.stanza.forms import Field
+from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import Affiliation, Role, RoomAffiliation
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -157,6 +158,14 @@ class Administration:
         # What is on its way to the archive is written first, or it would come back.
         await self._service.services.ledger.sync()
         return max(kept, await idle.clear_history(room))
+
+    async def redacted(self, local: str, messages: Mapping[str, Stanza], silent: Container[str]) -> int:
+        """See the protocol. The room is loaded for it: what it is told is archived too, so that who comes later and
+        has kept the message learns of it."""
+        room = await self._service.fetch(local)
+        if room is None:
+            return 0
+        return moderation.redacted(room, messages, silent)
 
     async def approve(self, local: str) -> bool:
         """See the protocol."""

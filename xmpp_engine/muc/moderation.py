@@ -7,6 +7,7 @@ own message, and takes its text out of the history as well.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.plugin.module import Module, Xep
@@ -21,6 +22,7 @@ from xmpp_engine.storage.rooms import MAX_REASON_BYTES
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
+from xmpp_engine.xml.writer import write
 
 if TYPE_CHECKING:
     from xmpp_engine.muc.history import Kept
@@ -106,6 +108,40 @@ class RoomModeration(Module):
             tombstone = Element(ns.RETRACT, "retracted", {"id": stanza.id or id})
             tombstone.attrs["stamp"] = timestamp(self.services.clock.time())
             _bury(room, kept, tombstone)
+
+
+def redacted(room: Room, messages: Mapping[str, Stanza], silent: Container[str] = ()) -> int:
+    """The archive has taken back these messages: what is left of each (by the id that the room gave it) takes its place
+    in the history, and everybody is told as of a moderator's retraction, except of those that are `silent`. What the
+    history has already is not told again. Returns how many the history had."""
+    found = 0
+    for id, left in messages.items():
+        kept = _by_stanza_id(room, id)
+        if kept is not None:
+            if kept.stanza.element.find(ns.RETRACT, "retracted") is not None and _same(kept.stanza, left):
+                continue
+            # The id stays, whatever is left: by it the message is known.
+            rest = [child for child in left.element.elements() if child.ns != ns.STANZA_ID]
+            given = kept.stanza.element.find_all(ns.STANZA_ID, "stanza-id")
+            element = Element(ns.CLIENT, "message", dict(left.element.attrs), *rest, *given)
+            element.attrs.pop("to", None)
+            kept.stanza = Stanza(element, None, kept.stanza.sender, kept.stanza.type)
+            kept.edited()
+            found += 1
+        if id in silent:
+            continue
+        mark = left.element.find(ns.RETRACT, "retracted")
+        reason = mark.child_text(ns.RETRACT, "reason") if mark is not None else None
+        message = Element(ns.CLIENT, "message", {"type": "groupchat", "id": new_id()})
+        message.append(_mark("retract", id, room.jid.full, None, reason or ""))
+        room.broadcast(Stanza(message, None, room.jid, "groupchat"), None)
+    return found
+
+
+def _same(one: Stanza, other: Stanza) -> bool:
+    """Whether two tombstones of a message say the same."""
+    marks = [stanza.element.find(ns.RETRACT, "retracted") for stanza in (one, other)]
+    return None not in marks and len({write(mark) for mark in marks if mark is not None}) == 1
 
 
 def _features(room: Room) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ an owner of every room would, except that nobody has to be one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from xmpp_engine.stanza.forms import Field
+from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import PersonRoom, RoomAffiliation
 
 
@@ -100,6 +101,10 @@ class RoomAdministration(Protocol):
 
     async def clear_history(self, local: str) -> int:
         """Forget the room's messages, those in the archive too; returns how many."""
+
+    async def redacted(self, local: str, messages: Mapping[str, Stanza], silent: Container[str]) -> int:
+        """The archive has taken back these messages of a room: by their ids (XEP-0359) what is left of each. The room's
+        history follows, and everybody is told, except of those that are `silent`. Returns how many the history had."""
 
     async def approve(self, local: str) -> bool:
         """Let a room out of quarantine; False where it was not in it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.routing.bounce import bounce
@@ -54,6 +55,17 @@ class Rescue:
         if self._waiting and self._account.rescue is None:
             self._account.rescue = self
             tasks.spawn(f"rescue {self._account.bare}", self._go_on())
+
+    def replace(self, replaced: Callable[[Stanza], Stanza | None]) -> int:
+        """Put in place of a message that waits what `replaced` makes of it, unless that is None; returns how many."""
+        found = 0
+        for waiting in (self._waiting, self._late):
+            for index, (stanza, rest) in enumerate(list(waiting)):
+                other = replaced(stanza)
+                if other is not None:
+                    waiting[index] = (other, rest)
+                    found += 1
+        return found
 
     def finish(self) -> None:
         """Bring all home now: the engine stops."""

@@ -149,6 +149,17 @@ class ArchiveShare:
     recipient_account: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A message that the archive has taken back: its archive id, the room (a bare JID) in which it was said or "", and
+    what is left of it, as `Stanza.restore` reads it. Of a `silent` one nobody is told."""
+
+    id: str
+    room: str
+    xml: str
+    silent: bool = False
+
+
 @dataclass(slots=True)
 class StreamMark:
     """How many stanzas of a resumable stream are durable (XEP-0198): survives a crash, so a client that comes back

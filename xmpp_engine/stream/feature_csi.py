@@ -8,6 +8,7 @@ flushed, which costs the client battery and nobody memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from xmpp_engine.stanza.stanza import Stanza
@@ -87,6 +88,12 @@ class HeldBack:
         """What was held of one sender (a bare JID), in the order of its last change; the rest stays."""
         keys = [key for key, stanza in self._kept.items() if stanza.sender.bare == bare]
         return [self._kept.pop(key) for key in keys]
+
+    def replace(self, replaced: Callable[[Stanza], Stanza | None]) -> int:
+        """Put in place of a held stanza what `replaced` makes of it, unless that is None; returns how many."""
+        fresh = {key: other for key, stanza in self._kept.items() if (other := replaced(stanza)) is not None}
+        self._kept.update(fresh)
+        return len(fresh)
 
     def flush(self) -> list[Stanza]:
         """All that was held, in the order of its last change."""
