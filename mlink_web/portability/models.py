@@ -87,10 +87,6 @@ class Erasure(models.Model):
     ordered_by = models.TextField()
     ordered = models.FloatField()
     reason = models.CharField(max_length=1_000)
-    #: What else is to be done: the address in others' archives and rooms replaced, forms removed.
-    pseudonymise = models.BooleanField(default=False)
-    submissions = models.BooleanField(default=False)
-    pseudonym = models.CharField(max_length=200, default="", blank=True)
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
     finished = models.FloatField(default=0.0)
     #: What was removed, how many of each kind, and what stays with its reason.
