@@ -14,7 +14,7 @@ from archive.filters import Filter, Question, Reader, owner_of
 from archive.memory import MemoryReader
 from archive.store import ArchiveReader
 from archive.text import parse
-from archive.weigh import weigh_content
+from archive.weigh import weigh
 from mlink_web.stores.executor import StoreExecutor
 from mlink_web.stores.ledger import Ledger
 from xmpp_engine.addressing.jid import Jid
@@ -93,7 +93,7 @@ def row(number: int, sender: str, to: str, content: str, *, id: str = "", room: 
     kind = "groupchat" if room else "chat"
     xml = f"<message from='{source}' type='{kind}'{address} id='{origin}'>{inner}</message>"
     stanza = Stanza(element_of(xml), None, Jid.parse(source), kind)
-    weight = weigh_content(stanza)
+    weight = weigh(stanza)
     assert weight is not None
     accounts = (0, 0) if room else (ACCOUNTS.get(sender, 0), ACCOUNTS.get(to, 0))
     key = id_of(number)
