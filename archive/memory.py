@@ -63,6 +63,7 @@ class MemoryReader:
     def _rooms_of(self, wanted: Filter) -> list[Filter]:
         """The rooms in which the account has spoken, as it would be asked of them (see groupchat.parts)."""
         own = {row.sender for row in self.rows if row.sender_account == wanted.account}
+        own |= {row.recipient for row in self.rows if row.recipient_account == wanted.account}
         rooms = {row.room: row.recipient for row in self.rows if row.room and row.sender in own}
         return [
             replace(wanted, account=-number, peer="")
