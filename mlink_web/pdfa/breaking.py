@@ -80,13 +80,16 @@ class Line(NamedTuple):
 
 #: Makes of a text set in a way something drawable, and tells its width in points.
 Measure = Callable[[str, Way, Look], tuple[object, float]]
+#: The face of what was set last, for the blank after it.
+Near = Callable[[object], tuple[str, int] | None]
 
 
 class Setter:
     """Breaks texts of one family and measure into lines."""
 
-    def __init__(self, measure: Measure, *, family: str = "text", cjk: str = "sc") -> None:
+    def __init__(self, measure: Measure, face: Near, *, family: str = "text", cjk: str = "sc") -> None:
         self.measure = measure
+        self.face = face
         self.family = family
         self.cjk = cjk
 
@@ -142,12 +145,18 @@ class Setter:
 
     def _pieces(self, spans: list[tuple[str, Look]], whole: str, levels: list[int] | None) -> Iterator[Piece]:
         cjk = cjk_of(whole, self.cjk)
+        drawn: object = None
         if levels is None and len(spans) == 1:
             look = spans[0][1]
-            way = Way(self.family, cjk, look.bold)
+            way = between = Way(self.family, cjk, look.bold)
             for text in _TOKEN.findall(whole):
-                drawn, size = self.measure(text, way, look)
-                yield Piece(text, look, 0, size, drawn, _BLANK.match(text) is not None, False)
+                blank = _BLANK.match(text) is not None
+                if blank and drawn:
+                    near = self.face(drawn)
+                    if near != between.near:
+                        between = way._replace(near=near)
+                drawn, size = self.measure(text, between if blank else way, look)
+                yield Piece(text, look, 0, size, drawn, blank, False)
             return
         looks: list[Look] = []
         for text, look in spans:
@@ -162,7 +171,8 @@ class Setter:
                 while stop < end and (not levels or levels[stop] == level) and looks[stop] == look:
                     stop += 1
                 text = whole[at:stop]
-                drawn, size = self.measure(text, Way(self.family, cjk, look.bold, level % 2 == 1), look)
+                near = self.face(drawn) if blank and drawn else None
+                drawn, size = self.measure(text, Way(self.family, cjk, look.bold, level % 2 == 1, near), look)
                 yield Piece(text, look, level, size, drawn, blank, glued)
                 at, glued = stop, True
 

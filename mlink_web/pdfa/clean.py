@@ -14,10 +14,24 @@ MAX_JOINED: Final = 12
 #: An embedding or an override of direction becomes an isolate: it can no longer reach out of itself, nor turn letters.
 _TAMED: Final = {0x202A: 0x2066, 0x202D: 0x2066, 0x202B: 0x2067, 0x202E: 0x2067, 0x202C: 0x2069}
 _LINE_ENDS: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_PLAIN: Final = re.compile("[\n\x20-\x7e\xa0-\xac\xae-\u02ff\u0391-\u0482\u048a-\u0588\u2010-\u2027\u4e00-\u9fea]*")
 #: Invisible ones that change nothing on paper; the zero width space and joiners stay, they steer breaks and shapes.
-_USELESS: Final = frozenset((0x00AD, 0x034F, 0x061C, 0x180E, 0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0xFEFF)) - {0x061C}
+_USELESS: Final = frozenset((0x00AD, 0x034F, 0x180E, 0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0xFEFF))
+_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f]")
 _ZWJ: Final = 0x200D
+
+
+@lru_cache(maxsize=1)
+def _suspect() -> re.Pattern[str]:
+    """What only the long way can clean; most texts hold none of it. Marks are those of all characters in use."""
+    marks = "".join(
+        chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc")
+    )
+    return re.compile(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u180e\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff9-\uffff"
+        "\ud800-\udfff\U000e0000-\U0010ffff]"
+        f"|[{re.escape(marks)}]{{{MAX_MARKS + 1}}}"
+        f"|(?:\u200d[^\u200d]{{0,3}}){{{MAX_JOINED}}}"
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -34,8 +48,10 @@ def _is_dropped(code: int) -> bool:
 
 def cleaned(text: str) -> str:
     """The text to set: composed (NFC), lines ended by \\n, without control characters, lone surrogates and such."""
-    if _PLAIN.fullmatch(text):
+    if text.isascii() and not _CONTROL.search(text):
         return text
+    if not _suspect().search(text):
+        return unicodedata.normalize("NFC", text)
     text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text).replace("\t", "    "))
     out: list[str] = []
     marks = joined = 0

@@ -298,7 +298,7 @@ class Document:
                 drawn = sheets.drawn(text, way)
                 return drawn, drawn.width * size
 
-            self._setters[key] = Setter(measure, family=style.family, cjk=self._cjk)
+            self._setters[key] = Setter(measure, _near, family=style.family, cjk=self._cjk)
         return self._setters[key]
 
     def _short(self, text: str, style: Style, width: float) -> Line:
@@ -386,3 +386,8 @@ def _cjk_of(lang: str) -> str:
     if low.startswith("ko"):
         return "kr"
     return "tc" if low.startswith(("zh-tw", "zh-hk", "zh-mo", "zh-hant")) else "sc"
+
+
+def _near(drawn: object) -> tuple[str, int] | None:
+    assert isinstance(drawn, Drawn)
+    return drawn.near

@@ -69,12 +69,14 @@ class Run(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a text is set: "text" or "mono", the design of Chinese characters, bold, from right to left."""
+    """How a text is set: "text" or "mono", the design of Chinese characters, bold, from right to left; and the family
+    and number of a face to be used if it has all of the text (a blank is that of the word before it)."""
 
     family: str = "text"
     cjk: str = "sc"
     bold: bool = False
     right_to_left: bool = False
+    near: tuple[str, int] | None = None
 
 
 def clusters(text: str) -> list[str]:
@@ -100,6 +102,23 @@ def cjk_of(text: str, default: str) -> str:
     return "tc" if _BOPOMOFO.search(text) else default
 
 
+#: Letters that stand side by side, moved a little by pairs: no need to shape words of them as a whole, which is most
+#: of the work in most languages of Europe.
+SIMPLE: Final = re.compile(
+    "[\x21-\x7e\xa1-\xac\xae-\u024f\u0386-\u03ce\u0400-\u0481\u048a-\u052f\u2010-\u2015\u2018-\u2026\u20ac]+"
+)
+
+
+class Letter(NamedTuple):
+    """A single letter as its face draws it; sizes in em."""
+
+    face: Face
+    cluster: Cluster
+    width: float
+    top: float
+    bottom: float
+
+
 class Shaper:
     """Shapes for one process; all of it may be used from several threads."""
 
@@ -107,6 +126,27 @@ class Shaper:
         self._fonts = fonts()
         self._runs: dict[tuple[str, Way], tuple[tuple[Run, ...], str]] = {}
         self._choices: dict[tuple[str, str, str], tuple[str, int] | None] = {}
+        self._pairs: dict[tuple[str, int, bool, str], float] = {}
+
+    def letter(self, one: str, way: Way) -> Letter | None:
+        """A character of SIMPLE alone; None if it is not one glyph of one face."""
+        runs, lacking = self.shaped(one, way)
+        if lacking or len(runs) != 1 or len(runs[0].clusters) != 1 or len(runs[0].clusters[0].glyphs) != 1:
+            return None
+        run = runs[0]
+        return Letter(run.face, run.clusters[0], run.width, run.top, run.bottom)
+
+    def nearer(self, face: Face, pair: str) -> float:
+        """By how many em the second of two letters moves to the left."""
+        key = (face.family, face.number, face.bold, pair)
+        found = self._pairs.get(key)
+        if found is None:
+            whole = run_of(face, pair, False)
+            # Two letters that become one sign would not be two any more.
+            alone = sum(run_of(face, one, False).width for one in pair)
+            found = alone - whole.width if len(whole.clusters) == 2 else 0.0
+            self._pairs[key] = found  # at most as many as there are pairs in SIMPLE and a face
+        return found
 
     def shaped(self, text: str, way: Way) -> tuple[tuple[Run, ...], str]:
         """The text's runs from left to right, and the characters that no face has."""
@@ -121,6 +161,8 @@ class Shaper:
         return found
 
     def _shape(self, text: str, way: Way) -> tuple[tuple[Run, ...], str]:
+        if way.near and all(way.near in self._fonts.having(ord(one)) for one in text):
+            return (run_of(self._fonts.face(*way.near, way.bold), text, way.right_to_left),), ""
         parts: list[tuple[Face | None, str]] = []
         for piece in clusters(text):
             for face, part in self._faces(piece, way):
@@ -192,6 +234,10 @@ class Shaper:
             for option in having:
                 if option[0] == MONO_FAMILY:
                     return option
+        if "\u2500" <= one <= "\u259f":  # lines and blocks that must meet
+            for option in having:
+                if option[0] == MONO_FAMILY:
+                    return option
         if _PICTURE.match(one):
             for option in having:
                 if option[0] == EMOJI:
@@ -231,7 +277,8 @@ def run_of(face: Face, text: str, right_to_left: bool) -> Run:
     infos: list[Any] = buffer.glyph_infos
     positions: list[Any] = buffer.glyph_positions
     starts = sorted({info.cluster for info in infos})
-    ends = dict(zip(starts, [*starts[1:], len(text)], strict=True))
+    # Nothing is left of a text of joiners alone.
+    ends = dict(zip(starts, [*starts[1:], len(text)], strict=bool(starts)))
     if starts and starts[0]:  # what stood before was removed
         ends[starts[0]], first = ends[starts[0]], starts[0]
         begin = {start: start for start in starts} | {first: 0}
@@ -251,9 +298,26 @@ def run_of(face: Face, text: str, right_to_left: bool) -> Run:
             advance += place.x_advance
             at += 1
         width += advance
-        found.append(Cluster(text[begin[cluster] : ends[cluster]], tuple(glyphs), advance))
+        stands_for = text[begin[cluster] : ends[cluster]]
+        if right_to_left:
+            stands_for = _as_seen(stands_for)
+        found.append(Cluster(stands_for, tuple(glyphs), advance))
     units = face.units
     return Run(face, tuple(found), width / units, top / units, bottom / units)
+
+
+def _as_seen(text: str) -> str:
+    """A cluster's text as readers of PDF files expect it: they take what is drawn from left to right, turn what is
+    written from right to left, character by character but with its marks, and mirror brackets in it."""
+    from fontTools.unicodedata import Mirrored
+
+    pieces: list[str] = []
+    for one in text:
+        if pieces and is_mark(one):
+            pieces[-1] += one
+        else:
+            pieces.append(chr(Mirrored.MIRRORED.get(ord(one), ord(one))))
+    return "".join(reversed(pieces))
 
 
 _shaper: Shaper | None = None

@@ -16,22 +16,26 @@ from reportlab.pdfgen.canvas import Canvas
 
 from mlink_web.pdfa.breaking import Line
 from mlink_web.pdfa.embedding import EmbeddedFont
-from mlink_web.pdfa.faces import EMOJI
-from mlink_web.pdfa.shaping import Run, Way, shaper
+from mlink_web.pdfa.faces import EMOJI, Face
+from mlink_web.pdfa.shaping import SIMPLE, Letter, Run, Way, shaper
 from mlink_web.pdfa.styles import paint
 
 #: Texts whose glyphs' numbers are kept per file.
 KEPT = 30_000
 KEPT_LENGTH = 48
+#: Families without a bold cut that would only fill up if they were thickened.
+NEVER_THICK = (EMOJI, "Noto Sans Symbols 2", "Noto Sans Math")
 
 
 class Drawn(NamedTuple):
-    """A text ready to be drawn: name of a font, inside of a TJ array, and whether to thicken; sizes in em."""
+    """A text ready to be drawn: name of a font, inside of a TJ array, and whether to thicken; sizes in em; the face of
+    its end in the order of reading, None for a picture's."""
 
     parts: tuple[tuple[str, str, bool], ...]
     width: float
     top: float
     bottom: float
+    near: tuple[str, int] | None
 
 
 class _Canvas(Canvas):  # type: ignore[misc]
@@ -59,6 +63,7 @@ class Sheets:
         self._fonts: dict[tuple[str, bool], EmbeddedFont] = {}
         self._full: list[EmbeddedFont] = []
         self._drawn: dict[tuple[str, Way], Drawn] = {}
+        self._letters: dict[Way, dict[str, tuple[Letter, str, str]]] = {}
 
     @property
     def code(self) -> list[str]:
@@ -70,23 +75,58 @@ class Sheets:
         key = (text, way)
         found = self._drawn.get(key)
         if found is None:
-            runs, lacking = self._shaper.shaped(text, way)
-            self.lacking.update(lacking)
-            parts = tuple(self._part(run, way) for run in runs)
-            found = Drawn(
-                parts,
-                sum(run.width for run in runs),
-                max((run.top for run in runs), default=0.0),
-                min((run.bottom for run in runs), default=0.0),
-            )
+            found = (self._lettered(text, way) if SIMPLE.fullmatch(text) else None) or self._shaped(text, way)
             if len(text) <= KEPT_LENGTH:
                 if len(self._drawn) >= KEPT:
                     self._drawn.clear()
                 self._drawn[key] = found
         return found
 
-    def _part(self, run: Run, way: Way) -> tuple[str, str, bool]:
-        face = run.face
+    def _shaped(self, text: str, way: Way) -> Drawn:
+        """A text that HarfBuzz shapes."""
+        runs, lacking = self._shaper.shaped(text, way)
+        self.lacking.update(lacking)
+        return Drawn(
+            tuple(self._part(run, way) for run in runs),
+            sum(run.width for run in runs),
+            max((run.top for run in runs), default=0.0),
+            min((run.bottom for run in runs), default=0.0),
+            near_of(runs[0 if way.right_to_left else -1].face) if runs else None,
+        )
+
+    def _lettered(self, text: str, way: Way) -> Drawn | None:
+        """A word of simple letters; None if not all are of one font."""
+        letters = self._letters.setdefault(way, {})
+        shown, name, width, top, bottom = ["<"], "", 0.0, 0.0, 0.0
+        before, last = "", None
+        for one in text:
+            known = letters.get(one)
+            if known is None:
+                letter = self._shaper.letter(one, way)
+                if letter is None:
+                    return None
+                font = self._font(letter.face)
+                known = letters[one] = (letter, font.name, f"{font.code(letter.face, letter.cluster):04x}")
+            letter, font_name, code = known
+            if not name:
+                name = font_name
+            elif font_name != name:
+                return None
+            if last is letter.face and (nearer := self._shaper.nearer(last, before + one)):
+                shown.append(f">{nearer * 1000:.4g}<")
+                width -= nearer
+            shown.append(code)
+            width += letter.width
+            if letter.top > top:
+                top = letter.top
+            if letter.bottom < bottom:
+                bottom = letter.bottom
+            before, last = one, letter.face
+        assert last is not None, "SIMPLE matches no empty text"
+        shown.append(">")
+        return Drawn(((name, "".join(shown), False),), width, top, bottom, near_of(last))
+
+    def _font(self, face: Face) -> EmbeddedFont:
         key = (face.family, face.bold)
         font = self._fonts.get(key)
         if font is None or font.is_full:
@@ -94,7 +134,12 @@ class Sheets:
                 self._full.append(font)
             font = EmbeddedFont(f"F{len(self._fonts) + len(self._full) + 1}", *key)
             self._fonts[key] = font
-        return font.name, font.shown(run), way.bold and not face.bold and face.family != EMOJI
+        return font
+
+    def _part(self, run: Run, way: Way) -> tuple[str, str, bool]:
+        face = run.face
+        font = self._font(face)
+        return font.name, font.shown(run), way.bold and not face.bold and face.family not in NEVER_THICK
 
     def text(self, line: Line, x: float, y: float, size: float, color: str) -> str:
         """The operators that draw a line from (x, y) on."""
@@ -116,7 +161,7 @@ class Sheets:
                 if wanted != paints:
                     out.append(paint(wanted))
                 if thicken and (not thick or wanted != paints):
-                    out.append(f"2 Tr {size * 0.028:.3f} w {paint(wanted, 'RG')}")
+                    out.append(f"2 Tr {size * 0.02:.3f} w {paint(wanted, 'RG')}")
                 elif thick and not thicken:
                     out.append("0 Tr")
                 if name != font:
@@ -167,6 +212,11 @@ class Sheets:
             basic.dict[font.name] = font.add_to(document)
         self.canvas.save()
         return len(pages)
+
+
+def near_of(face: Face) -> tuple[str, int] | None:
+    """The face that a blank after it is taken from."""
+    return None if face.family == EMOJI else (face.family, face.number)
 
 
 def _packed(content: bytes) -> Any:
