@@ -96,6 +96,9 @@ def complete(drawn: Path, target: Path, about: About, attachments: list[Attachme
             )
         if attachments:
             file.Root.AF = Array([file.attachments[one.name].obj for one in attachments])
+        # The identifier is made of the content alone: who draws the same again gets the same file.
+        if "/ID" in file.trailer:
+            del file.trailer["/ID"]
         file.save(
             target,
             object_stream_mode=pikepdf.ObjectStreamMode.generate,
