@@ -76,7 +76,7 @@ class Document:
         self._about = About(
             _one_line(title) or "Untitled", lang, _one_line(author), _one_line(subject), tuple(words), when
         )
-        folder = None if hasattr(target, "write") else Path(target).parent  # type: ignore[arg-type]
+        folder = None if hasattr(target, "write") else Path(target).parent
         self._scratch = Path(tempfile.mkdtemp(prefix=".pdf-", dir=folder))
         self._cjk = _cjk_of(lang)
         self._sheets = Sheets(self._scratch / "drawn.pdf", page_size, lang)
@@ -133,9 +133,9 @@ class Document:
         conformance.complete(self._scratch / "drawn.pdf", whole, self._about, self._attachments)
         if hasattr(self._target, "write"):
             with whole.open("rb") as file:
-                shutil.copyfileobj(file, self._target)  # type: ignore[arg-type]
+                shutil.copyfileobj(file, self._target)
         else:
-            os.replace(whole, Path(self._target))  # type: ignore[arg-type]
+            os.replace(whole, Path(self._target))
 
     def attach(
         self, name: str, content: bytes | Path, mime: str, *, relationship: str = "Data", description: str = ""
@@ -238,8 +238,7 @@ class Document:
         x, made = SIDE, []
         for cell, size in zip(cells, sizes, strict=True):
             width = size or rest
-            stack = [cell] if isinstance(cell, tuple) and isinstance(cell[1], str | Style) else cell
-            made.append(self._cell([(text, style_of(style)) for text, style in stack], x, width))  # type: ignore[misc]
+            made.append(self._cell([(text, style_of(style)) for text, style in _stack(cell)], x, width))
             x += width + gap
         self._gap(padding)
         self._rows(made, link)
@@ -386,6 +385,13 @@ def _cjk_of(lang: str) -> str:
     if low.startswith("ko"):
         return "kr"
     return "tc" if low.startswith(("zh-tw", "zh-hk", "zh-mo", "zh-hant")) else "sc"
+
+
+def _stack(cell: Cell | Sequence[Cell]) -> Sequence[Cell]:
+    """The texts of a column: one, or several below each other."""
+    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[1], str | Style):
+        return [cell]
+    return cell  # type: ignore[return-value]
 
 
 def _near(drawn: object) -> tuple[str, int] | None:

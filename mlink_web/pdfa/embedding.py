@@ -22,6 +22,11 @@ MAX_CODES: Final = 60_000
 _WORDS, _XY, _MORE = 0x0001, 0x0002, 0x0020
 
 
+def number(value: float) -> str:
+    """A number as PDF writes it: no exponent, no more digits than matter."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
 class EmbeddedFont:
     """One font of a file while the file is being written."""
 
@@ -59,7 +64,7 @@ class EmbeddedFont:
                 continue
             codes.append(f"{self.code(face, cluster):04x}")
             if (wrong := self._width(face, cluster) - cluster.advance) != 0:
-                out.append(f"<{''.join(codes)}>{wrong * scale:.4g}")
+                out.append(f"<{''.join(codes)}>{number(wrong * scale)}")
                 codes.clear()
         if codes:
             out.append(f"<{''.join(codes)}>")
@@ -227,7 +232,7 @@ class _Parts:
     def own(self, face: Face, glyph: int) -> bytes:
         """A glyph's outline with its parts renumbered."""
         outline = bytearray(face.outline(glyph))
-        for at, part in components(outline):
+        for at, part in components(bytes(outline)):
             struct.pack_into(">H", outline, at, self._number(face, part))
         return bytes(outline)
 

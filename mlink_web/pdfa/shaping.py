@@ -143,8 +143,10 @@ class Shaper:
         if found is None:
             whole = run_of(face, pair, False)
             # Two letters that become one sign would not be two any more.
-            alone = sum(run_of(face, one, False).width for one in pair)
-            found = alone - whole.width if len(whole.clusters) == 2 else 0.0
+            alone = sum(run_of(face, one, False).clusters[0].advance for one in pair)
+            found = 0.0
+            if len(whole.clusters) == 2:
+                found = (alone - sum(one.advance for one in whole.clusters)) / face.units
             self._pairs[key] = found  # at most as many as there are pairs in SIMPLE and a face
         return found
 

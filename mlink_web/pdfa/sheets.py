@@ -15,7 +15,7 @@ from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
 from mlink_web.pdfa.breaking import Line
-from mlink_web.pdfa.embedding import EmbeddedFont
+from mlink_web.pdfa.embedding import EmbeddedFont, number
 from mlink_web.pdfa.faces import EMOJI, Face
 from mlink_web.pdfa.shaping import SIMPLE, Letter, Run, Way, shaper
 from mlink_web.pdfa.styles import paint
@@ -113,7 +113,7 @@ class Sheets:
             elif font_name != name:
                 return None
             if last is letter.face and (nearer := self._shaper.nearer(last, before + one)):
-                shown.append(f">{nearer * 1000:.4g}<")
+                shown.append(f">{number(nearer * 1000)}<")
                 width -= nearer
             shown.append(code)
             width += letter.width
@@ -201,9 +201,9 @@ class Sheets:
         """Write the file; `stamp` tells what is drawn on page n of m besides. Returns the number of pages."""
         document = self.canvas._doc
         pages = document.Pages.pages
-        for number, page in enumerate(pages, 1):
+        for count, page in enumerate(pages, 1):
             streams = [_packed(page.packed)]
-            if stamped := stamp(number, len(pages)):
+            if stamped := stamp(count, len(pages)):
                 streams.append(_packed(zlib.compress(f"{stamped}\n".encode("ascii"), 6)))
             page.packed = b""
             page.Contents = pdfdoc.PDFArray([document.Reference(one) for one in streams])
