@@ -38,6 +38,11 @@ MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
 MLINK_REDIS_URL = environment.text("MLINK_REDIS_URL", "")
 MLINK_NODE_NAME = environment.text("MLINK_NODE_NAME", socket.gethostname() or "node1")
 MLINK_ADMIN_PASSWORD = environment.text("MLINK_ADMIN_PASSWORD", "")
+#: With a key exports as PDF are signed. Only the worker reads it, so here it is a name and not yet a file.
+MLINK_PDF_SIGN_KEY = environment.text("MLINK_PDF_SIGN_KEY", "")
+MLINK_PDF_SIGN_CERTIFICATE = environment.text("MLINK_PDF_SIGN_CERTIFICATE", "")
+MLINK_PDF_SIGN_PASSWORD = environment.text("MLINK_PDF_SIGN_PASSWORD", "")
+MLINK_PDF_TIMESTAMP_URL = environment.text("MLINK_PDF_TIMESTAMP_URL", "")
 
 SECRET_KEY = environment.secret(MLINK_HOME / "secret_key")
 DEBUG = False
