@@ -1,15 +1,23 @@
-"""Who may do what with archives that are not his own: the only judge of it."""
+"""Who may do what with archives that are not his own: the only judge of it.
+
+Officers have the rights that administrators gave them, everywhere or over some domains. Administrators have all rights
+everywhere, unless the options say that they must be appointed like others. What cannot be found out is refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
+from archive.oversight.models import Officer, Options
+from mlink_web.audit.log import NotWritten
 from mlink_web.console.access import may_use_console
 from mlink_web.console.audit import record
 
@@ -19,25 +27,55 @@ View = Callable[..., HttpResponse]
 RIGHTS: Final = ("search", "export", "redact", "approve", "retain", "files")
 
 
+def options() -> Options:
+    """How oversight works here."""
+    return Options.objects.filter(pk=1).first() or Options(pk=1)
+
+
+def rights_of(user: Any) -> dict[str, tuple[str, ...] | None]:
+    """All rights of a person, each with the domains over which he has it; None is everywhere."""
+    if user is None or not user.is_authenticated or not user.is_active:
+        return {}
+    if may_use_console(user) and options().administrators:
+        return dict.fromkeys(RIGHTS)
+    officer = Officer.objects.filter(account_id=user.pk).first()
+    if officer is None:
+        return {}
+    domains = None if officer.everywhere else tuple(officer.domains)
+    return {right: domains for right in RIGHTS if right in officer.rights and domains != ()}
+
+
 def may_oversee(user: Any, right: str) -> bool:
-    """Whether a signed-in person has this right over the archives of others."""
+    """Whether a signed-in person has this right over the archives of others, all or some."""
     if right not in RIGHTS:
         raise ValueError(f"there is no right {right!r}")
-    return may_use_console(user)
+    return right in rights_of(user)
 
 
-def officers_only(right: str) -> Callable[[View], View]:
-    """Send those who are signed out to the sign-in page, and others without the right to the page that says so."""
+def may_everywhere(user: Any, right: str) -> bool:
+    """Whether somebody has this right over all archives."""
+    return rights_of(user).get(right, ()) is None
+
+
+def officers_only(*rights: str) -> Callable[[View], View]:
+    """Send those who are signed out to the sign-in page, and others with none of the rights to the page that says so.
+    While the audit log takes nothing, a page shows nothing and says why."""
+    if not rights or set(rights) - set(RIGHTS):
+        raise ValueError(f"there is no right {rights!r}")
 
     def guard(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
-            if not may_oversee(request.user, right):
-                record(request, "archive refused", request.path, right=right)
+            if not any(right in rights_of(request.user) for right in rights):
+                with suppress(NotWritten):
+                    record(request, "archive refused", request.path, right=" ".join(rights))
                 raise PermissionDenied
-            response = view(request, *args, **kwargs)
+            try:
+                response = view(request, *args, **kwargs)
+            except NotWritten:
+                response = render(request, "oversight/unwritten.html", {"section": "archive"}, status=503)
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
