@@ -13,6 +13,8 @@ from xmpp_engine.api import Element, Jid, Ledger, Stanza, StanzaError, StreamErr
 
 log: Final = logging.getLogger("mlink.archive")
 _SHOWN: Final = 200
+#: How long a question waits for what was sent before it to be stored; then it is refused, and may be asked again.
+WAIT_SECONDS: Final = 10.0
 
 
 class Answering:
@@ -31,10 +33,10 @@ class Answering:
         self, iq: Stanza, archive: Jid, query: protocol.Query, named: Callable[[Element, Row], object] | None = None
     ) -> Element:
         """One page of the archive at this address: its messages, then the element that says where they stand. `named`
-        adds to a result what the archive knows of it. Raises StanzaError."""
+        adds to a result what the archive knows of it. Raises StanzaError, StoreUnavailable."""
         question = query.question
         if question.filter.account:
-            await self._ledger.sync()
+            await self._ledger.sync(WAIT_SECONDS)
             answer = protocol.fitting(await self._reader.find(question), question.backwards)
         else:
             # A room that is not stored has no number and nothing in its archive.
@@ -59,7 +61,7 @@ class Answering:
         """Where an archive begins and ends."""
         if not owner:
             return protocol.metadata(None)
-        await self._ledger.sync()
+        await self._ledger.sync(WAIT_SECONDS)
         return protocol.metadata(await self._reader.bounds(owner))
 
 

@@ -36,6 +36,8 @@ log = logging.getLogger("mlink.ledger")
 
 _CHUNKS: Final = (64, 16, 4, 1)
 _LOCK_SECONDS: Final = 20.0
+#: Characters of one row's full text on PostgreSQL.
+_MOST_WORDS: Final = 250_000
 
 
 class Writer(Protocol):
@@ -274,7 +276,10 @@ _PG_SHARES: Final = (
 
 
 def _words(body: str) -> str:
-    return for_postgres(index_text(body))
+    """The indexed text of a body. PostgreSQL's full text takes a mebibyte for one row, and would refuse the row with
+    more: a domain may allow stanzas of which the end is not searched for then."""
+    words = for_postgres(index_text(body))
+    return words if len(words) <= _MOST_WORDS else words[:_MOST_WORDS].rpartition(" ")[0]
 
 
 class PostgresWriter:

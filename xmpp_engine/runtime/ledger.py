@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from xmpp_engine.runtime.clock import Clock, Timer
 from xmpp_engine.runtime.tasks import Tasks
@@ -29,6 +29,9 @@ from xmpp_engine.storage.protocols import LedgerStore, StoreUnavailable
 from xmpp_engine.storage.types import ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
 
 log = logging.getLogger("mlink.ledger")
+
+#: Seconds between two lines of the log about a database that does not take what is to be written.
+_TELL_SECONDS: Final = 60.0
 
 
 class Ledger:
@@ -120,14 +123,27 @@ class Ledger:
         """Call back once when `full` has become false."""
         self._room.append(callback)
 
-    async def sync(self) -> None:
-        """Return when everything added before this call is durable."""
+    async def sync(self, seconds: float | None = None) -> None:
+        """Return when everything added before this call is durable; after `seconds` at most, raising StoreUnavailable
+        then. For ever without a bound: for who has promised something and cannot take it back."""
         if self.committed >= self.seq:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._idle.append((self.seq, future))
+        entry = (self.seq, future)
+        self._idle.append(entry)
         self._start()
-        await future
+        timer = None if seconds is None else self._clock.call_later(seconds, self._give_up, entry)
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if entry in self._idle:
+                self._idle.remove(entry)
+
+    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> None:
+        if not entry[1].done():
+            entry[1].set_exception(StoreUnavailable(f"{self.depth} entries wait for the database"))
 
     @property
     def depth(self) -> int:
@@ -140,6 +156,13 @@ class Ledger:
             await asyncio.wait_for(self.sync(), seconds)
         except TimeoutError:
             log.error("stopping with %d entries that the database did not take", self.depth)
+
+    def _complain(self, batch: Batch, error: Exception) -> None:
+        rows = len(batch.archive)
+        if isinstance(error, StoreUnavailable):
+            log.error("the database does not take a batch of %d rows, trying again until it does: %s", rows, error)
+        else:
+            log.error("a batch of %d rows could not be written, trying again until it can", rows, exc_info=error)
 
     def _added(self) -> int:
         seq = self.seq = self.seq + 1
@@ -176,16 +199,22 @@ class Ledger:
 
     async def _commit(self, batch: Batch, seq: int) -> None:
         pause = 0.05
+        began = told = self._clock.now()
+        failures = 0
         while True:
             try:
                 await self._store.commit(batch)
                 break
-            except StoreUnavailable as error:
-                log.error("the database does not take a batch of %d rows, trying again: %s", len(batch.archive), error)
-            except Exception:
-                log.exception("a batch of %d rows could not be written, trying again", len(batch.archive))
+            except Exception as error:
+                # A database that is away for an hour is not worth thousands of lines.
+                if not failures or self._clock.now() >= told + _TELL_SECONDS:
+                    told = self._clock.now()
+                    self._complain(batch, error)
+            failures += 1
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+        if failures:
+            log.warning("the database takes batches again, after %.1f seconds", self._clock.now() - began)
         self.committed = seq
         self._flying_rows = 0
         self.batches += 1

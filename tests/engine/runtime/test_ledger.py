@@ -125,3 +125,39 @@ async def test_a_mark_alone_is_written_too(store: Store, make: Callable[..., Led
 
 async def test_sync_returns_at_once_when_nothing_waits(make: Callable[..., Ledger]) -> None:
     await asyncio.wait_for(make().sync(), 0.1)
+
+
+async def test_who_may_be_refused_waits_for_a_bounded_time(store: Store, make: Callable[..., Ledger]) -> None:
+    store.gate = asyncio.Event()
+    ledger = make(ms=1)
+    ledger.archive(row(1))
+    patient = asyncio.create_task(ledger.sync())
+    with pytest.raises(StoreUnavailable, match="1 entries wait"):
+        await ledger.sync(0.02)
+    assert not patient.done()
+    store.gate.set()
+    await patient
+    await ledger.sync(0.02)
+    # Whoever is cancelled while he waits leaves nothing behind.
+    store.gate.clear()
+    ledger.archive(row(2))
+    hasty = asyncio.create_task(ledger.sync(60))
+    await asyncio.sleep(0)
+    hasty.cancel()
+    await asyncio.gather(hasty, return_exceptions=True)
+    assert ledger._idle == []
+    store.gate.set()
+    await ledger.sync()
+
+
+async def test_a_store_that_is_away_for_long_is_told_of_seldom(
+    store: Store, make: Callable[..., Ledger], caplog: pytest.LogCaptureFixture
+) -> None:
+    store.away = 4
+    ledger = make(ms=1)
+    ledger.archive(row(1))
+    await ledger.sync()
+    lines = [record.getMessage() for record in caplog.records if record.name == "mlink.ledger"]
+    assert len(lines) == 2
+    assert lines[0].startswith("the database does not take a batch of 1 rows")
+    assert lines[1].startswith("the database takes batches again, after")
