@@ -74,6 +74,10 @@ class Book:
             {(one.subject, key(one.subject, one.value), one.kind): Rule(one.days, one.files) for one in policies}
         )
 
+    def with_policy(self, policy: Policy) -> Book:
+        """This book with one more policy, or another one for the same."""
+        return Book({**self.rules, **Book.of([policy]).rules})
+
     @property
     def labels(self) -> bool:
         """Whether a label matters, so that stanzas must be read."""

@@ -1,0 +1,48 @@
+"""Small charts of the pages: bars in an SVG, and the same as a list for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+HEIGHT: Final = 100
+STEP: Final = 10
+#: Bars of one chart, the last.
+_MOST: Final = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: its words, its number, and where it stands."""
+
+    label: str
+    number: int
+    x: int
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A chart; `first` and `last` are the words at its ends."""
+
+    bars: list[Bar]
+    width: int
+    most: int
+    first: str
+    last: str
+
+
+def bars(numbers: Mapping[Any, tuple[str, int]]) -> Bars | None:
+    """A chart of these numbers, each with its words, in their order; None for none."""
+    entries = list(numbers.values())[-_MOST:]
+    if not entries:
+        return None
+    most = max(number for _label, number in entries) or 1
+    drawn = []
+    for place, (label, number) in enumerate(entries):
+        # Little is not nothing.
+        height = round(max(number / most * HEIGHT, 2.0), 1) if number else 0.0
+        drawn.append(Bar(label, number, place * STEP, round(HEIGHT - height, 1), height))
+    return Bars(drawn, len(drawn) * STEP, most, entries[0][0], entries[-1][0])
