@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("profanity", ("profanity",)),
         Package("tmux", ("tmux",)),
         Package("coturn", ("turnserver",)),
-        # What checks PDF/A files (tests/fdp/verapdf.py): a Java machine, and the classes that its jar leaves out.
+        # What checks PDF/A files (tests/verapdf.py): a Java machine, and the classes that its jar leaves out.
         Package("default-jre-headless", ("java",)),
         Package("libjaxb-java", ("/usr/share/java/jaxb-runtime.jar",)),
         Package("libistack-commons-java", ("/usr/share/java/istack-commons-runtime.jar",)),

