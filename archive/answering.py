@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from archive import protocol
 from archive.filters import Answer, Reader, Row
 from xmpp_engine.api import Element, Jid, Ledger, Stanza, StanzaError, StreamError, build
 
-log: Final = logging.getLogger("mlink.archive")
-_SHOWN: Final = 200
 #: How long a question waits for what was sent before it to be stored; then it is refused, and may be asked again.
 WAIT_SECONDS: Final = 10.0
 
@@ -63,12 +60,3 @@ class Answering:
             return protocol.metadata(None)
         await self._ledger.sync(WAIT_SECONDS)
         return protocol.metadata(await self._reader.bounds(owner))
-
-
-async def told(iq: Stanza, archive: Jid, answer: Awaitable[Element]) -> Element:
-    """The answer; one that is refused leaves a line in the log."""
-    try:
-        return await answer
-    except StanzaError as error:
-        log.info("%s may not ask the archive of %s this: %s", iq.sender, archive, str(error)[:_SHOWN])
-        raise

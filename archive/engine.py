@@ -20,11 +20,12 @@ asked for certain.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from archive import ids, protocol
-from archive.answering import Answering, told
+from archive.answering import Answering
 from archive.filters import Reader, Sent, Stored, text_key
 from archive.options import ArchiveOptions
 from archive.policy import Decisions, NoDecisions, UserPolicy
@@ -35,6 +36,7 @@ from xmpp_engine.api import (
     Account,
     ArchiveRow,
     ArchiveShare,
+    Buckets,
     Element,
     IqContext,
     Jid,
@@ -54,8 +56,12 @@ from xmpp_engine.api import (
 #: Seconds after a start for which messages are compared with what was stored before, and how far back that looks.
 RESEND_SECONDS: Final = 600.0
 _RESEND_LIMIT: Final = 100_000
+#: Seconds between two lines of the log about one account and one condition, and characters of a line's end.
+_QUIET_SECONDS: Final = 60.0
+_SHOWN: Final = 200
 _TEND_SECONDS: Final = 10.0
 _SID: Final = ns.STANZA_ID
+log: Final = logging.getLogger("mlink.archive")
 
 
 class Archive(Module):
@@ -64,7 +70,7 @@ class Archive(Module):
     name = "archive"
     Config = ArchiveOptions
     xeps = (
-        Xep("0313", "1.1.3"),
+        Xep("0313", "1.1.3", "complete", "what a user's archive shows of rooms goes by the ids of the rooms"),
         Xep("0308", "1.2.1"),
         Xep("0359", "0.7.0"),
         Xep("0424", "0.4.2"),
@@ -107,6 +113,7 @@ class Archive(Module):
         self._policy = UserPolicy(
             self.config, lambda: bool(host.config.archive), decided, lambda domain: domain in router.services
         )
+        self._quiet = Buckets(1 / _QUIET_SECONDS, 1)
         #: What was stored shortly before this start; None when that is long ago or nothing was.
         self._stored: Stored | None = None
 
@@ -226,11 +233,20 @@ class Archive(Module):
     async def query(self, iq: Stanza, context: IqContext) -> Element:
         """One page: its messages to the session that asks, then where they stand."""
         account = _own(context)
-        return await told(iq, account.jid, self._answer(iq, account))
-
-    async def _answer(self, iq: Stanza, account: Account) -> Element:
-        query = protocol.parse_query(_payload(iq), account.id, account.bare)
-        return await self.answering.answer(iq, account.jid, query)
+        try:
+            query = protocol.parse_query(_payload(iq), account.id, account.bare)
+            return await self.answering.answer(iq, account.jid, query)
+        except StanzaError as error:
+            # One line in a minute for each account and condition; the others are for debugging.
+            first = self._quiet.take(f"{account.bare} {error.condition}", self.services.clock.now())
+            log.log(
+                logging.INFO if first else logging.DEBUG,
+                "%s may not ask the archive of %s this: %s",
+                iq.sender,
+                account.jid,
+                str(error)[:_SHOWN],
+            )
+            raise
 
     async def metadata(self, _iq: Stanza, context: IqContext) -> Element:
         """Where the archive begins and ends."""

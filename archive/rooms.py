@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from archive import access, ids, protocol
-from archive.answering import told
 from archive.filters import Filter, Question, Row, owner_of
 from archive.options import RoomArchiveOptions
 from archive.policy import Decisions, NoDecisions, room_decision
@@ -80,7 +79,7 @@ class RoomArchive(Module):
     name = "room_archive"
     Config = RoomArchiveOptions
     requires = ("archive", "muc")
-    xeps = (Xep("0313", "1.1.3"), Xep("0359", "0.7.0"), Xep("0424", "0.4.2"))
+    xeps = (Xep("0313", "1.1.3"), Xep("0359", "0.7.0"), Xep("0424", "0.4.2"), Xep("0431", "0.3.0"))
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -203,9 +202,6 @@ class RoomArchive(Module):
     async def query(self, iq: Stanza, context: IqContext) -> Element:
         """One page: its messages to who asks, then where they stand."""
         room: Room = context.room
-        return await told(iq, room.jid, self._answer(iq, room))
-
-    async def _answer(self, iq: Stanza, room: Room) -> Element:
         sees = self._admit(room, iq.sender)
         payload = iq.element.first()
         assert payload is not None

@@ -23,6 +23,7 @@ from xmpp_engine.routing import commands
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.stanza import build, forms, mam, rsm
 from xmpp_engine.stanza.stanza import Stanza
@@ -62,6 +63,7 @@ __all__ = [
     "ArchiveRow",
     "ArchiveShare",
     "Batch",
+    "Buckets",
     "DeviceRow",
     "DeviceVisit",
     "Element",

@@ -418,7 +418,10 @@ async def test_wrong_queries_are_refused(
     (line,) = [record.getMessage() for record in caplog.records if record.name == "mlink.archive"]
     assert line.startswith(f"{alice.full} may not ask the archive of {alice.bare} this: {expected}")
     assert len(line) < 400
-    # It goes on as if nothing had been.
+    # However often it is asked, and it goes on as if nothing had been.
+    with caplog.at_level("INFO", "mlink.archive"):
+        await read(alice, fields, rsm, id="more")
+    assert len([record for record in caplog.records if record.name == "mlink.archive"]) == 1
     assert (await read(alice, id="again"))[0] == ["word0"]
 
 
