@@ -12,6 +12,7 @@ from mlink_web.admin_commands import (
     groups,
     invitations,
     reports,
+    retention,
     topics,
     uploads,
     users,
@@ -28,6 +29,7 @@ registry.include(announcements.registry)
 registry.include(uploads.registry)
 registry.include(invitations.registry)
 registry.include(archive.registry)
+registry.include(retention.registry)
 registry.include(reports.registry)
 registry.include(topics.registry)
 registry.include(live.registry)

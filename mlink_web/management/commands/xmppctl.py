@@ -44,21 +44,23 @@ class Command(BaseCommand):
         super().run_from_argv(joined)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One parser per command; two words make a group and a command (`domain add`)."""
+        """One parser per command; all words but the last make groups (`domain add`, `archive hold place`)."""
         shared = argparse.ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for scripts")
         parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
         top = parser.add_subparsers(
             dest="group", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
         )
-        groups: dict[str, Any] = {}
+        groups: dict[tuple[str, ...], Any] = {(): top}
         for command in registry:
-            group, _, name = command.name.partition(" ")
-            if name and group not in groups:
-                made = top.add_parser(group, help=f"commands on {group}s")
-                groups[group] = made.add_subparsers(required=True, metavar="COMMAND")
-            target = groups[group] if name else top
-            one = target.add_parser(name or group, help=command.help, description=command.help, parents=[shared])
+            *group, name = command.name.split()
+            for depth in range(1, len(group) + 1):
+                path = tuple(group[:depth])
+                if path not in groups:
+                    made = groups[path[:-1]].add_parser(path[-1], help=f"commands on {path[-1]}s")
+                    groups[path] = made.add_subparsers(required=True, metavar="COMMAND")
+            target = groups[tuple(group)]
+            one = target.add_parser(name, help=command.help, description=command.help, parents=[shared])
             one.set_defaults(admin_command=command)
             for argument in command.arguments:
                 if argument.option:
