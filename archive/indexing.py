@@ -26,6 +26,8 @@ from archive.ids import first_at
 #: Rows entered in one transaction, about: other writers wait some tens of milliseconds.
 _ROWS: Final = 5_000
 _SLICES: Final = 2_000
+#: Pages of the full text that are written by one step of merging.
+_MERGED: Final = 200
 #: Ranges less than ten seconds apart count as following each other.
 _NEAR: Final = first_at(10.0)
 _LIST: Final = (
@@ -77,6 +79,17 @@ def catch_up(connection: BaseDatabaseWrapper, *, words: bool) -> None:
     if sqlite:
         while words and _enter(connection, 1, _WORDS, "DELETE FROM archive_slice WHERE seq = %s"):
             pass
+
+
+def merge(connection: BaseDatabaseWrapper) -> bool:
+    """Merge some segments of SQLite's full text, which makes searches quicker; False when there is nothing to merge."""
+    if connection.vendor != "sqlite":
+        return False
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        before = connection.connection.total_changes
+        cursor.execute("INSERT INTO archive_words (archive_words, rank) VALUES ('merge', %s)", [_MERGED])
+        # The command itself is a change.
+        return bool(connection.connection.total_changes - before > 1)
 
 
 def listed(cursor: CursorWrapper, wanted: Sequence[int]) -> list[int]:

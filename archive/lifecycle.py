@@ -12,7 +12,8 @@ is not corrected any more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,10 +24,13 @@ from django.db.backends.utils import CursorWrapper
 from archive import events, ids, tokens
 from archive.retention import originals
 
-#: Events that take effect in one transaction: each may look through REACH rows while other writers wait.
-_AT_ONCE: Final = 50
+#: Events that take effect in one transaction, and seconds after which it ends: each may look through REACH rows while
+#: other writers wait.
+_AT_ONCE: Final = 200
+_SECONDS: Final = 0.02
 #: How many messages of a conversation are looked through for a sender's id.
 REACH: Final = 2_000
+_NEAR: Final = 50
 _LISTED: Final = "EXISTS (SELECT 1 FROM archive_words_docsize d WHERE d.id = archive_message.id)"
 #: Takes a row out of SQLite's full text, which must be told what it had: before the row itself changes.
 UNLIST: Final = (
@@ -72,12 +76,17 @@ def act(connection: BaseDatabaseWrapper) -> bool:
             f"SELECT id, kind, named FROM archive_event WHERE target IS NULL ORDER BY id LIMIT {_AT_ONCE}{lock}"  # noqa: S608
         )
         listed = cursor.fetchall()
+        # Events act on what was before them only: none of these is changed by another.
+        causes = {row.id: row for row in _rows(cursor, [id for id, *_ in listed])}
+        enough = time.monotonic() + _SECONDS
         for id, kind, named in listed:
-            cause = _row(cursor, id)
+            cause = causes.get(id)
             target = None if cause is None else _target(cursor, cause, kind, named)
             if cause is not None and target is not None:
                 _effect(connection, cursor, cause, kind, target)
             cursor.execute("UPDATE archive_event SET target = %s WHERE id = %s", [target.id if target else 0, id])
+            if time.monotonic() > enough:
+                break
     return bool(listed)
 
 
@@ -99,6 +108,12 @@ def _row(cursor: CursorWrapper, id: int) -> Found | None:
     return None if record is None else Found(*record)
 
 
+def _rows(cursor: CursorWrapper, wanted: list[int]) -> list[Found]:
+    marks = ", ".join(["%s"] * len(wanted)) or "NULL"
+    cursor.execute(f"SELECT {_FIELDS} FROM archive_message m WHERE m.id IN ({marks})", wanted)  # noqa: S608
+    return [Found(*record) for record in cursor.fetchall()]
+
+
 def _target(cursor: CursorWrapper, cause: Found, kind: int, named: str) -> Found | None:
     """The message on which an event acts, None where there is none or it may not."""
     must_be_own = kind in (events.CORRECTION, events.RETRACTION)
@@ -114,16 +129,25 @@ def _target(cursor: CursorWrapper, cause: Found, kind: int, named: str) -> Found
     return found
 
 
-def _candidates(cursor: CursorWrapper, cause: Found, kind: int, named: str) -> Sequence[Found]:
-    """Messages that an event may mean, the newest first."""
-    values: list[Any]
+def _candidates(cursor: CursorWrapper, cause: Found, kind: int, named: str) -> Iterator[Found]:
+    """Messages that an event may mean, the newest first. Most mean one of the last: those are looked through alone."""
     if cause.room:
         id = events.archive_id((kind, named))
         if id is not None:
             found = _row(cursor, id)
-            return [found] if found is not None and found.room == cause.room else []
+            if found is not None and found.room == cause.room:
+                yield found
+            return
         if kind not in (events.CORRECTION, events.RETRACTION):
-            return []
+            return
+    for reach in (min(_NEAR, REACH), REACH):
+        yield from _within(cursor, cause, named, reach)
+
+
+def _within(cursor: CursorWrapper, cause: Found, named: str, reach: int) -> list[Found]:
+    """Those among the last `reach` messages of the conversation that have this id of the sender's."""
+    values: list[Any]
+    if cause.room:
         near = "SELECT id FROM archive_message WHERE sender = %s AND room = %s AND id < %s"
         values = [cause.sender, cause.room, cause.id]
     elif cursor.db.vendor == "sqlite":
@@ -146,11 +170,11 @@ def _candidates(cursor: CursorWrapper, cause: Found, kind: int, named: str) -> S
             + half.format("recipient_account", "sender")
             + ") b"
         )
-        values = [owner, peer, cause.id, REACH] * 2
+        values = [owner, peer, cause.id, reach] * 2
     cursor.execute(
         f"SELECT {_FIELDS} FROM ({near} ORDER BY id DESC LIMIT %s) n CROSS JOIN archive_message m"  # noqa: S608
         " WHERE m.id = n.id AND m.origin_id = %s ORDER BY m.id DESC LIMIT 8",
-        [*values, REACH, named],
+        [*values, reach, named],
     )
     return [Found(*record) for record in cursor.fetchall()]
 

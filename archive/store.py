@@ -26,6 +26,8 @@ from xmpp_engine.api import StanzaError, TakenBack, origin_of
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
 _MANY: Final = 100_000
 _QUIET_SECONDS: Final = 15.0
+#: Steps of merging the full text each time.
+_MERGES: Final = 20
 #: Messages that are counted one by one to tell the number with a page, at most.
 _CHEAP: Final = 1_000
 #: Seconds that the numbers of messages are brought up to date for at a time; others write in the pauses between.
@@ -41,6 +43,8 @@ class ArchiveReader:
         """`node` is the name of this node: its archive ids carry a number made from it."""
         self._executor = executor
         self._tending = False
+        #: Whether the full text may have segments to merge.
+        self._scattered = True
         self.node = node
 
     async def find(self, question: Question) -> Answer:
@@ -110,10 +114,15 @@ class ArchiveReader:
             rows, newest = await self._executor.read(None, indexing.waiting)
             if rows >= _MANY or (rows and ids.time_of(newest) < time.time() - _QUIET_SECONDS):
                 await self._executor.write(None, _catch_up, True)
+                self._scattered = True
             elif await self._executor.read(None, lifecycle.waiting):
                 # What was retracted shall be gone soon, even while nobody reads.
                 await self._executor.write(None, _catch_up, False)
             await self._count()
+            for _ in range(_MERGES if self._scattered and rows < _MANY else 0):
+                self._scattered = await self._executor.write(None, indexing.merge)
+                if not self._scattered:
+                    break
         finally:
             self._tending = False
 

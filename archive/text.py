@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 #: Longest word that is indexed; more is noise (keys, base64) and would swell the index.
 _MAX_WORD: Final = 64
 _MAX_TERMS: Final = 16
+#: Characters whose folding is remembered.
+_FOLDS: Final = 16_384
 _ASCII: Final = bytes(code if chr(code).isalnum() else 32 for code in range(128)) + bytes([32]) * 128
 #: Scripts written without blanks between words: Thai to Myanmar, Khmer, kana, bopomofo, Han, Hangul.
 _UNSPACED: Final = re.compile(
@@ -36,7 +37,6 @@ class Term:
     prefix: bool = False
 
 
-@lru_cache(maxsize=8192)
 def fold_character(character: str) -> str:
     """What one character counts as: folded letters and digits, "" for a mark, a blank for anything else."""
     if unicodedata.category(character)[0] == "M":
@@ -50,12 +50,25 @@ def fold_character(character: str) -> str:
     return unicodedata.normalize("NFC", "".join(out))
 
 
+class _Folds(dict[int, str]):
+    """What characters count as, by their codes, as `str.translate` asks for it; bounded by starting anew."""
+
+    def __missing__(self, code: int) -> str:
+        if len(self) >= _FOLDS:
+            self.clear()
+        found = self[code] = fold_character(chr(code))
+        return found
+
+
+_folds: Final = _Folds()
+
+
 def fold(text: str) -> str:
     """The text with letters and digits folded and everything else turned to blanks."""
     if text.isascii():
         return text.encode().lower().translate(_ASCII).decode()
     # Composed first, so that a letter and its mark written apart fold like the one character.
-    return "".join(map(fold_character, unicodedata.normalize("NFKC", text)))
+    return unicodedata.normalize("NFKC", text).translate(_folds)
 
 
 def index_text(text: str) -> str:
@@ -149,7 +162,7 @@ def _placed(text: str) -> tuple[str, list[int]]:
     out: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
-        for part in fold_character(character):
+        for part in _folds[ord(character)]:
             if part == " " and (not out or out[-1] == " "):
                 continue
             out.append(part)

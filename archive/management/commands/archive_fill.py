@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from itertools import islice
@@ -14,12 +15,15 @@ from django.db import connection
 from archive import indexing
 from archive.filling import Filling, population
 from mlink_web.conf.services import find_domain, first_domain
-from mlink_web.stores.ledger import PostgresWriter, SqliteWriter
-from xmpp_engine.api import Batch
+from mlink_web.stores.ledger import PostgresWriter, SqliteWriter, Writer
+from xmpp_engine.api import ArchiveRow, Batch
 
-#: Rows of one transaction, as the ledger of a busy node has, and rows between two lines of progress.
-_BATCH: Final = 500
-_TOLD: Final = 100_000
+#: Rows of one transaction, as the ledger of a node under full load has, and rows that are made before they are written.
+_BATCH: Final = 2_000
+_CHUNK: Final = 50_000
+#: Rows for which entering is worth its while, and seconds between two looks.
+_WORTH: Final = 5_000
+_PAUSE: Final = 0.05
 
 
 class Command(BaseCommand):
@@ -52,28 +56,42 @@ class Command(BaseCommand):
         rows = filling.rows()
         writer = SqliteWriter("default") if connection.vendor == "sqlite" else PostgresWriter("default")
         done = size = 0
-        writing = indexed = 0.0
-        while batch := list(islice(rows, options["batch"])):
-            size += sum(len(row.xml.encode()) for row in batch)
+        seconds = 0.0
+        while chunk := list(islice(rows, _CHUNK)):
+            size += sum(len(row.xml.encode()) for row in chunk)
             begun = time.perf_counter()
-            writer.commit(Batch(archive=batch))
-            writing += time.perf_counter() - begun
-            done += len(batch)
-            if done % _TOLD < len(batch):
-                begun = time.perf_counter()
-                indexing.catch_up(connection, words=True)
-                indexed += time.perf_counter() - begun
-                self._tell(done, options["messages"], writing + indexed)
-        begun = time.perf_counter()
-        indexing.catch_up(connection, words=True)
-        indexed += time.perf_counter() - begun
+            write(writer, [chunk[start : start + options["batch"]] for start in range(0, len(chunk), options["batch"])])
+            seconds += time.perf_counter() - begun
+            done += len(chunk)
+            self._tell(done, options["messages"], seconds)
         writer.close()
-        seconds = writing + indexed
         self.stdout.write(
             f"{done:,} messages of {size / done:.0f} bytes in {seconds:.1f} s of writing: {done / seconds:,.0f} rows/s"
-            f" ({writing:.1f} s rows, {indexed:.1f} s entries, full text and what messages do to others)"
         )
 
     def _tell(self, done: int, of: int, seconds: float) -> None:
         self.stderr.write(f"{done:,} of {of:,}, {done / seconds:,.0f} rows/s")
         sys.stderr.flush()
+
+
+def write(writer: Writer, batches: list[list[ArchiveRow]]) -> None:
+    """Write the batches, and enter them into entries and full text meanwhile, from another thread as in a node."""
+    over = threading.Event()
+    entering = threading.Thread(target=_enter, args=(over,), name="entering")
+    entering.start()
+    try:
+        for batch in batches:
+            writer.commit(Batch(archive=batch))
+    finally:
+        over.set()
+        entering.join()
+    indexing.catch_up(connection, words=True)
+
+
+def _enter(over: threading.Event) -> None:
+    try:
+        while not over.wait(_PAUSE):
+            if indexing.waiting(connection)[0] >= _WORTH:
+                indexing.catch_up(connection, words=True)
+    finally:
+        connection.close()
