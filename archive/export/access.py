@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from archive.export.models import Export
 from archive.export.ordered import NotAllowed, Order
+from archive.oversight import scopes
 from archive.oversight.access import may_oversee
 from archive.oversight.criteria import EVERYTHING, Criteria, Scope
 
@@ -21,7 +22,7 @@ def scope_of(user: Any) -> Scope:
     """What an officer may export from the archives of others; raises NotAllowed where it is nothing."""
     if not may_oversee(user, "export"):
         raise NotAllowed("You may not export from the archives of others.")
-    return EVERYTHING
+    return scopes.scope_of(user, "export")
 
 
 def scoped(user: Any, criteria: Criteria) -> Criteria:

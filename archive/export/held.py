@@ -84,12 +84,11 @@ def bound(most: int = MOST, exports: int = MOST_EXPORTS) -> None:
         Export.objects.filter(pk=pk).delete()
     listed = HeldIds.objects.exclude(packed=b"")
     whole = listed.aggregate(whole=Sum("count"))["whole"] or 0
-    while whole > most:
-        some = list(listed.order_by("pk").values_list("pk", "count")[:_AT_ONCE])
-        if not some:
+    for pk, count in listed.order_by("pk").values_list("pk", "count").iterator(chunk_size=500):
+        if whole <= most:
             return
-        HeldIds.objects.filter(pk__in=[pk for pk, _count in some]).update(packed=b"")
-        whole -= sum(count for _pk, count in some)
+        HeldIds.objects.filter(pk=pk).update(packed=b"")
+        whole -= count
 
 
 def _parts(ids: Iterator[int]) -> Iterator[list[int]]:

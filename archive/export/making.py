@@ -32,6 +32,7 @@ from archive.ids import text_of
 from mlink_web.audit import log as audit
 from mlink_web.jobs import services as jobs
 from mlink_web.jobs.models import Job
+from mlink_web.pdfa import signing
 
 log = logging.getLogger("mlink.archive")
 
@@ -90,6 +91,7 @@ def own_order(
         end=end,
         words=words,
         chosen=[id if isinstance(id, str) else text_of(id) for id in ids],
+        sign=format == "pdf" and can_sign(),
     )
     return replace(order, facts=_own_facts(order))
 
@@ -134,9 +136,7 @@ def officer_order(
 
 def can_sign() -> bool:
     """Whether files can be signed."""
-    from mlink_web.pdfa import signing
-
-    return bool(signing.is_configured())
+    return signing.is_configured()
 
 
 def estimate(order: Order) -> Estimate:
@@ -237,6 +237,11 @@ def produce(order: Order, export: Export, folder: Path, tell: producing.Told) ->
         return producing.produce(connection, order, export, folder, tell)
     except (NotAllowed, gathering.TooLarge, producing.Unsettled) as refusal:
         raise Refused(str(refusal)) from None
+    except signing.Trouble as trouble:
+        log.error("export %s could not be signed: %s", export.pk, trouble)
+        raise Refused(
+            "The file could not be signed, so it is not handed out; the administrators' log says why."
+        ) from None
     except (OSError, sqlite3.OperationalError) as error:
         if not is_full(error):
             raise

@@ -25,6 +25,7 @@ from archive.export.gathered import Counts, Gathered
 from archive.export.layout import Layout
 from archive.export.models import Export
 from archive.export.ordered import TYPES, Order
+from mlink_web.pdfa import signing
 
 #: Messages of one PDF/A file; more of them become several files in one archive.
 VOLUME: Final = 20_000
@@ -163,8 +164,6 @@ def _volume(
     begun = path.with_suffix(".part")
     pdf.draw(of, layout.items(skip, limit), begun, told)
     if order.sign:
-        from mlink_web.pdfa import signing
-
         signed = path.with_suffix(".signed")
         signing.sign(begun, signed, reason="Export of archived messages")
         signed.replace(begun)
