@@ -107,12 +107,9 @@ class Archive(Module):
         self.answering = Answering(
             self._reader, self._ledger, self.services.router.reply, lambda: counters.count("archive_damaged_total")
         )
-        host = self.host
         decided: Decisions = extras.get("archive decisions") or NoDecisions()
         router = self.services.router
-        self._policy = UserPolicy(
-            self.config, lambda: bool(host.config.archive), decided, lambda domain: domain in router.services
-        )
+        self._policy = UserPolicy(self.config, self.host, decided, lambda domain: domain in router.services)
         self._quiet = Buckets(1 / _QUIET_SECONDS, 1)
         #: What was stored shortly before this start; None when that is long ago or nothing was.
         self._stored: Stored | None = None

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from archive.options import ArchiveOptions, RoomArchiveOptions
-from xmpp_engine.api import Account, Jid, Stanza
+from xmpp_engine.api import Account, AccountData, Jid, Stanza
 
 _FORCED: Final[Mapping[str, bool | None]] = {"choice": None, "room": None, "always": True, "never": False}
 
@@ -32,6 +32,20 @@ class Decisions(Protocol):
     rooms: dict[str, bool]
     #: Called, by who is told, when rooms have changed: with what was decided for each before.
     watchers: dict[str, Callable[[Mapping[str, bool | None]], object]]
+
+
+class DomainConfig(Protocol):
+    """What is asked of a HostConfig."""
+
+    @property
+    def archive(self) -> bool: ...
+
+
+class Host(Protocol):
+    """What is asked of a routing.host.Host: its configuration, which is another object after each change."""
+
+    @property
+    def config(self) -> DomainConfig: ...
 
 
 class NoDecisions:
@@ -47,14 +61,10 @@ class UserPolicy:
     """What the archives of one domain's people take."""
 
     def __init__(
-        self,
-        options: ArchiveOptions,
-        by_default: Callable[[], bool],
-        decided: Decisions,
-        is_service: Callable[[str], bool],
+        self, options: ArchiveOptions, host: Host, decided: Decisions, is_service: Callable[[str], bool]
     ) -> None:
-        """`by_default` is the domain's default; `is_service` says whether a domain is one of rooms."""
-        self._by_default = by_default
+        """`host` has the domain's default; `is_service` says whether a domain is one of rooms."""
+        self._host = host
         self._decided = decided.users
         self._is_service = is_service
         self.configure(options)
@@ -74,23 +84,27 @@ class UserPolicy:
         if self._split and not self._is_named(stanza.type, peer):
             return False
         forced = self._decided.get(account.bare, self._domain)
-        return self.chosen(account, peer) if forced is None else forced
+        if forced is not None:
+            return forced
+        data = account.data
+        if data.archive == "" and not data.archive_never and not data.archive_always:
+            return self._host.config.archive
+        return self._chosen(data, peer)
 
     def forced(self, account: Account) -> tuple[bool | None, bool]:
         """What is decided over the account's head, None for nothing, and whether for it alone."""
         own = self._decided.get(account.bare)
         return (self._domain, False) if own is None else (own, True)
 
-    def chosen(self, account: Account, peer: Jid) -> bool:
+    def _chosen(self, data: AccountData, peer: Jid) -> bool:
         """What the account's preferences say of that peer, or the domain's default."""
-        data = account.data
         if data.archive_never and (peer.bare in data.archive_never or peer.full in data.archive_never):
             return False
         if data.archive_always and (peer.bare in data.archive_always or peer.full in data.archive_always):
             return True
         choice = data.archive
         if choice == "":
-            return self._by_default()
+            return self._host.config.archive
         if choice == "roster":
             item = data.roster.get(peer.bare)
             return item is not None and item.listed

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from archive import access, ids, protocol
+from archive.answering import Answering
 from archive.filters import Filter, Question, Row, owner_of
 from archive.options import RoomArchiveOptions
 from archive.policy import Decisions, NoDecisions, room_decision
@@ -86,7 +87,7 @@ class RoomArchive(Module):
         self._next_id = self.services.extras["archive ids"].next
         self._ledger = self.services.ledger
         self._archive = self.needs("archive")
-        self._answering = self._archive.answering
+        self._answering: Answering = self._archive.answering
         self._decided: Decisions = self.services.extras.get("archive decisions") or NoDecisions()
 
     def setup(self, reg: Registrar) -> None:
@@ -238,7 +239,7 @@ def _narrowed(question: Question, room: Room, sees: bool) -> Question:
     if not wanted.peer:
         return question
     if wanted.peer == room.jid.bare:
-        changed = {"peer": ""}
+        changed: dict[str, Any] = {"peer": ""}
     elif sees:
         changed = {"full": ""}
     else:
