@@ -44,14 +44,6 @@ WANTED: dict[str, tuple[str, tuple[str, ...]]] = {
             "dist/webfonts/*.ttf",
         ),
     ),
-    "fonts": (
-        "dejavu-fonts-ttf",
-        (
-            "LICENSE",
-            "ttf/DejaVuSans.ttf",
-            "ttf/DejaVuSans-Bold.ttf",
-        ),
-    ),
     "strophe": ("strophe.js", ("LICENSE.txt", "dist/strophe.umd.min.js")),
 }
 SOURCE_MAP_LINE = re.compile(rb"^(//[#@] sourceMappingURL=\S+|/\*[#@] sourceMappingURL=.*?\*/)[ \t]*$", re.MULTILINE)

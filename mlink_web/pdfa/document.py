@@ -310,7 +310,7 @@ class Document:
             spans = [Span(text)] if isinstance(text, str) else text
             looks = [(cleaned(one.text), Look(one.bold or style.bold, one.color)) for one in spans] or [("", Look())]
             room = width - style.indent
-            ascent = style.leading * 0.5 + style.size * 0.33
+            ascent = style.leading * 0.74
             for line in self._setter(style).lines(looks, room - (style.indent if style.background else 0)):
                 above, below = ascent, style.leading - ascent
                 for piece in line.pieces:
