@@ -25,6 +25,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from archive import events, indexing, lifecycle, records
+from archive.dayfiles import tombstones
 from archive.export import held
 from archive.records import Record
 from archive.redaction import tombstone
@@ -160,10 +161,11 @@ def _forget_offline(connection: BaseDatabaseWrapper, record: Record, account: in
 
 def files(connection: BaseDatabaseWrapper, redaction: Redaction) -> str:
     """XML day files."""
-    from archive.dayfiles import tombstones
-
     replaced = list(_records(connection, redaction))
-    changed = tombstones.apply(connection, replaced) if replaced else []
+    try:
+        changed = tombstones.apply(connection, replaced) if replaced else []
+    except tombstones.Unfinished as trouble:
+        raise NotYet(str(trouble)) from None
     return f"{len(changed)} file{'' if len(changed) == 1 else 's'} rewritten."
 
 

@@ -157,7 +157,6 @@ class Expiry:
                 self._note(outcome, found)
                 self._advance(horizon, reached)
             took = self._timer() - began
-            leaving.follow(self._connection)
             if took > TAKES_SECONDS:
                 self._size = max(self._size // 2, min(SMALLEST, self._size))
             elif took < TAKES_SECONDS / 4:

@@ -368,3 +368,24 @@ async def test_the_rules_change_under_a_run(database: str, monkeypatch: pytest.M
 
 def test_domains_of_an_address() -> None:
     assert holds.domains_of("romeo@a.b.example/r") == ["a.b.example", "b.example", "example"]
+
+
+async def test_files_that_cannot_be_changed_hold_up_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store(database, talk(0, ROMEO, JULIET, "x"))
+    keep(database, "everything", "", 1, files=True)
+
+    def away(*_given: Any, **_more: Any) -> Any:
+        raise OSError("the disk is not there")
+
+    with monkeypatch.context() as changed:
+        changed.setattr("archive.dayfiles.removed.apply", away)
+        assert run(database, 5 * DAY).complete
+    assert Leaving.objects.using(database).count() == 1
+    assert "the disk is not there" in caplog.text
+    told: list[Any] = []
+    monkeypatch.setattr("archive.dayfiles.removed.apply", lambda gone, **_more: told.extend(gone))
+    run(database, 5 * DAY + 600)
+    assert [number(id) for id in told] == [0]
+    assert not Leaving.objects.using(database).exists()
