@@ -38,6 +38,8 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("profanity", ("profanity",)),
         Package("tmux", ("tmux",)),
         Package("coturn", ("turnserver",)),
+        # Answers as a timestamp server for signed files (tests/web/pdfa/pki.py).
+        Package("openssl", ("openssl",)),
         # What checks PDF/A files (tests/verapdf.py): a Java machine, and the classes that its jar leaves out.
         Package("default-jre-headless", ("java",)),
         Package("libjaxb-java", ("/usr/share/java/jaxb-runtime.jar",)),
