@@ -1,4 +1,4 @@
-"""The app; hears of removed accounts."""
+"""The app; hears of removed accounts, and has exports made as jobs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,19 @@ class FormsConfig(AppConfig):
 
     def ready(self) -> None:
         """Whichever way an account is deleted, who gets the address later must neither have its rights nor be taken for
-        the author of what it submitted."""
+        the author of what it submitted. Exports of many forms are jobs."""
         from mlink_web.accounts.models import Account
+        from mlink_web.jobs.kinds import Kind, register
+
+        register(
+            Kind(
+                "form export",
+                run="fdp.export_jobs.run",
+                title="Export of published forms",
+                per_owner=10,
+                may="fdp.export_jobs.may_see",
+            )
+        )
 
         pre_delete.connect(_forget, sender=Account, dispatch_uid="forms forget an account")
 

@@ -121,37 +121,3 @@ class FormsState(models.Model):
 
     def __str__(self) -> str:
         return str(self.version)
-
-
-class Export(models.Model):
-    """A file with many published forms that is being made, or is ready to be fetched; only `export_jobs.py` writes
-    here. `token` names the file in STORAGES["exports"], `criteria` say what is in it (`published.py`)."""
-
-    class State(models.TextChoices):
-        """How far it is."""
-
-        WAITING = "waiting", "Waits for its turn"
-        WORKING = "working", "Being made"
-        READY = "ready", "Ready"
-        FAILED = "failed", "Failed"
-
-    token = models.CharField(max_length=64, unique=True)
-    owner = models.CharField(max_length=3_071)
-    format = models.CharField(max_length=8)
-    criteria = models.JSONField()
-    about = models.CharField(max_length=500, default="", blank=True)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
-    total = models.PositiveIntegerField(default=0)
-    done = models.PositiveIntegerField(default=0)
-    name = models.CharField(max_length=200, default="", blank=True)
-    size = models.BigIntegerField(default=0)
-    trouble = models.TextField(default="", blank=True)
-    created = models.FloatField()
-    #: When the job last said that it is alive.
-    changed = models.FloatField()
-
-    class Meta:
-        ordering = ("-created", "-pk")
-
-    def __str__(self) -> str:
-        return self.name or f"{self.format} {self.pk}"

@@ -36,6 +36,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/forms/published/<int:pk>/file.<str:format>", exports.one, name="published-file"),
     path("admin/forms/export", exports.export, name="export"),
     path("admin/forms/exports/", exports.exports, name="exports"),
-    path("admin/forms/exports/<int:pk>/file", exports.export_file, name="export-file"),
-    path("admin/forms/exports/<int:pk>/remove", exports.remove, name="export-remove"),
 ]

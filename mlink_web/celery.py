@@ -22,7 +22,6 @@ app.autodiscover_tasks(
         "archive.dayfiles",
         "archive.redaction",
         "archive.retention",
-        "fdp",
     ]
 )
 

@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -15,13 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 from fdp import export_jobs, published
 from fdp.exports import one_xml
 from fdp.forms import PublishedForm
-from fdp.models import Export
 from fdp.render import sheet_of
 from fdp.views.parts import when
 from fdp.views.published import get_published
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
-from mlink_web.console.node import size
+from mlink_web.jobs import services as jobs
 
 MAX_CHOSEN = 1_000
 
@@ -55,12 +54,12 @@ def export(request: HttpRequest) -> HttpResponse:
     if total <= export_jobs.AT_ONCE:
         return _file(format, criteria)
     try:
-        row = export_jobs.order(request.user.get_username(), format, criteria, total, _about(criteria, total))
-    except export_jobs.TooMany as error:
+        export_jobs.order(request.user.get_username(), format, criteria, total, _about(criteria, total))
+    except jobs.TooMany as error:
         messages.error(request, str(error))
         return _back(request)
     messages.success(request, f"{total} forms: the file is being made.")
-    return redirect(f"{reverse('fdp:exports')}#export-{row.pk}")
+    return redirect("fdp:exports")
 
 
 def _back(request: HttpRequest) -> HttpResponseRedirect:
@@ -110,54 +109,6 @@ def one(request: HttpRequest, pk: int, format: str) -> HttpResponse:
 @require_safe
 @administrators_only
 def exports(request: HttpRequest) -> HttpResponse:
-    """The exports that are kept, with how far each is; JSON for the page's script."""
-    rows = [_row(row) for row in Export.objects.all()[: export_jobs.MAX_EXPORTS + 10]]
-    if request.accepts("application/json") and not request.accepts("text/html"):
-        return JsonResponse({"exports": rows})
-    return render(request, "fdp/exports.html", {"section": "forms", "part": "exports", "rows": rows})
-
-
-def _row(row: Export) -> dict[str, Any]:
-    state = Export.State(row.state)
-    return {
-        "pk": row.pk,
-        "about": row.about,
-        "format": export_jobs.FORMATS.get(row.format, row.format),
-        "owner": row.owner,
-        "created": timezone.localtime(when(row.created)).strftime("%Y-%m-%d %H:%M"),  # type: ignore[arg-type]
-        "state": row.state,
-        "words": f"{state.label}: {row.trouble}" if row.trouble and row.state == Export.State.FAILED else state.label,
-        "done": min(row.done, row.total),
-        "total": row.total,
-        "size": size(row.size) if row.size else "",
-        "is_ready": row.state == Export.State.READY,
-        "is_over": row.state in (Export.State.READY, Export.State.FAILED),
-        "href": reverse("fdp:export-file", args=[row.pk]),
-    }
-
-
-@require_safe
-@administrators_only
-def export_file(request: HttpRequest, pk: int) -> HttpResponse:
-    """The file of an export that is ready."""
-    row = Export.objects.filter(pk=pk, state=Export.State.READY).first()
-    if row is None:
-        raise Http404
-    try:
-        file = export_jobs.open_file(row)
-    except FileNotFoundError:
-        raise Http404 from None
-    record(request, "fetched export of published forms", row.about, format=row.format)
-    return FileResponse(file, as_attachment=True, filename=row.name, content_type=export_jobs.content_type(row.name))
-
-
-@require_POST
-@administrators_only
-def remove(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete an export and its file."""
-    row = Export.objects.filter(pk=pk).first()
-    if row is not None:
-        export_jobs.remove(row)
-        record(request, "removed export of published forms", row.about, format=row.format)
-        messages.success(request, "The export is removed.")
-    return redirect("fdp:exports")
+    """The exports that are kept, with how far each is."""
+    context = {"section": "forms", "part": "exports", "jobs": jobs.recent(export_jobs.KIND, limit=100)}
+    return render(request, "fdp/exports.html", context)

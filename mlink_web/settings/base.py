@@ -158,11 +158,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
 #: Long work has a worker of its own, so that what is due every few seconds never waits behind it.
 CELERY_TASK_QUEUES = (Queue("celery"), Queue("jobs"))
-CELERY_TASK_ROUTES = {"mlink_web.jobs.tasks.run": {"queue": "jobs"}, "fdp.tasks.export": {"queue": "jobs"}}
+CELERY_TASK_ROUTES = {"mlink_web.jobs.tasks.run": {"queue": "jobs"}}
 CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
-    "form exports": {"task": "fdp.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
     "jobs": {"task": "mlink_web.jobs.tasks.sweep", "schedule": 15.0},
     "archive redactions": {"task": "archive.redaction.tasks.complete", "schedule": 60.0},

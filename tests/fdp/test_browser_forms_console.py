@@ -555,7 +555,7 @@ def test_many_forms_are_exported_in_the_background(live_node: LiveNode, visit: V
     page.get_by_role("link", name="Show them").click()
     page.get_by_label("Export as").select_option("pdf")
     page.get_by_role("button", name="all 51").click()
-    row = page.locator("#exports tbody tr", has_text=topic.title)
+    row = page.locator("table.jobs tbody tr", has_text=topic.title)
     expect(row).to_contain_text("51 forms")
     expect(row.get_by_role("link", name="Download")).to_be_visible(timeout=120_000)
     with page.expect_download() as download:

@@ -14,10 +14,12 @@ from django.test import Client
 
 from fdp import domains, services
 from fdp.definition import from_json
-from fdp.models import Export, Submission, Topic
+from fdp.models import Submission, Topic
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
+from mlink_web.jobs import work
+from mlink_web.jobs.models import Job
 from tests.fdp.kit import DEFINITION, VALUES, XSLT, make_topic, publish
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +85,6 @@ POSTS = [
     "/admin/forms/topic/{topic}/check",
     "/admin/forms/topic/{topic}/stylesheets/preview",
     "/admin/forms/export",
-    "/admin/forms/exports/1/remove",
 ]
 
 
@@ -437,23 +438,21 @@ def test_many_forms_are_exported_by_a_job(console: Client, topic: Topic, monkeyp
     from fdp import export_jobs
 
     monkeypatch.setattr(export_jobs, "AT_ONCE", 1)
-    monkeypatch.setattr(export_jobs, "start", lambda _pk: None)
     publish(topic)
     publish(topic)
     answer = console.post("/admin/forms/export", {"format": "csv", "all": "1", "topic": str(topic.pk)})
-    row = Export.objects.get()
-    assert answer.headers["Location"] == f"/admin/forms/exports/#export-{row.pk}"
-    assert row.about == "2 forms, topic MEDEVAC"
+    assert answer.headers["Location"] == "/admin/forms/exports/"
+    job = Job.objects.get()
+    assert job.about == "CSV: 2 forms, topic MEDEVAC"
     page = text(console.get("/admin/forms/exports/"))
-    assert "Waits for its turn" in page
+    assert "Waiting" in page
     assert "<progress" in page
-    assert console.get(f"/admin/forms/exports/{row.pk}/file").status_code == 404
-    export_jobs.run(row.pk)
-    (shown,) = console.get("/admin/forms/exports/", headers=JSON).json()["exports"]
-    assert shown["is_ready"]
-    assert body(console.get(shown["href"])).count(b"31U DQ") == 2
-    console.post(f"/admin/forms/exports/{row.pk}/remove")
-    assert not Export.objects.exists()
+    assert console.get(f"/jobs/{job.token}/file").status_code == 404
+    work.run(job.pk)
+    assert "Download" in text(console.get("/admin/forms/exports/"))
+    assert body(console.get(f"/jobs/{job.token}/file")).count(b"31U DQ") == 2
+    console.post(f"/jobs/{job.token}/remove")
+    assert not Job.objects.exists()
 
 
 def test_topics_are_exported_and_imported(console: Client, topic: Topic) -> None:

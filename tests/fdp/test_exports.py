@@ -8,9 +8,7 @@ import io
 import os
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,11 @@ from lxml import etree
 from fdp import export_jobs, exports, exports_pdf, published, services
 from fdp.exports import NAMESPACE, cell
 from fdp.exports_pdf import pdf
-from fdp.models import Export, Topic
+from fdp.models import Topic
 from fdp.render import sheet_of
+from mlink_web.jobs import services as jobs
+from mlink_web.jobs import work
+from mlink_web.jobs.models import Job
 from tests.fdp.kit import DEFINITION, VALUES, make_topic, publish
 from tests.live import ROOT
 from tests.verapdf import Verdicts, verapdf
@@ -263,109 +264,50 @@ def test_sheets_are_read_a_few_at_a_time(
     assert serials == sorted(serials, key=lambda one: (one[0] != topic.suffix, one[1]))
 
 
-class Job:
-    """An export with its worker in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.started: list[int] = []
-        monkeypatch.setattr(export_jobs, "start", self.started.append)
-
-    def order(self, topic: Topic, format: str = "csv") -> Export:
-        total = topic.submissions.count()
-        return export_jobs.order("admin@localhost", format, {"topic": topic.pk}, total, f"{total} forms")
+def order(topic: Topic, format: str = "csv", owner: str = "admin@localhost") -> Job:
+    """An export of all forms of a topic."""
+    total = topic.submissions.count()
+    return export_jobs.order(owner, format, {"topic": topic.pk}, total, f"{total} forms")
 
 
-@pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
-    """See Job."""
-    return Job(monkeypatch)
-
-
-def test_a_job_makes_a_file(topic: Topic, job: Job, django_capture_on_commit_callbacks, monkeypatch) -> None:
-    monkeypatch.setattr(export_jobs, "NOTE_SECONDS", 0.0)
+def test_a_job_makes_a_file(topic: Topic) -> None:
     for _ in range(3):
         publish(topic)
-    with django_capture_on_commit_callbacks(execute=True):
-        row = job.order(topic)
-    assert job.started == [row.pk]
-    export_jobs.run(row.pk)
-    row.refresh_from_db()
-    assert (row.state, row.name, row.done, row.total) == (Export.State.READY, "forms.csv", 3, 3)
-    with export_jobs.open_file(row) as file:
+    job = order(topic)
+    work.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.name, job.done, job.total) == ("ready", "forms.csv", 3, 3)
+    with jobs.open_result(job) as file:
         content = file.read()
-    assert len(content) == row.size
+    assert len(content) == job.size
     assert content.count(b"31U DQ") == 3
-    export_jobs.run(row.pk)  # a second worker finds nothing to do
-    export_jobs.remove(row)
-    with pytest.raises(FileNotFoundError):
-        export_jobs.open_file(row)
 
 
-def test_a_job_that_fails_says_why(topic: Topic, job: Job, caplog: pytest.LogCaptureFixture) -> None:
-    row = job.order(topic, "pdf")
-    export_jobs.run(row.pk)
-    row.refresh_from_db()
-    assert row.state == Export.State.FAILED
-    assert row.trouble == "No published form matches."
-    assert any("export" in record.getMessage() for record in caplog.records)
+def test_a_job_that_fails_says_why(topic: Topic) -> None:
+    job = order(topic, "pdf")
+    work.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.trouble) == ("failed", "No published form matches.")
 
 
-def test_a_removed_export_ends_its_job(topic: Topic, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_jobs, "NOTE_SECONDS", 0.0)
-    publish(topic)
-    row = job.order(topic)
-    original = exports.write_csv
-
-    def gone(*arguments: Any) -> None:
-        Export.objects.filter(pk=row.pk).delete()
-        original(*arguments)
-
-    monkeypatch.setattr(exports, "write_csv", gone)
-    export_jobs.run(row.pk)
-    assert not Export.objects.exists()
-
-
-def test_the_sweep(topic: Topic, job: Job) -> None:
-    publish(topic)
-    old, cut = job.order(topic), job.order(topic)
-    now = time.time()
-    Export.objects.filter(pk=old.pk).update(created=now - export_jobs.KEPT_SECONDS - 1)
-    Export.objects.filter(pk=cut.pk).update(state=Export.State.WORKING, changed=now - export_jobs.SILENT_SECONDS - 1)
-    assert export_jobs.sweep(now) == {"old exports": 1, "exports begun anew": 1}
-    assert job.started == [cut.pk]
-    assert list(Export.objects.values_list("pk", "state")) == [(cut.pk, Export.State.WAITING)]
-    Export.objects.update(state=Export.State.WORKING, changed=now - export_jobs.SILENT_SECONDS - 1)
-    export_jobs.sweep(now)
-    assert Export.objects.get().state == Export.State.FAILED
-
-
-def test_what_is_deleted_is_in_no_export(topic: Topic, job: Job, django_capture_on_commit_callbacks) -> None:
+def test_what_is_deleted_is_in_no_export(topic: Topic, django_capture_on_commit_callbacks, monkeypatch) -> None:
+    monkeypatch.setattr(jobs, "start", lambda _pk: None)
     other = make_topic("sitrep")
     publish(topic)
     publish(other)
-    kept, gone = job.order(other), job.order(topic)
+    kept, gone = order(other), order(topic)
     everything = export_jobs.order("admin@localhost", "xml", {}, 2, "all")
-    for row in (kept, gone, everything):
-        export_jobs.run(row.pk)
+    for job in (kept, gone, everything):
+        work.run(job.pk)
     with django_capture_on_commit_callbacks(execute=True):
         services.remove_topic(topic, erase=True)
-    assert list(Export.objects.values_list("pk", flat=True)) == [kept.pk]
+    assert list(Job.objects.values_list("pk", flat=True)) == [kept.pk]
     with pytest.raises(FileNotFoundError):
-        export_jobs.open_file(gone)
+        jobs.open_result(gone)
 
 
-def test_exports_are_bounded(topic: Topic, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_jobs, "MAX_EXPORTS", 2)
-    publish(topic)
-    job.order(topic)
-    job.order(topic)
-    with pytest.raises(export_jobs.TooMany):
-        job.order(topic)
-    Export.objects.update(state=Export.State.READY)
-    job.order(topic)
-    job.order(topic)
-    assert Export.objects.count() <= 3
-    with pytest.raises(export_jobs.TooMany):
+def test_exports_are_bounded() -> None:
+    with pytest.raises(jobs.TooMany, match="at most 200,000 forms"):
         export_jobs.order("a", "csv", {}, export_jobs.MAX_FORMS + 1, "")
 
 

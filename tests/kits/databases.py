@@ -61,7 +61,6 @@ _TABLES = (
     "pushes_pushregistration",
     "invitations_invitation",
     "reports_report",
-    "fdp_export",
     "fdp_submission",
     "fdp_templateversion",
     "fdp_topic",
