@@ -13,12 +13,12 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
-from archive.oversight.access import officers_only
 from archive.selection import services
 from archive.selection.forms import DecisionForm, DomainArchiveForm, options_of
 from archive.selection.models import Decision
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
+from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import client_address, record
 
 PAGE_SIZE: Final = 50
@@ -30,7 +30,7 @@ DONE: Final = {
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@officers_only("retain")
+@administrators_only
 def selection(request: HttpRequest) -> HttpResponse:
     """What the domains archive, the decisions by pages, and the form for another one."""
     form = DecisionForm(request.POST or None)
@@ -46,7 +46,7 @@ def selection(request: HttpRequest) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:200]
     found = Decision.objects.filter(address__icontains=q) if q else Decision.objects.all()
     context = {
-        "section": "selection",
+        "section": "archive",
         "domains": [_described(domain) for domain in Domain.objects.all()[:500]],
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "q": q,
@@ -57,7 +57,7 @@ def selection(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@officers_only("retain")
+@administrators_only
 def domain(request: HttpRequest, pk: int) -> HttpResponse:
     """What one domain archives."""
     found = get_object_or_404(Domain, pk=pk)
@@ -74,7 +74,7 @@ def domain(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, f"What {found.name} archives is saved. Running nodes follow within seconds.")
             return redirect("selection:selection")
     context = {
-        "section": "selection",
+        "section": "archive",
         "title": f"What {found.name} archives",
         "lead": "What is archived already stays. Messages of people and of rooms have nothing to do with each other; "
         "the kinds below are those of messages between people.",
@@ -86,7 +86,7 @@ def domain(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@officers_only("retain")
+@administrators_only
 def decide(request: HttpRequest) -> HttpResponse:
     """One decision, from the page of a person or a room."""
     word = request.POST.get("word", "")

@@ -6,8 +6,8 @@ from typing import Any
 
 from django import template
 
-from archive.oversight.access import may_oversee
 from archive.selection import services
+from mlink_web.console.access import may_use_console
 
 register = template.Library()
 
@@ -16,7 +16,7 @@ register = template.Library()
 def archive_decision(context: dict[str, Any], kind: str, address: str) -> dict[str, Any]:
     """A card that shows and changes the decision; nothing for who may not decide."""
     request = context["request"]
-    if not may_oversee(request.user, "retain"):
+    if not may_use_console(request.user):
         return {}
     own = "As the person chooses" if kind == "user" else "As the room is configured"
     return {
