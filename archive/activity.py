@@ -3,6 +3,7 @@ numbers of conversations, `finding.py` counts hits."""
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from archive import ids
 #: Bars of days at most, then months, then years.
 DAYS: Final = 93
 MONTHS: Final = 72
+#: A narrower choice is shown among the other days of its months.
+_WEEK: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,13 @@ class Activity:
     def filled(self) -> list[Bar]:
         """Those with messages."""
         return [bar for bar in self.bars if bar.count]
+
+
+def window(start: date | None, end: date | None) -> tuple[date | None, date | None]:
+    """The days that the chart shows for a chosen range: all of the months of one that is shorter than a week."""
+    if start is None or end is None or (end - start).days >= _WEEK:
+        return start, end
+    return start.replace(day=1), end.replace(day=monthrange(end.year, end.month)[1])
 
 
 def drawn(counts: dict[date, int], complete: bool, start: date | None, end: date | None) -> Activity:

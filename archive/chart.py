@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from archive.activity import Activity, Bar
+from archive.activity import Activity, Bar, window
 
 #: The drawing's height, and the width of one bar with the gap beside it.
 HEIGHT: Final = 100
 STEP: Final = 10
 _GAP: Final = 2
-#: A narrower choice is shown among the other days of its months.
-_WEEK: Final = 7
 _MARKS: Final = 6
 #: The address of a stretch of time; None for all of it.
 Link = Callable[[date | None, date | None], str]
@@ -70,13 +68,6 @@ class Chart:
     def width(self) -> int:
         """Of the drawing; it is stretched to that of the page."""
         return max(len(self.columns), 1) * STEP
-
-
-def window(start: date | None, end: date | None) -> tuple[date | None, date | None]:
-    """The days that the chart shows for a chosen range: all of the months of one that is shorter than a week."""
-    if start is None or end is None or (end - start).days >= _WEEK:
-        return start, end
-    return start.replace(day=1), end.replace(day=monthrange(end.year, end.month)[1])
 
 
 def chart(activity: Activity, start: date | None, end: date | None, link: Link) -> Chart | None:

@@ -36,11 +36,48 @@ class Wanted:
     before: int = ids.MAX_ID
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest messages that are found, by their ids, the newest first; `whole` is whether those are all. The word
+    search is what costs: a page and a chart of the same hits share this."""
+
+    ids: list[int]
+    whole: bool
+
+    def between(self, low: int, high: int, limit: int, *, backwards: bool) -> list[int] | None:
+        """At most `limit` of those between two ids, neither included, from one end; None where older ones than these
+        may be among them."""
+        found = [id for id in self.ids if low < id < high]
+        complete = self.whole or (bool(self.ids) and self.ids[-1] <= low)
+        if backwards:
+            return found[:limit] if complete or len(found) >= limit else None
+        return found[::-1][:limit] if complete else None
+
+    def per_day(self, zone: tzinfo) -> dict[date, int]:
+        """How many there are on each day of the zone."""
+        # A zone's offset changes at quarters of an hour only, so what shares one shares its day.
+        quarters = Counter((id >> 21) // _QUARTER_MS for id in self.ids)
+        counts: Counter[date] = Counter()
+        for quarter, number in quarters.items():
+            counts[datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, zone).date()] += number
+        return dict(counts)
+
+
+def newest(connection: BaseDatabaseWrapper, wanted: Wanted, bound: int) -> Newest:
+    """The newest `bound` of what is found."""
+    found = _ids(connection, wanted, "DESC", bound + 1)
+    return Newest(found[:bound], len(found) <= bound)
+
+
 def page(
-    connection: BaseDatabaseWrapper, wanted: Wanted, limit: int, *, backwards: bool = True
+    connection: BaseDatabaseWrapper, wanted: Wanted, limit: int, *, backwards: bool = True, known: Newest | None = None
 ) -> tuple[list[Row], bool]:
-    """At most `limit` messages, oldest first, and whether there are more of them beyond."""
-    found = _ids(connection, wanted, "DESC" if backwards else "ASC", limit + 1)
+    """At most `limit` messages, oldest first, and whether there are more of them beyond. `known` are the newest of the
+    same search within wider bounds, where it was made already."""
+    low, high = _range(wanted)
+    found = known.between(low, high, limit + 1, backwards=backwards) if known is not None else None
+    if found is None:
+        found = _ids(connection, wanted, "DESC" if backwards else "ASC", limit + 1)
     more = len(found) > limit
     account = max(wanted.owners, default=0)
     rooms = {-owner for owner in wanted.owners if owner < 0}
@@ -55,28 +92,17 @@ def page(
     return rows, more
 
 
-def per_day(connection: BaseDatabaseWrapper, wanted: Wanted, zone: tzinfo, bound: int) -> tuple[dict[date, int], bool]:
-    """How many there are on each day of the zone, of the newest `bound`; and whether those are all."""
-    found = _ids(connection, wanted, "DESC", bound + 1)
-    # A zone's offset changes at quarters of an hour only, so what shares one shares its day.
-    quarters = Counter((id >> 21) // _QUARTER_MS for id in found[:bound])
-    counts: Counter[date] = Counter()
-    for quarter, number in quarters.items():
-        counts[datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, zone).date()] += number
-    return dict(counts), len(found) <= bound
-
-
-def count(connection: BaseDatabaseWrapper, wanted: Wanted, bound: int) -> tuple[int, bool]:
-    """How many there are, up to a bound; and whether that is exact."""
-    found = len(_ids(connection, wanted, "DESC", bound + 1))
-    return min(found, bound), found <= bound
+def _range(wanted: Wanted) -> tuple[int, int]:
+    """The ids between which the messages are, neither included."""
+    low = wanted.after if wanted.start is None else max(wanted.after, ids.first_at(wanted.start) - 1)
+    high = wanted.before if wanted.end is None else min(wanted.before, ids.first_after(wanted.end))
+    return low, high
 
 
 def _ids(connection: BaseDatabaseWrapper, wanted: Wanted, order: str, limit: int) -> list[int]:
     if not wanted.owners:
         return []
-    low = wanted.after if wanted.start is None else max(wanted.after, ids.first_at(wanted.start) - 1)
-    high = wanted.before if wanted.end is None else min(wanted.before, ids.first_after(wanted.end))
+    low, high = _range(wanted)
     build = _sqlite if connection.vendor == "sqlite" else _postgres
     with connection.cursor() as cursor:
         cursor.execute(*build(wanted, low, high, order, limit))

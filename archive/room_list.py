@@ -105,7 +105,7 @@ def _with_groups(connection: BaseDatabaseWrapper) -> list[tuple[int, frozenset[s
 def _rooms(connection: BaseDatabaseWrapper, numbers: list[int]) -> list[Room]:
     """These rooms, in this order; looked at beyond MOST only so far that some may be closed to the person."""
     looked_at = numbers[: 5 * MOST]
-    known = Room.objects.using(connection.alias).in_bulk(looked_at)
+    known = Room.objects.using(connection.alias).only("service", "local", "config").in_bulk(looked_at)
     return [known[number] for number in looked_at if number in known]
 
 

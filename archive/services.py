@@ -12,9 +12,9 @@ from itertools import groupby
 from django.db import connection
 
 from archive import activity, events, finding, ids, indexing, query, tally
-from archive.activity import Activity, midnight
+from archive.activity import Activity, midnight, window
 from archive.filters import Filter, Row, owner_of
-from archive.finding import Wanted
+from archive.finding import Newest, Wanted
 from archive.models import Message
 from archive.room_list import Readable, readable
 from archive.showing import Said, View, read, show, summary
@@ -37,12 +37,14 @@ _FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A conversation in the list: with `peer`, or in the room of that address where `room` is set. `snippet` is the
-    beginning of the last message, `said_by` who sent it: "You", in rooms a nickname, else ""."""
+    beginning of the last message, `said_by` who sent it: "You", in rooms a nickname, else "". `shown` is when that was:
+    the time for today, else the day."""
 
     peer: str
     room: str
     name: str
     when: datetime
+    shown: str
     said_by: str
     snippet: str
 
@@ -103,7 +105,9 @@ class Archive:
     def __init__(self, account: Account, zone: tzinfo) -> None:
         self._account = account
         self._zone = zone
+        self._today = datetime.now(zone).date()
         self._known: dict[str, str] | None = None
+        self._found: dict[Wanted, Newest] = {}
         self._own = View(account.pk, str(account), zone, self.name_of)
 
     @cached_property
@@ -203,7 +207,9 @@ class Archive:
         """A page of hits in a conversation, or in all."""
         self._catch_up(words=True)
         wanted = replace(self._wanted(talk, start, end, terms), after=after, before=before or ids.MAX_ID)
-        rows, more = finding.page(connection, wanted, size, backwards=not after)
+        rows, more = finding.page(
+            connection, wanted, size, backwards=not after, known=self._hits(talk, start, end, terms)
+        )
         views = {0: self._own, **{room.number: self._talk(room).view for room in self._rooms}}
         said = []
         for number in dict.fromkeys(row.room for row in rows):
@@ -214,30 +220,39 @@ class Archive:
         return Stretch(said, _id(rows[0]) if rows and older else "", _id(rows[-1]) if rows and newer else "")
 
     def activity(self, talk: Talk | None, terms: list[Term], start: date | None, end: date | None) -> Activity:
-        """Messages of a conversation, or hits of a search, per day, month or year."""
+        """Messages of a conversation, or hits of a search, per day, month or year: of the days that are shown for a
+        chosen range (`activity.window`)."""
         if terms:
             self._catch_up(words=True)
-            wanted = self._wanted(talk, start, end, terms)
-            counts, complete = finding.per_day(connection, wanted, self._zone, _HITS)
-            return activity.drawn(counts, complete, start, end)
+            hits = self._hits(talk, start, end, terms)
+            return activity.drawn(hits.per_day(self._zone), hits.whole, *window(start, end))
         if talk is None:
             return Activity()
         self._catch_up()
+        start, end = window(start, end)
         days = tally.days(connection, self._filter(talk, None, None), start or _FIRST, end or _LAST, self._zone)
         return activity.drawn(days.counts, days.whole, start, end)
+
+    def _hits(self, talk: Talk | None, start: date | None, end: date | None, terms: list[Term]) -> Newest:
+        """The newest hits on the days that the chart shows."""
+        wanted = self._wanted(talk, *window(start, end), terms)
+        if wanted not in self._found:
+            self._found[wanted] = finding.newest(connection, wanted, _HITS)
+        return self._found[wanted]
 
     def count(self, talk: Talk | None, terms: list[Term], start: date | None, end: date | None) -> tuple[int, bool]:
         """How many messages of a conversation, or of all, there are in these days; or hits of a search. And whether
         that is exact: else there are at least so many."""
         self._catch_up(words=bool(terms))
         if terms:
-            return finding.count(connection, self._wanted(talk, start, end, terms), _HITS)
+            found = finding.newest(connection, self._wanted(talk, start, end, terms), _HITS)
+            return len(found.ids), found.whole
         talks = [talk] if talk is not None else [self._talk(""), *map(self._talk, self._rooms)]
         number, exact = 0, True
         for each in talks:
-            found = tally.count(connection, self._filter(each, start, end))
-            number += found.number
-            exact = exact and found.exact
+            counted = tally.count(connection, self._filter(each, start, end))
+            number += counted.number
+            exact = exact and counted.exact
         return number, exact
 
     def between(self, start: date | None, end: date | None) -> tuple[float | None, float | None]:
@@ -275,7 +290,10 @@ class Archive:
         text = summary(element)
         said_by = "You" if talk.view.is_own(row) else talk.view.name(row, element) if talk.room else ""
         moment = talk.view.moment(row.id)
-        return Entry(talk.peer, talk.room, talk.name, moment, said_by if text else "", text)
+        shown = f"{moment:%H:%M}" if moment.date() == self._today else f"{moment.day} {moment:%b}"
+        if moment.year != self._today.year:
+            shown += f" {moment.year}"
+        return Entry(talk.peer, talk.room, talk.name, moment, shown, said_by if text else "", text)
 
 
 def _stretch(

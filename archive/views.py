@@ -27,7 +27,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from archive import attachments, ids
-from archive.chart import chart, spoken_range, window
+from archive.chart import chart, spoken_range
 from archive.forms import PlaceForm, SearchForm
 from archive.services import PAGE, PRINTED, Archive, Stretch, Talk
 from archive.text import parse
@@ -187,7 +187,7 @@ def drawn(
     archive: Archive, talk: Talk | None, terms: list[Any], start: date | None, end: date | None, asked: dict[str, str]
 ) -> Any:
     """The chart over what is shown; None where that is empty."""
-    found = archive.activity(talk, terms, *window(start, end))
+    found = archive.activity(talk, terms, start, end)
 
     def narrowed(first: date | None, last: date | None) -> str:
         days = {"start": first.isoformat() if first else "", "end": last.isoformat() if last else ""}

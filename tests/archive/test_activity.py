@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from archive import chart
-from archive.activity import DAYS, MONTHS, drawn, midnight
+from archive.activity import DAYS, MONTHS, drawn, midnight, window
 
 
 def days(*counts: tuple[date, int]) -> dict[date, int]:
@@ -68,8 +68,8 @@ def test_what_was_not_counted_is_told() -> None:
 
 def test_a_chosen_day_stands_among_those_of_its_month() -> None:
     day = date(2026, 2, 10)
-    assert chart.window(day, day) == (date(2026, 2, 1), date(2026, 2, 28))
-    found = drawn(days((day, 3), (date(2026, 2, 12), 5)), True, *chart.window(day, day))
+    assert window(day, day) == (date(2026, 2, 1), date(2026, 2, 28))
+    found = drawn(days((day, 3), (date(2026, 2, 12), 5)), True, *window(day, day))
     made = chart.chart(found, day, day, link)
     assert made is not None
     assert [column.bar.start for column in made.columns if column.picked] == [day]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -105,7 +106,11 @@ async def test_databases_find_what_is_there(
         assert more is (len(expected) > limit)
         found, more = finding.page(connection, question, limit, backwards=False)
         assert [row.id for row in found] == expected[:limit]
-        assert finding.count(connection, question, limit) == (min(len(expected), limit), len(expected) <= limit)
+        newest = finding.newest(connection, replace(question, start=None, end=None, after=0), limit)
+        for backwards in (True, False):
+            # What is known of the newest changes nothing.
+            shared = finding.page(connection, question, limit, backwards=backwards, known=newest)
+            assert shared == finding.page(connection, question, limit, backwards=backwards)
 
 
 async def test_hits_per_day_are_those_of_the_zone_and_bounded(database: str) -> None:
@@ -113,13 +118,14 @@ async def test_hits_per_day_are_those_of_the_zone_and_bounded(database: str) -> 
     await store(database, [message(n * 3600, 0, 1, "hello") for n in range(48)])
     connection = connections[database]
     wanted = Wanted((1,), terms=tuple(parse("hello")))
-    utc, whole = finding.per_day(connection, wanted, UTC, 100)
-    assert whole
+    newest = finding.newest(connection, wanted, 100)
+    assert newest.whole
+    utc = newest.per_day(UTC)
     assert sum(utc.values()) == 48
-    tokyo, _whole = finding.per_day(connection, wanted, ZoneInfo("Asia/Tokyo"), 100)
-    assert tokyo != utc
-    some, whole = finding.per_day(connection, wanted, UTC, 10)
-    assert not whole
+    assert newest.per_day(ZoneInfo("Asia/Tokyo")) != utc
+    newest = finding.newest(connection, wanted, 10)
+    assert not newest.whole
+    some = newest.per_day(UTC)
     assert sum(some.values()) == 10
     assert max(some) == max(utc)
     assert isinstance(max(utc), date)
