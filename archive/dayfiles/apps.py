@@ -12,7 +12,8 @@ class DayFilesConfig(AppConfig):
     verbose_name = "Archive files"
 
     def ready(self) -> None:
-        """Have the triggers made."""
-        from archive.dayfiles import triggers
+        """Have the triggers made, and jobs known."""
+        from archive.dayfiles import jobs, triggers
 
+        jobs.make_known()
         post_migrate.connect(triggers.after_migration, sender=self, dispatch_uid="dayfiles triggers")

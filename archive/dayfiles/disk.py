@@ -20,7 +20,7 @@ _MANY: Final = 24
 TEMPORARY: Final = ".new"
 
 
-def append(path: Path, offset: int, data: bytes) -> bool:
+def append(path: str | Path, offset: int, data: bytes) -> bool:
     """Write at this place of a file and let it end there, whatever stood behind; True where the file is new. It is not
     durable before `settle`. Raises OSError; FileNotFoundError where what stood before the place is missing."""
     flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -31,12 +31,12 @@ def append(path: Path, offset: int, data: bytes) -> bool:
     except FileNotFoundError:
         if offset:
             raise
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, flags, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         if size < offset:
-            raise FileNotFoundError(f"{path.name} has {size} bytes, not the {offset} that were written")
+            raise FileNotFoundError(f"{path} has {size} bytes, not the {offset} that were written")
         view = memoryview(data)
         place = offset
         while view:
@@ -50,7 +50,7 @@ def append(path: Path, offset: int, data: bytes) -> bool:
     return offset == 0
 
 
-def settle(root: Path, paths: Iterable[Path], new: Iterable[Path] = ()) -> None:
+def settle(root: Path, paths: Iterable[str | Path], new: Iterable[str | Path] = ()) -> None:
     """Return when these files are on disk, with the names of the new ones."""
     listed = list(paths)
     if len(listed) >= _MANY and _sync_all(root):
@@ -60,7 +60,7 @@ def settle(root: Path, paths: Iterable[Path], new: Iterable[Path] = ()) -> None:
     names = list(new)
     if len(names) >= _MANY and _sync_all(root):
         return
-    folders = {parent for path in names for parent in path.parents if root == parent or root in parent.parents}
+    folders = {parent for path in names for parent in Path(path).parents if root == parent or root in parent.parents}
     for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
         if folder.is_dir():
             _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -122,7 +122,7 @@ def sha256(path: Path, size: int | None = None) -> str:
     return digest.hexdigest()
 
 
-def _sync(path: Path, flags: int) -> None:
+def _sync(path: str | Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -42,7 +42,7 @@ _BEHIND_SECONDS: Final = 60.0
 #: When spans are counted again: seconds after their last message; then days count.
 _COUNT_SECONDS: Final = 120.0
 #: Messages of one step, and bytes.
-_SLICE: Final = 4_000
+SLICE: Final = 10_000
 _PAGE: Final = 500
 _BYTES: Final = 32 * 1024 * 1024
 _CHANGES: Final = 500
@@ -110,7 +110,7 @@ def is_due(alias: str, chosen: Chosen, now: float) -> bool:
     if chosen.any_on and writer.upto:
         if _clock_is_behind(writer, now) != bool(writer.behind):
             return True
-        if _read(alias, writer.upto, _limit(now), 1):
+        if read(alias, writer.upto, _limit(now), 1):
             return True
     return (
         _due_span(alias, chosen, now) is not None
@@ -144,14 +144,14 @@ def _new(turn: Turn, chosen: Chosen, now: float) -> bool:
     if behind != bool(writer.behind):
         _note_clock(turn, writer, behind, now)
         return True
-    found = _read(turn.alias, writer.upto, _limit(now), _SLICE)
+    found = read(turn.alias, writer.upto, _limit(now), SLICE)
     if not found:
         return False
     count = writing.add(turn, chosen, found)
     with turn.step():
         Span.objects.using(turn.alias).create(low=writer.upto + 1, high=found[-1].id, rows=len(found))
         writers.filter(pk=1).update(upto=found[-1].id, wrote=now, looked=now, written=writer.written + count)
-    return len(found) >= _SLICE or sum(len(record.xml) for record in found) >= _BYTES
+    return len(found) >= SLICE or sum(len(record.xml) for record in found) >= _BYTES
 
 
 def _clock_is_behind(writer: Writer, now: float) -> bool:
@@ -175,7 +175,7 @@ def _stretch(turn: Turn, chosen: Chosen) -> bool:
     row = Stretch.objects.using(turn.alias).order_by("pk").first()
     if row is None:
         return False
-    found = _read(turn.alias, row.low - 1, row.high + 1, _SLICE)
+    found = read(turn.alias, row.low - 1, row.high + 1, SLICE)
     count = writing.add(turn, chosen, found, domain=row.domain)
     with turn.step():
         stretches = Stretch.objects.using(turn.alias).filter(pk=row.pk)
@@ -189,7 +189,7 @@ def _stretch(turn: Turn, chosen: Chosen) -> bool:
     return True
 
 
-def _read(alias: str, after: int, before: int, limit: int) -> list[Record]:
+def read(alias: str, after: int, before: int, limit: int) -> list[Record]:
     """The next messages, at most about _BYTES of them."""
     found: list[Record] = []
     size = 0

@@ -16,6 +16,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from typing import BinaryIO, Final
 from xml.parsers import expat
 
@@ -39,18 +40,16 @@ MOST: Final = 64 * 1024 * 1024
 
 def head(kind: str, address: str, domain: str, day: date, calendar: Calendar) -> bytes:
     """The first two lines of a user's or a room's file."""
-    attrs = {
-        "xmlns": NAMESPACE,
-        "version": "1",
-        "kind": kind,
-        "address": address,
-        "domain": domain,
-        "day": day.isoformat(),
-        "zone": calendar.zone_of(day),
-        "start": build.timestamp(calendar.start(day)),
-    }
-    said = "".join(f" {name}='{escape_attr(value)}'" for name, value in attrs.items())
-    return f"{_DECLARATION}<archive{said}>\n".encode()
+    return (
+        f"{_DECLARATION}<archive xmlns='{NAMESPACE}' version='1' kind='{kind}' address='{escape_attr(address)}'"
+        f" domain='{escape_attr(domain)}' day='{day.isoformat()}' zone='{calendar.zone_of(day)}'"
+        f" start='{_begins(calendar.start(day))}'>\n"
+    ).encode()
+
+
+@lru_cache(maxsize=16)
+def _begins(seconds: float) -> str:
+    return build.timestamp(seconds)
 
 
 def line(record: Record) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -73,29 +73,35 @@ def digest_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def read(root: Path, domain: str) -> Chain:
-    """Go through the manifest in a domain's folder below this root; what is wrong stands in the answer, in sentences.
-    Raises OSError, FileNotFoundError where there is none."""
+def read(root: Path, domain: str, size: int | None = None, expected: Mapping[int, str] | None = None) -> Chain:
+    """Go through the manifest in a domain's folder below this root, or its first `size` bytes; what is wrong stands in
+    the answer, in sentences. `expected` are hashes of lines, by their numbers, as noted elsewhere. Raises OSError,
+    FileNotFoundError where there is none."""
     with (root / manifest_of(domain)).open("rb") as file:
-        return follow(file)
+        return follow(file, size, expected or {})
 
 
-def follow(file: BinaryIO) -> Chain:
+def follow(file: BinaryIO, size: int | None = None, expected: Mapping[int, str] | None = None) -> Chain:
     """The same for an open file."""
     chain = Chain()
     for number, line in enumerate(_lines(file), 1):
+        if size is not None and chain.size >= size:
+            break
         entry = _decoded(line)
         if entry is None:
-            chain.wrong.append(f"Line {number} of the manifest cannot be read.")
+            chain.wrong.append(f"line {number} of the manifest cannot be read.")
             break
         if entry["sequence"] != chain.sequence + 1 or entry["previous"] != chain.digest:
             chain.wrong.append(
-                f"The manifest's chain is broken at line {number}: lines before it were changed, taken out or put in."
+                f"the manifest's chain is broken at line {number}: lines before it were changed, taken out or put in."
             )
             break
         chain.sequence, chain.digest = entry["sequence"], digest_of(line)
         chain.size += len(line) + 1
         chain.last[entry["file"]] = entry
+        if (expected or {}).get(number, chain.digest) != chain.digest:
+            chain.wrong.append(f"line {number} of the manifest is not the one that was noted when it was written.")
+            break
     return chain
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -31,11 +32,15 @@ KINDS: Final = (USERS, ROOMS)
 _LONGEST: Final = 180
 _CUT: Final = 140
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+#: What stands for itself as a whole; what is reserved has no more than six characters before a dot.
+_SIMPLE: Final = re.compile(r"[a-z0-9_-]{7,180}\Z")
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]|clock%24)(\..*)?\Z")
 
 
 def escape(text: str) -> str:
     """The name of a localpart or a domain."""
+    if _SIMPLE.match(text):
+        return text
     data = text.encode()
     last = len(data) - 1
     out = [
@@ -65,6 +70,7 @@ def unescape(name: str) -> str | None:
     return text if escape(text) == name else None
 
 
+@lru_cache(maxsize=64)
 def day_folder(domain: str, day: date) -> str:
     """The folder of a day, relative to the root."""
     return f"{escape(domain)}/{day.year:04d}/{day.month:02d}/{day.day:02d}"
@@ -86,7 +92,13 @@ def manifest_of(domain: str) -> str:
 
 def inside(root: Path, relative: str) -> Path:
     """A path of a row or a manifest below the root; raises ValueError for one that leads elsewhere."""
-    parts = relative.split("/")
-    if not relative or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+    return Path(place(str(root), relative))
+
+
+def place(root: str, relative: str) -> str:
+    """The same as text, which is quicker."""
+    if "//" in f"/{relative}/" or "/../" in f"/{relative}/" or "/./" in f"/{relative}/":
         raise ValueError(f"{relative!r} is no path of an archive file")
-    return root.joinpath(*parts)
+    if "\\" in relative or "\0" in relative:
+        raise ValueError(f"{relative!r} is no path of an archive file")
+    return f"{root}/{relative}"

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 from archive.dayfiles import disk, format, marks, rewriting
 from archive.dayfiles.marks import Key
 from archive.dayfiles.models import ROOMS, USERS, DayFile, Stretch, Writer
 from archive.dayfiles.options import Chosen
-from archive.dayfiles.paths import inside, path_of
+from archive.dayfiles.paths import path_of, place
 from archive.dayfiles.turns import Turn
 from archive.records import Record
 
@@ -76,7 +75,8 @@ def add(turn: Turn, chosen: Chosen, records: Iterable[Record], *, domain: str = 
         else:
             late.append((row, entries))
     new = [row for row in grown if row.pk is None]
-    disk.settle(turn.root, [_path(turn, row) for row in grown], [_path(turn, row) for row in new])
+    root = str(turn.root)
+    disk.settle(turn.root, [place(root, row.path) for row in grown], [place(root, row.path) for row in new])
     marks.save(turn, grown)
     for start in range(0, len(late), _ANEW):
         part = late[start : start + _ANEW]
@@ -154,9 +154,9 @@ def begin_anew(turn: Turn, chosen: Chosen, row: DayFile) -> None:
 
 
 def _put(turn: Turn, chosen: Chosen, row: DayFile, entries: list[tuple[int, bytes]]) -> int:
-    path = _path(turn, row)
+    path = place(str(turn.root), row.path)
     if row.records and entries[0][0] <= row.last:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             _beginning, found, _starts = format.places(file, row.size)
         present = set(found)
         entries = [entry for entry in entries if entry[0] not in present]
@@ -174,7 +174,3 @@ def _put(turn: Turn, chosen: Chosen, row: DayFile, entries: list[tuple[int, byte
     row.last = max(row.last, high)
     row.records += len(entries)
     return len(entries)
-
-
-def _path(turn: Turn, row: DayFile) -> Path:
-    return inside(turn.root, row.path)

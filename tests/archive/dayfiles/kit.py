@@ -73,7 +73,7 @@ class Archive:
         )
         spoken = element.find(ns.CLIENT, "body")
         assert spoken is not None
-        spoken.children = [body]
+        spoken.children = [body] if body else []
         return ArchiveRow(
             number,
             ids.time_of(number),
