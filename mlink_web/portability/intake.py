@@ -352,10 +352,11 @@ def readdress(message: Element, addresses: Addresses, *, to: str = "", sender: s
         message.attrs["to"] = addresses.jid(message.get("to") or to).full
     except JidError:
         return False
-    for child in message.find_all(ns.STANZA_ID, "stanza-id"):
-        by = child.get("by")
-        if by:
-            child.attrs["by"] = addresses.text(by)
+    for space, name, attribute in ((ns.STANZA_ID, "stanza-id", "by"), (ns.DELAY, "delay", "from")):
+        for child in message.find_all(space, name):
+            given = child.get(attribute)
+            if given:
+                child.attrs[attribute] = addresses.text(given)
     return True
 
 

@@ -184,6 +184,8 @@ class Taker:
             gone = [row for jid, row in present.items() if jid not in intake.contacts and row.version > 0]
         requests = self._requests(account, intake, present, put)
         if not put and not gone:
+            if intake.roster_version > account.roster_version and not present and not self.dry:
+                Account.objects.using(self.alias).filter(pk=account.pk).update(roster_version=intake.roster_version)
             return
         taken.add("contacts", len(put) - requests)
         taken.add("requests", requests)
