@@ -77,7 +77,8 @@ class _Pages:
         self._span = Span
         self._marking = " · ".join(volume.markings[:_MARKINGS]) + (" · …" if len(volume.markings) > _MARKINGS else "")
         self._header("")
-        doc.footer = lambda page, pages: (line(volume.mark, _HEADER), f"Page {page} of {pages}")
+        foot = line(" · ".join(filter(None, (volume.mark, self._marking))), _HEADER)
+        doc.footer = lambda page, pages: (foot, f"Page {page} of {pages}")
 
     def _header(self, talk: str) -> None:
         """What pages say from now on: the conversation, and what labels in this file ask to be shown."""
