@@ -163,6 +163,16 @@ def targets_of(connection: BaseDatabaseWrapper, rows: list[int]) -> dict[int, tu
         return {id: (kind, target or 0) for id, kind, target in cursor.fetchall()}
 
 
+def acted_on(connection: BaseDatabaseWrapper, rows: list[int]) -> set[int]:
+    """Those of these messages on which others act, in whichever archive."""
+    if not rows:
+        return set()
+    marks = ", ".join(["%s"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT target FROM archive_event WHERE target > 0 AND target IN ({marks})", rows)  # noqa: S608
+        return {int(target) for (target,) in cursor.fetchall()}
+
+
 def sent_since(connection: BaseDatabaseWrapper, since: float, limit: int) -> dict[Sent, int]:
     """The newest `limit` messages since then, as their senders may send them again, with their ids."""
     with connection.cursor() as cursor:

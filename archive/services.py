@@ -17,7 +17,7 @@ from archive.filters import Filter, Row, owner_of
 from archive.finding import Newest, Wanted
 from archive.models import Message
 from archive.room_list import Readable, readable
-from archive.showing import Said, View, read, show, summary
+from archive.showing import Said, View, acts_of, read, show, summary
 from archive.text import Term, fold
 from mlink_web.accounts.models import Account
 from mlink_web.stores.models import RosterItem
@@ -211,10 +211,11 @@ class Archive:
             connection, wanted, size, backwards=not after, known=self._hits(talk, start, end, terms)
         )
         views = {0: self._own, **{room.number: self._talk(room).view for room in self._rooms}}
+        acts = acts_of(connection, rows)
         said = []
         for number in dict.fromkeys(row.room for row in rows):
             here = [row for row in rows if row.room == number]
-            said += show(connection, views[number], here, terms, hits=True)
+            said += show(connection, views[number], here, terms, hits=True, acts=acts)
         said.sort(key=lambda hit: hit.when)
         older, newer = (True, more) if after else (more, bool(before))
         return Stretch(said, _id(rows[0]) if rows and older else "", _id(rows[-1]) if rows and newer else "")

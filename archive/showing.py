@@ -155,6 +155,22 @@ def summary(element: Element) -> str:
     return snippet(f"({texts[:_SNIPPET]})") if texts else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What messages do to others, by their ids (see `query.targets_of`), and the ids of those to which others do
+    something: looked up once for a page that is of several archives."""
+
+    does: dict[int, tuple[int, int]]
+    touched: set[int]
+
+
+def acts_of(connection: BaseDatabaseWrapper, rows: list[Row]) -> Acts:
+    """Of these messages, and of those that they answer."""
+    does = query.targets_of(connection, [row.id for row in rows])
+    looked_at = {row.id for row in rows} | {target for _kind, target in does.values() if target}
+    return Acts(does, query.acted_on(connection, sorted(looked_at)))
+
+
 def show(
     connection: BaseDatabaseWrapper,
     view: View,
@@ -164,20 +180,22 @@ def show(
     *,
     hits: bool = False,
     whole: bool = False,
+    acts: Acts | None = None,
 ) -> list[Said]:
     """The rows as they are shown, those left out that only act on others. As `hits`, a correction stands for itself,
     with the id of the message that it corrects, and of long texts the part with the hit is shown. With `whole`, the
     text of the `target` is not cut."""
-    acts = query.targets_of(connection, [row.id for row in rows])
+    found = acts or acts_of(connection, rows)
+    does = found.does
     on: dict[int, list[tuple[int, Row]]] = {}
     page = {row.id for row in rows}
-    answered = {acts[row.id][1] for row in rows if row.id in acts and acts[row.id][0] == events.REPLY} - {0}
+    answered = {does[row.id][1] for row in rows if row.id in does and does[row.id][0] == events.REPLY} - {0}
     quoted = {row.id: row for row in query.by_ids(connection, view.owner, sorted(answered))} if answered else {}
-    for kind, id, row in query.events_on(connection, view.owner, sorted(page | answered)):
+    for kind, id, row in query.events_on(connection, view.owner, sorted((page | answered) & found.touched)):
         on.setdefault(id, []).append((kind, row))
     shown = []
     for row in rows:
-        kind, acted = acts.get(row.id, (0, 0))
+        kind, acted = does.get(row.id, (0, 0))
         if acted and not _stands_alone(row, kind, hits):
             continue
         stands_for = acted if kind == events.CORRECTION else 0
