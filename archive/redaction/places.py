@@ -110,8 +110,8 @@ def node(connection: BaseDatabaseWrapper, redaction: Redaction) -> str:
         for name in found:
             found[name] += int(answer.get(name, 0))
     return (
-        f"{found['histories']} taken out of rooms' histories, {found['waiting']} copies on their way to clients,"
-        f" {found['rooms']} rooms told."
+        f"{found['histories']} taken out of rooms' histories, copies on their way to clients: {found['waiting']},"
+        f" rooms told: {found['rooms']}."
     )
 
 

@@ -44,6 +44,7 @@ def listed(request: HttpRequest) -> HttpResponse:
     if state in Redaction.State.values:
         found = found.filter(state=state)
     context = {
+        "section": "archive",
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "state": state if state in Redaction.State.values else "",
         "states": Redaction.State.choices,
@@ -111,7 +112,7 @@ def new(request: HttpRequest) -> HttpResponse:
     shown = [*((row, Redacted.How.CHOSEN.value) for row in _records(begun)), *offered][:SHOWN]
     audit.of_request(request, "messages viewed for redaction", messages=[row.key for row, _how in shown])
     context = {"form": form, "chosen": _choices(shown, ticked), "begun": [ids.text_of(id) for id in begun]}
-    context["second"] = services.second_needed()
+    context |= {"section": "archive", "second": services.second_needed()}
     return render(request, "redaction/new.html", context, status=400 if form.errors else 200)
 
 
@@ -144,6 +145,7 @@ def _page(request: HttpRequest, found: Redaction, form: NoteForm) -> HttpRespons
         audit.of_request(request, "messages viewed for approval", str(found.pk), messages=[row.key for row in rows])
         texts = {one.record.id: one for one in show(connection, rows[:SHOWN], timezone.get_current_timezone())}
     context = {
+        "section": "archive",
         "redaction": found,
         "items": [(item, texts.get(item.message)) for item in items],
         "places": [(places.TITLES.get(place.name, place.name), place) for place in found.places.all()],

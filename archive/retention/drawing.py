@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, Final
 
 HEIGHT: Final = 100
@@ -32,6 +33,20 @@ class Bars:
     most: int
     first: str
     last: str
+
+
+def by_month(numbers: Mapping[date, int]) -> Bars | None:
+    """A chart of numbers by the first days of months, those between that have none too; at least a year."""
+    if not numbers:
+        return None
+    last = max(numbers)
+    first = min(min(numbers), last.replace(year=last.year - 1))
+    entries = {}
+    month = first
+    while month <= last:
+        entries[month] = (f"{month:%B %Y}", numbers.get(month, 0))
+        month = (month + timedelta(days=32)).replace(day=1)
+    return bars(entries)
 
 
 def bars(numbers: Mapping[Any, tuple[str, int]]) -> Bars | None:

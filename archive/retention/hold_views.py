@@ -19,6 +19,8 @@ from archive.retention.models import Hold
 from mlink_web.audit import log as audit
 
 PAGE_SIZE: Final = 50
+#: Where these pages stand in the navigation.
+PART: Final = {"section": "archive", "part": "holds"}
 
 
 @require_safe
@@ -28,7 +30,7 @@ def listed(request: HttpRequest) -> HttpResponse:
     found = Hold.objects.order_by("-released", "-pk")
     in_force = [(hold, reach.over_hold(request.user, hold)) for hold in found.filter(released=None)[: holds.MAX_ACTIVE]]
     page = Paginator(found.exclude(released=None), PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "retention/holds.html", {"part": "holds", "in_force": in_force, "page": page})
+    return render(request, "retention/holds.html", {**PART, "in_force": in_force, "page": page})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -67,7 +69,12 @@ def place(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Hold {hold.pk} is in force: nothing of {hold.covers} is removed or redacted.")
             return redirect("retention:holds")
-    return render(request, "retention/place.html", {"part": "holds", "form": form}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "retention/place.html",
+        {**PART, "form": form},
+        status=400 if form.errors else 200,
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -92,6 +99,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     return render(
         request,
         "retention/release.html",
-        {"part": "holds", "hold": hold, "form": form},
+        {**PART, "hold": hold, "form": form},
         status=400 if form.errors else 200,
     )

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from archive.oversight.access import officers_only
 from archive.retention import policies, reach, tasks
-from archive.retention.drawing import Bars, bars
+from archive.retention.drawing import Bars, bars, by_month
 from archive.retention.forms import KeepingForm, PolicyForm
 from archive.retention.models import Expired, Hold, Keeping, Policy, Run
 from archive.retention.policies import Book
@@ -26,6 +26,8 @@ from mlink_web.audit import log as audit
 RUNS: Final = 10
 DOMAINS: Final = 20
 HISTORY_DAYS: Final = 90
+#: Where these pages stand in the navigation.
+PART: Final = {"section": "archive", "part": "policies"}
 _ORDER: Final = {subject: place for place, subject in enumerate(Policy.Subject.values)}
 
 
@@ -45,7 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "keeping_form": KeepingForm(),
         **_history(),
     }
-    return render(request, "retention/overview.html", {"part": "policies", **context})
+    return render(request, "retention/overview.html", PART | context)
 
 
 def _history() -> dict[str, Any]:
@@ -101,8 +103,8 @@ def _policy(request: HttpRequest, old: Policy | None) -> HttpResponse:
         else:
             audit.of_request(request, "retention policy tried", str(wanted), days=wanted.days, kind=wanted.kind)
             shown = preview(connection, _book(wanted, old))
-            months = bars({month: (f"{month:%B %Y}", number) for month, number in shown.months.items()})
-    context = {"part": "policies", "form": form, "old": old, "preview": shown, "months": months}
+            months = by_month(shown.months)
+    context = {**PART, "form": form, "old": old, "preview": shown, "months": months}
     return render(request, "retention/policy.html", context, status=400 if form.errors else 200)
 
 
@@ -145,9 +147,11 @@ def remove_policy(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("retention:overview")
     book = Book.of(Policy.objects.exclude(pk=pk)[: policies.MOST])
     shown = preview(connection, book)
-    months = bars({month: (f"{month:%B %Y}", number) for month, number in shown.months.items()})
+    months = by_month(shown.months)
     return render(
-        request, "retention/remove.html", {"part": "policies", "policy": found, "preview": shown, "months": months}
+        request,
+        "retention/remove.html",
+        {**PART, "policy": found, "preview": shown, "months": months},
     )
 
 
