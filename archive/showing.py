@@ -14,25 +14,22 @@ from archive import content, events, ids, query
 from archive.attachments import Attachment, attachments
 from archive.content import Label, SharedFile
 from archive.document import element_of, spoken
+from archive.excerpts import SNIPPET, excerpt, snippet
 from archive.filters import Row
-from archive.records import NAMESPACE
-from archive.text import Term, highlight
+from archive.redaction.models import Redacted
+from archive.redaction.tombstone import number_of
+from archive.text import Term
 from xmpp_engine.api import Element, StreamError, ns
 
 #: Payloads that say something about another message and nothing to a reader.
 _SIGNALS: Final = frozenset({ns.RECEIPTS, ns.CHAT_MARKERS, ns.REACTIONS})
-_SNIPPET: Final = 120
 #: Different reactions to one message that are shown, characters of each, and names in the list of who reacted.
 _REACTIONS: Final = 12
 _REACTION: Final = 16
 _NAMES: Final = 20
-#: Characters and lines of a message, and characters of a hit, that are shown before "show all".
+#: Characters of a message, and of a hit, that are shown before "show all".
 _CUT: Final = 3_000
-_LINES: Final = 60
 _HIT: Final = 600
-#: How far into a text a hit is looked for, and in what steps: to fold a megabyte takes a second.
-_LOOKED_AT: Final = 100_000
-_STEP: Final = 2_000
 _EMPTY: Final = Element(ns.CLIENT, "message")
 
 
@@ -129,12 +126,6 @@ def read(row: Row) -> Element | None:
         return None
 
 
-def snippet(text: str) -> str:
-    """The beginning of a text, on one line."""
-    text = " ".join(text.split())
-    return text if len(text) <= _SNIPPET else f"{text[:_SNIPPET]}…"
-
-
 def summary(element: Element) -> str:
     """A message in a line: its text, or what it does."""
     if element.find(ns.RETRACT, "retracted") is not None:
@@ -152,7 +143,7 @@ def summary(element: Element) -> str:
         return "(retracted a message)"
     given = element.find(ns.REACTIONS, "reactions")
     texts = " ".join(each.text for each in given.find_all(ns.REACTIONS, "reaction")) if given is not None else ""
-    return snippet(f"({texts[:_SNIPPET]})") if texts else ""
+    return snippet(f"({texts[:SNIPPET]})") if texts else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +197,26 @@ def show(
         if kind == events.REPLY and acted in quoted and not said.gone:
             said = _with_quote(view, said, quoted[acted], on.get(acted, []), acted in page)
         shown.append(said)
+    shown = _by_officers(connection, rows, shown)
     files = attachments(connection, [file for said in shown for file in said.shared])
     return [replace(said, files=[files[file] for file in said.shared]) if said.shared else said for said in shown]
+
+
+def _by_officers(connection: BaseDatabaseWrapper, rows: list[Row], shown: list[Said]) -> list[Said]:
+    """The lines of messages that an archive officer removed say so. Anybody may send a stanza that looks like what is
+    left of one, so it is looked up."""
+    marked = {ids.text_of(row.id): row for row in rows if number_of(row.xml)}
+    if not marked:
+        return shown
+    listed = Redacted.objects.using(connection.alias).filter(message__in=[row.id for row in marked.values()])
+    known = {ids.text_of(id) for id in listed.filter(state=Redacted.State.GONE).values_list("message", flat=True)}
+    told = []
+    for said in shown:
+        mark = (read(marked[said.id]) or _EMPTY).find(ns.RETRACT, "retracted") if said.id in known else None
+        if mark is not None:
+            said = replace(said, gone=_sentence("An archive officer removed this message", mark))
+        told.append(said)
+    return told
 
 
 def _stands_alone(row: Row, kind: int, hits: bool) -> bool:
@@ -269,33 +278,6 @@ def _note(method: str) -> str:
     )
 
 
-def excerpt(text: str, terms: list[Term], limit: int) -> tuple[list[tuple[str, bool]], bool]:
-    """At most `limit` characters of a text (0: all), in pieces as of `highlight`, and whether there are more. Of a
-    longer text it is the part with the first of the terms."""
-    if not limit:
-        # What is this long is read and not searched: to look for the terms would take longer than to send it.
-        return (highlight(text, terms) if len(text) <= _LOOKED_AT else [(text, False)]), False
-    start = 0
-    if terms and len(text) > limit:
-        for place in range(0, min(len(text), _LOOKED_AT), _STEP):
-            # The steps overlap, so that no hit is lost between two.
-            found = highlight(text[place : place + _STEP + _SNIPPET], terms)
-            if any(hit for _piece, hit in found):
-                before = len(found[0][0]) if not found[0][1] else 0
-                start = max(0, place + before - limit // 3)
-                break
-    shown = text[start : start + limit]
-    lines = shown.split("\n")
-    if len(lines) > _LINES:
-        shown = "\n".join(lines[:_LINES])
-    pieces = highlight(shown, terms)
-    if start:
-        pieces.insert(0, ("… ", False))
-    if start + len(shown) < len(text):
-        pieces.append((" …", False))
-    return pieces, len(shown) < len(text)
-
-
 def _versions(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str, Element]]:
     """A message and those that corrected it, oldest first: each with the id of its row, its text and the stanza."""
     found = [(row.id, content.text_of(element), element)]
@@ -355,8 +337,6 @@ def _gone(view: View, row: Row, element: Element) -> str:
     """The line that stands for a retracted message."""
     mark = element.find(ns.RETRACT, "retracted")
     assert mark is not None
-    if any(child.ns == NAMESPACE for child in mark.elements()):
-        return _sentence("An archive officer removed this message", mark)
     if mark.find(ns.MODERATE, "moderated") is not None:
         return _sentence("A moderator removed this message", mark)
     return "You retracted this message." if view.is_own(row) else "This message was retracted."

@@ -15,8 +15,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from archive import ids
+from archive import ids, records
 from archive.models import Message
+from archive.redaction.models import Redacted, Redaction
+from archive.redaction.tombstone import left_of
 from mlink_web.accounts.models import Account
 from mlink_web.jobs.models import Job
 from mlink_web.rooms.models import Room
@@ -27,7 +29,6 @@ from tests.archive.test_pages import START, ada, bodies, eve, get, href, minutes
 from tests.archive.test_pages_rooms import BOB, hall, speak, write  # noqa: F401
 
 pytestmark = pytest.mark.django_db
-OFFICER = "<redacted xmlns='urn:mlink:archive:0'/><reason>court order</reason>"
 
 
 def oob(url: str) -> str:
@@ -213,15 +214,29 @@ def test_markings_and_what_is_encrypted(reader: Client, ada: Account) -> None:
     assert "SECRET" in get(reader, words="numbers")
 
 
-def test_what_an_officer_removed(reader: Client, ada: Account) -> None:
-    id = say(BOB, ada, "gone words", minutes(0))
-    mark = f"<retracted xmlns='urn:xmpp:message-retract:1' stamp='2026-03-02T00:00:00Z'>{OFFICER}</retracted>"
-    xml = f"<message from='{BOB}/r' type='chat' to='{ada}'>{mark}</message>"
-    Message.objects.filter(id=ids.from_text(id)).update(xml=xml, search="")
-    page = get(reader, peer=BOB)
-    assert "An archive officer removed this message: court order" in page
-    assert "gone words" not in page
-    assert f'value="{id}"' not in get(reader, peer=BOB, select="1")
+def redacted(id: str) -> None:
+    """Leave of a message what a redaction leaves."""
+    message = Message.objects.get(id=ids.from_text(id))
+    row = records.by_ids(connection, [message.pk])[0]
+    xml = left_of(row, 7, START.timestamp(), "court order")
+    Message.objects.filter(pk=message.pk).update(xml=xml, search="")
+
+
+def test_what_an_officer_removed(reader: Client, ada: Account, hall: Room) -> None:
+    ids_of = [say(BOB, ada, "gone words", minutes(0)), speak(hall, BOB, "Bobby", "gone words", minutes(1))]
+    redaction = Redaction.objects.create(reason="court order", operator="officer@localhost", created=0.0)
+    for id in ids_of:
+        redacted(id)
+        forged = get(reader, peer=BOB) + get(reader, room=str(hall))
+        assert "An archive officer" not in forged or id != ids_of[0]
+        Redacted.objects.create(
+            redaction=redaction, message=ids.from_text(id), sender=BOB, recipient=str(ada), state=Redacted.State.GONE
+        )
+    for query in ({"peer": BOB}, {"room": str(hall)}):
+        page = get(reader, **query)
+        assert "An archive officer removed this message: court order" in page
+        assert "gone words" not in page
+        assert 'name="pick"' not in get(reader, **query, select="1")
 
 
 def test_long_texts_are_cut_and_can_be_shown(reader: Client, ada: Account) -> None:
