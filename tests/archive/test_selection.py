@@ -193,5 +193,6 @@ def test_commands() -> None:
         ("ada@localhost", "never"),
     ]
     assert run("archive user", jid="ada@localhost", word="own").startswith("ada@localhost is archived by")
+    assert run("archive recount").startswith("The node counts anew")
     (row,) = [row for row in run("archive domains") if row["domain"] == "localhost"]
     assert (row["people"], row["rooms"], row["kinds"]) == ("choice", "room", "chat, normal, private")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import connections
 
-from archive import ids, indexing, store
+from archive import ids, indexing, store, tally
 from archive.filters import Filter, Question, text_key
 from archive.store import ArchiveReader
 from archive.text import parse
@@ -138,3 +140,34 @@ async def test_preferences_are_stored(opened: Opened) -> None:
         ["bob@a.example"],
         ["eve@b.example"],
     )
+
+
+async def test_the_background_keeps_the_numbers_of_messages(opened: Opened) -> None:
+    connection = connections[opened.alias]
+    await opened.ledger.commit(Batch(archive=[row(number) for number in range(1, 8)]))
+    young = ids.first_at(time.time())
+    await opened.ledger.commit(Batch(archive=[replace(row(8), id=young)]))
+    assert tally.waiting(connection)
+    await opened.reader.tend()
+    assert not tally.waiting(connection)
+    assert tally.tallied(connection) == row(7).id
+    # A page tells the number of all, with what is too young for the numbers.
+    whole = Filter(1)
+    answer = await opened.reader.find(Question(whole, 3, whole=whole))
+    assert (len(answer.rows), answer.count) == (3, 8)
+    later = Filter(1, after=row(5).id)
+    assert (await opened.reader.find(Question(later, 1, whole=whole))).count == 8
+    words = Filter(1, terms=tuple(parse("message")))
+    assert (await opened.reader.find(Question(words, 3, whole=words))).count is None
+    assert (await opened.reader.find(Question(words, 0, whole=words, count=True))).count == 8
+
+
+async def test_a_number_that_takes_long_is_not_told_with_a_page(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_CHEAP", 5)
+    await opened.ledger.commit(Batch(archive=[row(number) for number in range(1, 8)]))
+    whole = Filter(1)
+    assert (await opened.reader.find(Question(whole, 3, whole=whole))).count is None
+    await opened.reader.tend()
+    assert (await opened.reader.find(Question(whole, 3, whole=whole))).count == 7
