@@ -109,7 +109,7 @@ def _index(turn: Turn, calendar: Calendar, domain: str, day: date) -> DayFile:
         return row
     if before and row.listed:
         row.note = {"before": before}
-    row.size, row.sha256, row.records = size, digest, count
+    row.size, row.sha256, row.records, row.last = size, digest, count, total
     row.state, row.listed = DayFile.State.CLOSED, False
     marks.save(turn, [row])
     return row

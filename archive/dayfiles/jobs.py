@@ -11,14 +11,14 @@ from typing import Any, Final
 from django.core.files.storage import storages
 from django.db import DEFAULT_DB_ALIAS
 
-from archive.dayfiles import importing, options, rebuilding, turns, verifying
+from archive.dayfiles import importing, options, reach, rebuilding, turns, verifying
 from archive.dayfiles.paths import inside
-from archive.oversight.access import may_oversee
 from mlink_web.jobs.kinds import Kind, register
 
 VERIFY: Final = "archive files verify"
 IMPORT: Final = "archive files import"
 REBUILD: Final = "archive files rebuild"
+KINDS: Final = (VERIFY, IMPORT, REBUILD)
 _MAY: Final = "archive.dayfiles.jobs.may_see"
 
 
@@ -38,8 +38,8 @@ def make_known() -> None:
 
 
 def may_see(user: Any, _job: Any) -> bool:
-    """Whoever has the right over files."""
-    return may_oversee(user, "files")
+    """Whoever has the right over all files; who has it over some sees what he ordered himself."""
+    return reach.is_everywhere(reach.scope_of(user))
 
 
 def verify(work: Any) -> None:

@@ -79,7 +79,7 @@ class DayFile(models.Model):
     state = models.CharField(max_length=7, choices=State.choices, default=State.OPEN)
     #: Bytes that count; the whole file once it is closed.
     size = models.BigIntegerField(default=0)
-    #: Messages (in an index: files) and their first and last ids.
+    #: Messages and their first and last ids; in an index files, and `last` is the number of their messages.
     records = models.BigIntegerField(default=0)
     first = models.BigIntegerField(default=0)
     last = models.BigIntegerField(default=0)
