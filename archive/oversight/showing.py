@@ -15,6 +15,7 @@ from archive.content import Label, SharedFile
 from archive.document import element_of, with_id
 from archive.oversight.criteria import Scope
 from archive.records import Record
+from archive.redaction.tombstone import number_of
 from archive.retention import originals
 from archive.showing import excerpt
 from archive.text import Term
@@ -150,7 +151,10 @@ def _shown(
         note, element = "This message is damaged; its page shows what is stored.", _EMPTY
     elif (mark := element.find(ns.RETRACT, "retracted")) is not None:
         moderated = mark.find(ns.MODERATE, "moderated") is not None
+        number = number_of(row.xml)
         note = "A moderator removed this message." if moderated else "This message was removed."
+        if number:
+            note = f"An officer redacted this message (redaction {number})."
         marks.append("retracted")
     else:
         method = content.encryption(element)
