@@ -72,7 +72,7 @@ class CriteriaForm(forms.Form):
         required=False,
         max_length=MAX_TEXT,
         widget=typed(type="search"),
-        help_text="All must occur. “In quotes” side by side, begin* the beginning of a word, -word not.",
+        help_text="All must occur. “In quotes” side by side, begin* the beginning of a word, \u2011word not.",
     )
     people = Listed(address, label="People", widget=typed(), help_text="Addresses, parted by blanks.")
     together = forms.BooleanField(label="All of these people take part", required=False)

@@ -88,7 +88,8 @@ def estimate(connection: BaseDatabaseWrapper, criteria: Criteria) -> tuple[int, 
         return len(newest), True
     low, high = criteria.bounds()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT min(id), max(id) FROM archive_message")
+        # Together they would be looked for in the whole table.
+        cursor.execute("SELECT (SELECT min(id) FROM archive_message), (SELECT max(id) FROM archive_message)")
         first, last = cursor.fetchone()
     low, high = max(low, (first or 1) - 1), min(high, (last or 1) + 1)
     covered = max(min(high, newest[0] + 1) - newest[-1], 1)
@@ -194,15 +195,18 @@ def _postgres(
 def _first_window(connection: BaseDatabaseWrapper, low: int, high: int, order: str) -> tuple[int, int, int]:
     """The range without what lies beyond the first and last rows (neither included), and where a window of _PROBE rows
     ends."""
-    ends = "SELECT id FROM archive_message WHERE id > %s AND id < %s ORDER BY id {} LIMIT 1"
-    first = _within(connection, SECONDS, ends.format("ASC"), [low, high])
-    if not first:
+    place = "(SELECT id FROM archive_message WHERE id > %s AND id < %s ORDER BY id {} LIMIT 1)"
+    nth = place.format(f"{order} OFFSET {_PROBE}")
+    found = _within(
+        connection,
+        SECONDS,
+        f"SELECT unnest(ARRAY[{place.format('ASC')}, {place.format('DESC')}, {nth}])",
+        [low, high] * 3,
+    )
+    if found[0] is None:
         return high, high, high
-    last = _within(connection, SECONDS, ends.format("DESC"), [low, high])
-    low, high = first[0] - 1, last[0] + 1
-    nth = f"SELECT id FROM archive_message WHERE id > %s AND id < %s ORDER BY id {order} OFFSET {_PROBE} LIMIT 1"  # noqa: S608
-    found = _within(connection, SECONDS, nth, [low, high])
-    return low, high, (found[0] if found else low if order == "DESC" else high)
+    low, high = found[0] - 1, found[1] + 1
+    return low, high, (found[2] or (low if order == "DESC" else high))
 
 
 def _window(
@@ -239,12 +243,15 @@ def _window(
 
 def _within(connection: BaseDatabaseWrapper, seconds: float, statement: str, values: list[Any]) -> list[int]:
     """Run a statement that gives ids, at most so long; raises TooSlow."""
+    inside = connection.in_atomic_block
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
             cursor.execute(statement, values)
             found = [id for (id,) in cursor.fetchall()]
-            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+            if inside:
+                # It would hold on to the end of the caller's transaction.
+                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
             return found
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") == "57014":

@@ -68,7 +68,7 @@ async def test_all_of_a_row_is_stored(ledger: Ledger, database: str) -> None:
     expected = row(1)
     assert (stored.pk, stored.sender, stored.recipient) == (expected.id, expected.sender, expected.recipient)
     assert (stored.sender_account, stored.recipient_account, stored.kind) == (1, None, "chat")
-    assert stored.search == "cafe  東京 京"
+    assert stored.search == "cafe 東京 京"
     assert (stored.origin_id, stored.xml, stored.stamp) == ("o1", expected.xml, expected.stamp)
 
 
