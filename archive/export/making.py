@@ -12,7 +12,7 @@ import logging
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,11 +41,13 @@ KIND: Final = "archive export"
 MOST_OWN: Final = 200_000
 _REASON: Final = 1_000
 #: What a file takes, what a message in it beside its stanza, and for how many bytes of file a byte of stanza stands.
-_SIZES: Final = {"pdf": (60_000, 200, 0.35), "xml": (500, 230, 1.0), "jsonl": (0, 260, 1.5)}
+_SIZES: Final = {"pdf": (15_000, 90, 0.3), "xml": (500, 230, 1.0), "jsonl": (0, 260, 1.5)}
 #: While a file is made, the disk holds so many times its messages, and so much must stay free.
 _SCRATCH: Final = 3
 _SPARE: Final = 64 * 1024 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: By how much an estimate may be too high.
+_DOUBT: Final = 10
 #: Seconds between checkpoints, and for which a worker waits for another one that still has the folder.
 _CHECKPOINT: Final = 3.0
 _PATIENCE: Final = 300.0
@@ -57,10 +59,12 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """About how many messages an export will hold and how many bytes its file will have."""
+    """How many messages an export will hold, about unless it is `exact`, and about how many bytes its file will
+    have."""
 
     messages: int
     bytes: int
+    exact: bool = True
 
 
 def own_order(
@@ -147,11 +151,13 @@ def estimate(order: Order) -> Estimate:
 def estimates(order: Order) -> dict[str, Estimate]:
     """The same in each format."""
     try:
-        found, mean = order.source(connection).estimate()
+        expected = order.source(connection).estimate()
     except NotAllowed as refusal:
         raise Refused(str(refusal)) from None
     return {
-        format: Estimate(found, base + round(found * (overhead + share * mean)))
+        format: Estimate(
+            expected.messages, base + round(expected.messages * (overhead + share * expected.mean)), expected.exact
+        )
         for format, (base, overhead, share) in _SIZES.items()
     }
 
@@ -162,9 +168,11 @@ def place(order: Order, *, origin: str = "") -> Job:
     most = gathering.MOST if order.officers else MOST_OWN
     if not expected.messages:
         raise Refused("There is no such message: nothing would be in the file.")
-    if expected.messages > most:
-        raise Refused(f"These are about {expected.messages:,} messages; an export holds at most {most:,}. Narrow it.")
-    about = _about(order, expected.messages)
+    number = f"{'' if expected.exact else 'about '}{expected.messages:,} message{'s' * (expected.messages != 1)}"
+    # One that is not exact may be far off; collecting counts again.
+    if expected.messages > (most if expected.exact else _DOUBT * most):
+        raise Refused(f"These are {number}; an export holds at most {most:,}. Narrow it.")
+    about = _about(order, number)
     with transaction.atomic():
         audit.record(
             order.who,
@@ -230,11 +238,15 @@ def run(work: Any) -> None:
         work.keep(made.path, made.name, made.type)
 
 
-def produce(order: Order, export: Export, folder: Path, tell: producing.Told) -> producing.Made:
-    """Make the file in this folder; raises Refused with a sentence for what stands in the way."""
+def produce(
+    order: Order, export: Export, folder: Path, tell: producing.Told, *, source: Callable[[], Source] | None = None
+) -> producing.Made:
+    """Make the file in this folder, of the order's source or of another one, which is made anew whenever rights are to
+    be judged. Raises Refused with a sentence for what stands in the way."""
+    chosen = source or (lambda: order.source(connection))
     try:
-        _has_room(order.source(connection), folder)
-        return producing.produce(connection, order, export, folder, tell)
+        _has_room(chosen(), folder)
+        return producing.produce(connection, order, chosen, export, folder, tell)
     except (NotAllowed, gathering.TooLarge, producing.Unsettled) as refusal:
         raise Refused(str(refusal)) from None
     except signing.Trouble as trouble:
@@ -334,16 +346,16 @@ def _alone(lock: Any, work: Any) -> None:
 
 
 def _has_room(source: Source, folder: Path) -> None:
-    found, mean = source.estimate()
-    if shutil.disk_usage(folder).free < _SCRATCH * found * (mean + 200) + _SPARE:
+    expected = source.estimate()
+    needed = _SCRATCH * min(expected.messages, gathering.MOST) * (expected.mean + 200)
+    if expected.exact and shutil.disk_usage(folder).free < needed + _SPARE:
         raise Refused(_NO_ROOM)
 
 
-def _about(order: Order, messages: int) -> str:
+def _about(order: Order, number: str) -> str:
     """The order in a line."""
-    what = FORMATS[order.format]
     said = ", ".join(f"{name} {value}" if order.officers else value for name, value in order.facts)
-    return f"{what} of about {messages:,} message{'s' * (messages != 1)}: {said}"
+    return f"{FORMATS[order.format]} of {number}: {said}"
 
 
 def _own_facts(order: Order) -> list[list[str]]:

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import ids
 from archive.export.sources import NotAllowed, Officer, Own, Source
+from archive.oversight.criteria import Criteria
 from mlink_web.accounts.models import Account
 
 FORMATS: Final = {"pdf": "PDF/A", "xml": "XML", "jsonl": "JSON lines"}
@@ -80,9 +81,9 @@ class Order:
         if account is None:
             raise NotAllowed("The account of who ordered the export is gone.")
         if self.officers:
-            from archive.oversight.search import Criteria
+            from archive.export import access
 
-            return Officer(connection, account, Criteria.from_json(self.criteria), before=before)
+            return Officer(connection, access.scoped(account, Criteria.from_json(self.criteria)), before=before)
         return Own(
             connection,
             account,

@@ -25,6 +25,7 @@ from archive.export.gathered import Counts, Gathered
 from archive.export.layout import Layout
 from archive.export.models import Export
 from archive.export.ordered import TYPES, Order
+from archive.export.sources import Source
 from mlink_web.pdfa import signing
 
 #: Messages of one PDF/A file; more of them become several files in one archive.
@@ -53,14 +54,22 @@ class Made:
 
 
 def produce(
-    connection: BaseDatabaseWrapper, order: Order, export: Export, folder: Path, tell: Told, *, volume: int = VOLUME
+    connection: BaseDatabaseWrapper,
+    order: Order,
+    source: Callable[[], Source],
+    export: Export,
+    folder: Path,
+    tell: Told,
+    *,
+    volume: int = VOLUME,
 ) -> Made:
-    """Make the file in this folder. Raises sources.NotAllowed, gathering.TooLarge, Unsettled, what `tell` raises, and
-    OSError or sqlite3.OperationalError where the disk takes no more."""
+    """Make the file in this folder; `source` gives the source with the rights of the moment. Raises
+    sources.NotAllowed, gathering.TooLarge, Unsettled, signing.Trouble, what `tell` raises, and OSError or
+    sqlite3.OperationalError where the disk takes no more."""
     with Gathered(folder / "gathered.sqlite3") as gathered:
         gathering.gather(
             connection,
-            order.source(connection),
+            source(),
             gathered,
             lambda done: tell(done // 2, max(done, 1)),
             quotes=order.format == "pdf",
@@ -70,7 +79,7 @@ def produce(
             # Whoever takes a message back from now on finds this export in the list; what was taken back before is
             # seen here. In between nothing gets lost.
             held.note(export, gathered.ids())
-            if not gathering.recheck(connection, order.source(connection), gathered):
+            if not gathering.recheck(connection, source(), gathered):
                 return made
             gathered.note(written=None, volumes=[])
         held.clear(export)

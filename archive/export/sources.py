@@ -46,6 +46,16 @@ class TakesTooLong(NotAllowed):
     """The search takes longer than the server lets one take."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many messages there will be, and how many characters of stanza each has in the mean. Not `exact`, there are
+    more or fewer."""
+
+    messages: int
+    mean: int
+    exact: bool = True
+
+
 class Source(Protocol):
     """What collecting asks of a source."""
 
@@ -61,8 +71,8 @@ class Source(Protocol):
     def masked(self, record: Record) -> Record:
         """The message without what the export may not say."""
 
-    def estimate(self) -> tuple[int, int]:
-        """How many messages there will be, about, and how many characters of stanza each has."""
+    def estimate(self) -> Expected:
+        """About how many messages there will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +188,10 @@ class Own:
             sender = occupant(record)
         return replace(record, sender=sender, sender_account=0, recipient_account=0)
 
-    def estimate(self) -> tuple[int, int]:
+    def estimate(self) -> Expected:
         """See Source."""
-        found, sample = 0, []
+        found, exact = 0, True
+        sample: list[Any] = []
         for stream in self._streams:
             wanted = replace(self._wanted, account=stream.owner, peer=stream.peer)
             if self._chosen:
@@ -188,21 +199,20 @@ class Own:
                     found += len(rows)
                     sample += rows[:_SAMPLE]
                 continue
-            found += tally.count(self._connection, wanted, most=_COUNTED).number
+            counted = tally.count(self._connection, wanted, most=_COUNTED)
+            found, exact = found + counted.number, exact and counted.exact
             if len(sample) < _SAMPLE:
                 sample += query.page(self._connection, wanted, _SAMPLE, backwards=True)[0]
-        return found, _mean(len(row.xml) for row in sample)
+        return Expected(found, _mean(len(row.xml) for row in sample), exact)
 
 
 class Officer:
-    """What an officer's search finds, where his rights reach now."""
+    """What an officer's search finds, as far as its scope reaches."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, user: Any, criteria: Any, *, before: int = ids.MAX_ID) -> None:
-        """`criteria` are an `archive.oversight.search.Criteria`. Raises NotAllowed."""
-        from archive.export import access
-
+    def __init__(self, connection: BaseDatabaseWrapper, criteria: Any, *, before: int = ids.MAX_ID) -> None:
+        """`criteria` are an `archive.oversight.search.Criteria`, whose scope says what may be seen."""
         self._connection = connection
-        self._criteria = access.scoped(user, criteria)
+        self._criteria = criteria
         self._before = before
         catch_up(connection, words=True)
 
@@ -238,16 +248,16 @@ class Officer:
         """See Source: an officer sees all."""
         return record
 
-    def estimate(self) -> tuple[int, int]:
+    def estimate(self) -> Expected:
         """See Source."""
         from archive.oversight import search
 
         try:
-            found, _exact = search.estimate(self._connection, self._criteria)
+            found, exact = search.estimate(self._connection, self._criteria)
             sample, _more = search.page(self._connection, self._criteria, limit=_SAMPLE)
         except search.TooSlow as slow:
             raise TakesTooLong(str(slow)) from None
-        return max(found, len(sample)), _mean(len(record.xml) for record in sample)
+        return Expected(max(found, len(sample)), _mean(len(record.xml) for record in sample), exact)
 
 
 def _walked(walk: Iterator[Record]) -> Iterator[Record]:

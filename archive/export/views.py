@@ -113,7 +113,7 @@ def order(request: HttpRequest) -> HttpResponse:
         "form": form,
         "facts": draft.facts if draft is not None else [],
         "estimates": estimates,
-        "messages_about": estimates[0][1].messages if estimates else 0,
+        "expected": estimates[0][1] if estimates else None,
         "trouble": trouble,
         "zone": zone_name,
     }

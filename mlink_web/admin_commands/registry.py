@@ -7,6 +7,7 @@ from typing import Final
 from mlink_web.admin_commands import (
     announcements,
     archive,
+    archive_exports,
     devices,
     domains,
     groups,
@@ -29,6 +30,7 @@ registry.include(announcements.registry)
 registry.include(uploads.registry)
 registry.include(invitations.registry)
 registry.include(archive.registry)
+registry.include(archive_exports.registry)
 registry.include(retention.registry)
 registry.include(reports.registry)
 registry.include(topics.registry)

@@ -108,7 +108,9 @@ def make(
     """The file of an order."""
     folder.mkdir(exist_ok=True)
     export = making.remember(order, secrets.token_urlsafe(24), "a test")
-    return producing.produce(connection, order, export, folder, tell, volume=volume), export
+    return producing.produce(
+        connection, order, lambda: order.source(connection), export, folder, tell, volume=volume
+    ), export
 
 
 def own_xml(owner: Account, folder: Path, **wanted: Any) -> etree._Element:

@@ -16,9 +16,7 @@ from pathlib import Path
 import django
 
 MESSAGES = 10_000
-TEXT = (
-    "the of and message today report weather convoy arrived at noon façade Привет мир שלום السلام 中文 日本語 हिन्दी 😀"
-)
+TEXT = "the of and message today report convoy arrived at noon façade Привет мир שלום السلام 中文 日本語 हिन्दी 😀"
 
 
 def main(format: str) -> None:

@@ -64,7 +64,7 @@ def test_from_the_order_to_the_file_that_is_gone(ada: Account, client: Client) -
     job = making.order_own(ada, talks=[(BOB, "")], format="xml", zone="Europe/Berlin", origin="192.0.2.1")
     (ordered,) = entries("own archive export ordered")
     assert (ordered.who, ordered.origin) == ("ada@localhost", "192.0.2.1")
-    assert (job.about, job.total) == ("XML of about 30 messages: bob@far.example", 30)
+    assert (job.about, job.total) == ("XML of 30 messages: bob@far.example", 30)
     work.run(job.pk)
     job = again(job)
     assert (job.state, job.trouble, job.content_type) == ("ready", "", "application/xml")
@@ -174,7 +174,7 @@ def test_a_disk_that_is_nearly_full(ada: Account, monkeypatch: pytest.MonkeyPatc
 
 def test_more_than_one_export_holds(ada: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "MOST_OWN", 20)
-    with pytest.raises(making.Refused, match="about 30 messages; an export holds at most 20"):
+    with pytest.raises(making.Refused, match="These are 30 messages; an export holds at most 20"):
         making.order_own(ada, format="xml")
     monkeypatch.setattr(making, "MOST_OWN", 200)
     monkeypatch.setattr(gathering, "MOST", 20)
