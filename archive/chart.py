@@ -16,6 +16,7 @@ HEIGHT: Final = 100
 STEP: Final = 10
 _GAP: Final = 2
 _MARKS: Final = 6
+_LAST_MARK: Final = 86
 #: The address of a stretch of time; None for all of it.
 Link = Callable[[date | None, date | None], str]
 
@@ -105,7 +106,8 @@ def _marks(activity: Activity) -> list[Mark]:
         else:
             text = f"{begin:%b %Y}" if activity.unit == "month" else str(begin.year)
         found.append(Mark(text, round(100 * number / len(bars), 2)))
-    return found
+    # One at the very end would stick out.
+    return [mark for mark in found if mark.place <= _LAST_MARK]
 
 
 def _trail(start: date | None, end: date | None, link: Link) -> list[Crumb]:

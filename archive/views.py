@@ -106,6 +106,7 @@ def permalink(request: HttpRequest, key: str) -> HttpResponse:
     if talk is None:
         asked = dict.fromkeys(_ASKED, "")
         context = {
+            "zone": getattr(zone, "key", "UTC"),
             "form": SearchForm(),
             "asked": asked,
             "missing": True,
