@@ -43,6 +43,11 @@ class EmbeddedFont:
         """True when a new font must be begun."""
         return len(self._drawn) >= MAX_CODES
 
+    @property
+    def is_empty(self) -> bool:
+        """True for a font chosen for texts without a visible sign."""
+        return not self._drawn
+
     def code(self, face: Face, cluster: Cluster) -> int:
         """The number that draws this cluster."""
         key = (face.number, cluster)

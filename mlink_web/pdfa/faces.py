@@ -150,13 +150,25 @@ class Fonts:
         except FileNotFoundError as error:
             raise FontsMissing("The fonts for PDF files are missing: run make setup.") from error
         self.families = {name: Family(name, entries, folder) for name, entries in index.items()}
+        # What any of them has: most characters without a face are told by one look.
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for first, last, _ in sorted(span for one in self.families.values() for span in one.spans):
+            if self._ends and first <= self._ends[-1] + 1:
+                self._ends[-1] = max(last, self._ends[-1])
+            else:
+                self._starts.append(first)
+                self._ends.append(last)
         self._having: dict[int, tuple[tuple[str, int], ...]] = {}
 
     def having(self, code: int) -> tuple[tuple[str, int], ...]:
         """Family and number of every face that has this character, best first."""
         found = self._having.get(code)
         if found is None:
-            found = tuple((name, number) for name, one in self.families.items() for number in one.numbers(code))
+            found = ()
+            at = bisect_right(self._starts, code) - 1
+            if at >= 0 and code <= self._ends[at]:
+                found = tuple((name, number) for name, one in self.families.items() for number in one.numbers(code))
             self._having[code] = found  # at most as many as there are characters
         return found
 

@@ -44,7 +44,7 @@ _IGNORED: Final = frozenset("\u200c\u200d\ufe00\ufe01\ufe0e\ufe0f")
 #: One character with all that belongs to it: marks, selectors, skin tones, what joiners add, the letters of a flag.
 CLUSTER: Final = re.compile(
     "[\U0001f1e6-\U0001f1ff]{2}"
-    "|[\u1100-\u115f\ua960-\ua97c]+[\u1160-\u11a7\ud7b0-\ud7c6]*[\u11a8-\u11ff\ud7cb-\ud7fb]*"
+    "|[\u1100-\u115f\ua960-\ua97c]{1,3}[\u1160-\u11a7\ud7b0-\ud7c6]{0,3}[\u11a8-\u11ff\ud7cb-\ud7fb]{0,3}"
     "|.(?:[\ufe00-\ufe0f\u20e3\u200c\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef]|\u200d[^\\s]?)*",
     re.DOTALL,
 )
@@ -126,6 +126,7 @@ class Shaper:
         self._fonts = fonts()
         self._runs: dict[tuple[str, Way], tuple[tuple[Run, ...], str]] = {}
         self._choices: dict[tuple[str, str, str], tuple[str, int] | None] = {}
+        self._boxes: dict[bool, Run] = {}
         self._pairs: dict[tuple[str, int, bool, str], float] = {}
 
     def letter(self, one: str, way: Way) -> Letter | None:
@@ -259,9 +260,11 @@ class Shaper:
 
     def _box(self, lacking: str, way: Way) -> Run:
         """What stands for a character without a face; copying it gives the character."""
-        chosen = self._choose(MISSING, way)
-        assert chosen is not None, "set-up makes a font with a box"
-        run = run_of(self._fonts.face(*chosen, way.bold), MISSING, False)
+        run = self._boxes.get(way.bold)
+        if run is None:
+            chosen = self._choose(MISSING, way)
+            assert chosen is not None, "set-up makes a font with a box"
+            run = self._boxes[way.bold] = run_of(self._fonts.face(*chosen, way.bold), MISSING, False)
         return run._replace(clusters=(run.clusters[0]._replace(text=lacking),))
 
 

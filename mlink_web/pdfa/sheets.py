@@ -16,13 +16,15 @@ from reportlab.pdfgen.canvas import Canvas
 
 from mlink_web.pdfa.breaking import Line
 from mlink_web.pdfa.embedding import EmbeddedFont, number
-from mlink_web.pdfa.faces import EMOJI, Face
-from mlink_web.pdfa.shaping import SIMPLE, Letter, Run, Way, shaper
+from mlink_web.pdfa.faces import EMOJI, Face, fonts
+from mlink_web.pdfa.shaping import MISSING, SIMPLE, Letter, Run, Way, shaper
 from mlink_web.pdfa.styles import paint
 
 #: Texts whose glyphs' numbers are kept per file.
 KEPT = 30_000
 KEPT_LENGTH = 48
+#: Characters without a font that are told apart: each has a glyph of its own, so that it can be copied.
+MAX_LACKING = 2_000
 #: Families without a bold cut that would only fill up if they were thickened.
 NEVER_THICK = (EMOJI, "Noto Sans Symbols 2", "Noto Sans Math")
 
@@ -85,7 +87,11 @@ class Sheets:
     def _shaped(self, text: str, way: Way) -> Drawn:
         """A text that HarfBuzz shapes."""
         runs, lacking = self._shaper.shaped(text, way)
-        self.lacking.update(lacking)
+        if lacking:
+            if len(self.lacking) < MAX_LACKING:
+                self.lacking.update(lacking)
+            elif not self.lacking.issuperset(lacking):
+                runs = tuple(self._nameless(run) for run in runs)
         return Drawn(
             tuple(self._part(run, way) for run in runs),
             sum(run.width for run in runs),
@@ -93,6 +99,12 @@ class Sheets:
             min((run.bottom for run in runs), default=0.0),
             near_of(runs[0 if way.right_to_left else -1].face) if runs else None,
         )
+
+    def _nameless(self, run: Run) -> Run:
+        """A box for a character too many: copying it gives a box."""
+        text = run.clusters[0].text if len(run.clusters) == 1 else ""
+        unknown = text and text not in self.lacking and not fonts().having(ord(text[0]))
+        return run._replace(clusters=(run.clusters[0]._replace(text=MISSING),)) if unknown else run
 
     def _lettered(self, text: str, way: Way) -> Drawn | None:
         """A word of simple letters; None if not all are of one font."""
@@ -209,7 +221,8 @@ class Sheets:
             page.Contents = pdfdoc.PDFArray([document.Reference(one) for one in streams])
         basic = document.idToObject[pdfdoc.BasicFonts]
         for font in [*self._full, *self._fonts.values()]:
-            basic.dict[font.name] = font.add_to(document)
+            if not font.is_empty:
+                basic.dict[font.name] = font.add_to(document)
         self.canvas.save()
         return len(pages)
 

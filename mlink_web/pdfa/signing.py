@@ -1,7 +1,7 @@
 """Signatures on finished files: PAdES B-B, and B-T where a server vouches for the time (ETSI EN 319 142-1, RFC 3161).
 
-The key is read when a file is signed and at no other time, so only the worker's user must be able to read it. A signature is
-appended to the file; what was there stays byte for byte, and the file stays PDF/A.
+The key is read when a file is signed and at no other time, so only the worker's user must be able to read it. A
+signature is appended to the file; what was there stays byte for byte, and the file stays PDF/A.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _signer() -> Any:
         content = key.read_bytes()
         chain = Path(settings.MLINK_PDF_SIGN_CERTIFICATE).read_bytes() if settings.MLINK_PDF_SIGN_CERTIFICATE else b""
     except OSError as error:
-        raise Trouble(f"The signing key or its certificate cannot be read: {error.strerror}: {error.filename}.") from error
+        raise Trouble(f"The signing key or its certificate cannot be read: {error}.") from error
     try:
         if b"-----BEGIN" not in content:
             signer = SimpleSigner.load_pkcs12_data(content, _certificates(chain), password)
