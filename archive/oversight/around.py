@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import ids
 from archive.oversight import search
-from archive.oversight.criteria import Criteria, Scope
+from archive.oversight.criteria import PRIVATE, Criteria, Scope
 from archive.records import Record
 
 #: Minutes to both sides that can be chosen, with their names.
@@ -87,7 +87,7 @@ def views(record: Record) -> list[View]:
         found = [View("talk", "In this room", Criteria(rooms=(record.recipient,)))]
     else:
         pair = tuple(dict.fromkeys((record.sender, record.recipient)))
-        talk = Criteria(people=pair, together=len(pair) > 1, kinds=("chat", "normal"))
+        talk = Criteria(people=pair, together=len(pair) > 1, kinds=PRIVATE)
         found = [View("talk", "In this conversation", talk)]
     found.append(View("sender", f"By or to {record.sender}", Criteria(people=(record.sender,))))
     if not record.room and record.recipient != record.sender:

@@ -21,7 +21,9 @@ MAX_TEXT: Final = 1_000
 MAX_TERMS: Final = 16
 MAX_LISTED: Final = 20
 MAX_STEPS: Final = 10
-KINDS: Final = {"chat": "Chat", "normal": "Single messages", "groupchat": "Rooms"}
+KINDS: Final = {"chat": "Chat", "normal": "Single messages", "headline": "Headlines", "groupchat": "Rooms"}
+#: Those between two.
+PRIVATE: Final = ("chat", "normal", "headline")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import records
 from archive.oversight import search
-from archive.oversight.criteria import Criteria, domain_of
+from archive.oversight.criteria import PRIVATE, Criteria, domain_of
 
 #: Hits that are counted.
 COUNTED: Final = 500
@@ -29,7 +29,7 @@ def count(connection: BaseDatabaseWrapper, criteria: Criteria) -> Withheld | Non
     scope = criteria.scope
     if scope.private:
         return None
-    private = Criteria(kinds=("chat", "normal"), within=criteria.steps, scope=replace(scope, private=True))
+    private = Criteria(kinds=PRIVATE, within=criteria.steps, scope=replace(scope, private=True))
     chosen = search.chosen_ids(connection, private, COUNTED + 1)
     found = [row for row in records.by_ids(connection, chosen[:COUNTED]) if not scope.admits(row)]
     exact = len(chosen) <= COUNTED

@@ -12,6 +12,7 @@ from mlink_web.admin_commands import (
     domains,
     groups,
     invitations,
+    oversight,
     reports,
     retention,
     topics,
@@ -31,6 +32,7 @@ registry.include(uploads.registry)
 registry.include(invitations.registry)
 registry.include(archive.registry)
 registry.include(archive_exports.registry)
+registry.include(oversight.registry)
 registry.include(retention.registry)
 registry.include(reports.registry)
 registry.include(topics.registry)
