@@ -16,9 +16,9 @@ class FilterForm(forms.Form):
 
     who = forms.CharField(label="Who", required=False, max_length=3071)
     did = forms.CharField(label="What", required=False, max_length=200)
-    target = forms.CharField(label="To", required=False, max_length=3071)
-    start = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    end = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    target = forms.CharField(label="Concerning", required=False, max_length=3071)
+    start = forms.DateField(label="From the day", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    end = forms.DateField(label="To the day", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
 
     def narrowed(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
