@@ -141,6 +141,9 @@ class Intake:
         if not (rounds.isascii() and rounds.isdigit() and len(rounds) <= 8 and 1 <= int(rounds) <= MAX_ITERATIONS):
             raise ValueError(f"the count of iterations of {mechanism} is not one from 1 to {MAX_ITERATIONS:,}")
         salt, server, stored = (_base64(element, name) for name in ("salt", "server-key", "stored-key"))
+        if len(server) != size and len(stored) != size:
+            # COMPAT(ejabberd 23.01, 2026-11): it writes the base64 of the base64.
+            salt, server, stored = (_decoded(value) for value in (salt, server, stored))
         if len(server) != size or len(stored) != size or not 1 <= len(salt) <= MAX_SALT:
             raise ValueError(f"the keys or the salt of {mechanism} have a length that they cannot have")
         self.keys[mechanism] = ScramKeys(mechanism, salt, int(rounds), stored, server)
@@ -365,6 +368,14 @@ def _base64(element: Element, name: str) -> bytes:
         return base64.b64decode("".join((element.child_text(names.SCRAM, name) or "").split()), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(f"<{name}/> is not in base64") from None
+
+
+def _decoded(value: bytes) -> bytes:
+    """What is in base64 once more; b"" where it is not."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _time(text: str | None) -> float:

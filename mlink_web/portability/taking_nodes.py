@@ -107,7 +107,8 @@ def record_of(service: str, plan: NodePlan, troubles: list[str]) -> stored_pubsu
     # Of which only items are told: bookmarks must not become public by that.
     config = personal_nodes.fresh(base, plan.name) if plan.form is None else base
     for var, values in given.items():
-        if var in (node_form.NODE_TYPE, node_form.CHILDREN):
+        # A field without a value says nothing: Prosody writes those that are not set.
+        if var in (node_form.NODE_TYPE, node_form.CHILDREN) or not any(values):
             continue
         try:
             config = node_form.apply(config, {var: values}).config
