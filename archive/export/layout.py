@@ -161,6 +161,8 @@ class Layout:
         notes = []
         if newest.encrypted:
             notes.append(f"Encrypted with {newest.encrypted}: the archive holds what only the people's apps can read.")
+        if content.private and not _is_of_occupant(entry, talk) and "/" in content.recipient:
+            notes.append(f"To {line(content.recipient)}")
         if content.invitation:
             notes.append(f"An invitation to {content.invitation}")
         if record.kind == "error":
@@ -222,7 +224,10 @@ class Layout:
             except (ValueError, OverflowError, OSError):
                 when = ""
         by = f" by {line(removal.by)}" if removal.by else ""
-        what = f"Removed by a moderator{when}{by}" if removal.moderated else f"Retracted{when}{by}"
+        if removal.redaction:
+            what = f"Redacted{when} (redaction {removal.redaction})"
+        else:
+            what = f"Removed by a moderator{when}{by}" if removal.moderated else f"Retracted{when}{by}"
         reason = line(removal.reason)
         return f"{what}: {reason}" if reason else f"{what}."
 
@@ -236,12 +241,21 @@ class Layout:
 def named(entry: Entry, content: Content, talk: Talk) -> tuple[str, str]:
     """Who sent a message, and the address where it says more than the name."""
     sender = entry.record.sender
+    if not talk.room and content.private and _is_of_occupant(entry, talk):
+        return line(content.sender) or sender, ""
     if not talk.room:
         name = line(talk.people.get(sender, ""))
         return (name, sender) if name and name != sender else (sender, "")
     name = line(content.nick) or "The room"
     real = sender if sender != talk.room and not sender.startswith(f"{talk.room}/") else ""
     return name, real
+
+
+def _is_of_occupant(entry: Entry, talk: Talk) -> bool:
+    """Whether a private message of a room came from the room's side: in one's own archive from the one that the
+    conversation is with, for officers from the side that is no account here."""
+    is_officers = "\n" in talk.key
+    return not entry.record.sender_account if is_officers else entry.record.sender == talk.key
 
 
 def _reactions(acts: Iterable[tuple[Entry, Content]], talk: Talk) -> list[str]:

@@ -10,9 +10,13 @@ from typing import Final
 from archive import content, events
 from archive.content import Label, SharedFile
 from archive.document import element_of, spoken
+from archive.records import NAMESPACE
+from archive.redaction import tombstone
 from xmpp_engine.api import Element, StreamError, ns
 
 _SIGNALS: Final = frozenset({ns.RECEIPTS, ns.CHAT_MARKERS, ns.CHAT_STATES})
+#: What a tombstone has.
+_LEFT: Final = frozenset({(ns.RETRACT, "retracted"), (ns.OCCUPANT_ID, "occupant-id"), (NAMESPACE, tombstone.MARK)})
 _SAID: Final = 300
 #: Characters that change the direction or the order of what stands around them. In a document that is kept they are
 #: shown instead of obeyed: what is read shall be what was sent.
@@ -24,20 +28,21 @@ _UNWRITABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\ufff
 @dataclass(frozen=True, slots=True)
 class Removal:
     """The mark of a tombstone: when the message was taken away ("" where that is not known), by whom as far as the
-    mark says, why, and whether a moderator did it."""
+    mark says, why, and whether a moderator did it, or which `redaction` (0 for none)."""
 
     stamp: str
     by: str
     reason: str
     moderated: bool
+    redaction: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a message says. `text` is its own text without quotations and stand-ins, `body` all of it; `encrypted` is
     what it is encrypted with ("" for nothing); `event` what it does to which other message, by the id with which it
-    names it; `invitation` the room that it invites to. A `signal` says something to programs only. What cannot be read
-    is `damaged` and has nothing else."""
+    names it; `invitation` the room that it invites to. A `private` one passed through a room to one occupant. A
+    `signal` says something to programs only. What cannot be read is `damaged` and has nothing else."""
 
     sender: str = ""
     recipient: str = ""
@@ -52,6 +57,7 @@ class Content:
     event: events.Event | None = None
     removal: Removal | None = None
     invitation: str = ""
+    private: bool = False
     signal: bool = False
     damaged: bool = False
 
@@ -68,7 +74,7 @@ def read(xml: str) -> Content:
     except StreamError:
         return Content(damaged=True)
     sender, recipient = element.get("from") or "", element.get("to") or ""
-    removal = _removal(element)
+    removal = _removal(element, xml)
     if removal is not None:
         return Content(sender, recipient, removal=removal)
     encrypted = content.encryption(element)
@@ -96,6 +102,7 @@ def read(xml: str) -> Content:
         event,
         None,
         invitation,
+        element.get("type") != "groupchat" and element.find(ns.MUC_USER, "x") is not None and not invitation,
         not says and event is None and any(child.ns in _SIGNALS for child in element.elements()),
     )
 
@@ -113,9 +120,11 @@ def line(text: str, longest: int = _SAID) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def _removal(element: Element) -> Removal | None:
+def _removal(element: Element, xml: str) -> Removal | None:
+    """The mark, where the stanza is a tombstone: anybody may send such a mark beside what he says, which hides
+    nothing."""
     mark = element.find(ns.RETRACT, "retracted")
-    if mark is None:
+    if mark is None or any((child.ns, child.name) not in _LEFT for child in element.elements()):
         return None
     moderated = mark.find(ns.MODERATE, "moderated")
     return Removal(
@@ -123,6 +132,7 @@ def _removal(element: Element) -> Removal | None:
         mark.get("by") or (moderated.get("by") if moderated is not None else None) or "",
         mark.child_text(ns.RETRACT, "reason") or "",
         moderated is not None,
+        tombstone.number_of(xml),
     )
 
 

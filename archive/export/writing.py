@@ -105,7 +105,12 @@ def _object(entry: Entry, content: Content) -> dict[str, Any]:
     if record.origin_id:
         found["origin_id"] = record.origin_id
     if content.removal is not None:
-        told = {"time": content.removal.stamp, "by": content.removal.by, "reason": content.removal.reason}
+        told: dict[str, Any] = {
+            "time": content.removal.stamp,
+            "by": content.removal.by,
+            "reason": content.removal.reason,
+            "redaction": content.removal.redaction,
+        }
         found["removed"] = {name: value for name, value in told.items() if value}
     if content.damaged:
         found["damaged"] = True

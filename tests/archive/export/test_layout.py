@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from archive import ids
+from archive import ids, records
 from archive.export import gathering, making
 from archive.export.gathered import Gathered
 from archive.export.layout import DayHead, Item, Layout, Said, TalkHead
 from archive.export.ordered import zone_of
+from archive.models import Message
+from archive.redaction import tombstone
 from mlink_web.accounts.models import Account
 from mlink_web.stores.models import RosterItem
 from tests.kits.exported import START, account, room, say, settle
@@ -114,6 +116,37 @@ def test_tombstones(ada: Account, tmp_path: Path) -> None:
         "Removed by a moderator 2026-09-21 14:14:21 by cave@rooms.localhost/Boss: Off topic",
     ]
     assert all(not item.text and not item.earlier for item in gone)
+
+
+def test_private_messages_of_a_room(ada: Account, tmp_path: Path) -> None:
+    mark = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
+    cave = "cave@rooms.localhost"
+    one = say(ada, cave, f"<body>psst</body>{mark}", 0)
+    other = say(cave, ada, f"<body>what?</body>{mark}", 1)
+    for key, old, new in ((one, f"to='{cave}'", f"to='{cave}/Shadow'"), (other, f"{cave}/phone", f"{cave}/Shadow")):
+        row = Message.objects.get(pk=key)
+        row.xml = row.xml.replace(old, new)
+        row.save()
+    sent, got = said(laid_out(ada, tmp_path))
+    assert (sent.name, sent.text, sent.notes) == ("ada@localhost", "psst", [f"To {cave}/Shadow"])
+    assert (got.name, got.text, got.notes) == (f"{cave}/Shadow", "what?", [])
+
+
+def test_redactions(ada: Account, tmp_path: Path) -> None:
+    key = say(ada, BOB, "the code is 4711", 0)
+    (record,) = records.by_ids(connection, [key])
+    left = tombstone.left_of(record, 12, START + 60, "Not for everybody")
+    Message.objects.filter(pk=key).update(xml=left, search="")
+    (gone,) = said(laid_out(ada, tmp_path))
+    assert gone.gone == "Redacted 2026-09-21 14:14:20 (redaction 12): Not for everybody"
+
+
+def test_a_mark_that_somebody_sends_hides_nothing(ada: Account, tmp_path: Path) -> None:
+    mark = "<retracted xmlns='urn:xmpp:message-retract:1' stamp='2026-09-21T14:14:20Z'/>"
+    redacted = "<redacted xmlns='urn:mlink:archive:0' number='3' stamp='2026-09-21T14:14:20Z'/>"
+    say(BOB, ada, f"<body>a threat</body>{mark}{redacted}", 0)
+    (only,) = said(laid_out(ada, tmp_path))
+    assert (only.text, only.gone) == ("a threat", "")
 
 
 def test_reactions_and_quotes(ada: Account, tmp_path: Path) -> None:
