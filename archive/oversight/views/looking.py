@@ -11,6 +11,7 @@ from archive.oversight import access, around, showing
 from archive.oversight.access import officers_only
 from archive.oversight.search import TooSlow
 from archive.oversight.views.common import answer, in_zone, seen, too_slow
+from archive.records import Record
 from mlink_web.audit import log
 
 
@@ -64,5 +65,5 @@ def look_around(request: HttpRequest, key: str) -> HttpResponse:
     return answer(request, "oversight/around.html", context)
 
 
-def _sides(found: showing.Record) -> dict[str, str]:
+def _sides(found: Record) -> dict[str, str]:
     return {"sender": found.sender, "recipient": found.recipient}
