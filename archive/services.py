@@ -122,11 +122,9 @@ class Archive:
         found: list[tuple[int, Readable | str]] = [
             (contact.last, contact.peer)
             for contact in query.contacts(connection, self._account.pk)
-            if wanted in fold(contact.peer) or wanted in fold(self.name_of(contact.peer))
+            if _named(wanted, contact.peer, self.name_of(contact.peer) if wanted else "")
         ]
-        found += [
-            (room.last, room) for room in self._rooms if wanted in fold(room.address) or wanted in fold(room.name)
-        ]
+        found += [(room.last, room) for room in self._rooms if _named(wanted, room.address, room.name)]
         found.sort(key=lambda entry: entry[0], reverse=True)
         shown = found[:_CONTACTS]
         own = [id for id, with_ in shown if isinstance(with_, str)]
@@ -295,6 +293,11 @@ class Archive:
         if moment.year != self._today.year:
             shown += f" {moment.year}"
         return Entry(talk.peer, talk.room, talk.name, moment, shown, said_by if text else "", text)
+
+
+def _named(wanted: str, address: str, name: str) -> bool:
+    """Whether a folded text is in an address or a name; nothing is in all."""
+    return not wanted or wanted in fold(address) or wanted in fold(name)
 
 
 def _stretch(

@@ -14,6 +14,7 @@ import pytest
 
 from archive import ids
 from tests.live import LiveNode, User
+from tests.web.test_browser_navigation import FAULTS
 
 pytestmark = pytest.mark.slow
 #: Makes ids of the same time differ.
@@ -245,6 +246,29 @@ def test_without_script(reader: User, visit: Callable[..., Any]) -> None:
     page.get_by_text("As a list").click()
     page.locator(".chart-list li a").first.click()
     assert "start=" in page.url
+
+
+def test_nothing_is_without_a_name(reader: User, visit: Callable[..., Any]) -> None:
+    page = visit(reader, "/archive/", viewport={"width": 360, "height": 740})
+    start = page.url.partition("/archive/")[0]
+    titles = set()
+    paths = (
+        talk(),
+        talk(view="files"),
+        "/archive/?words=person",
+        talk(print="1"),
+        "/archive/saved/",
+        "/archive/save/?words=line",
+    )
+    for path in paths:
+        page.goto(start + path)
+        page.locator("h1").wait_for(state="attached")
+        assert page.evaluate(FAULTS) == [], path
+        titles.add(page.title())
+    page.goto(start + talk(select="1"))
+    page.get_by_text("Tick the messages").wait_for()
+    assert page.evaluate(FAULTS) == []
+    assert len(titles) == len(paths)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -49,7 +49,7 @@ def converse(node: LiveNode, visit: Visits, transport: str) -> None:
     assert first.locator(".chat-msg__text b").count() == 0, "markup in a message stays text"
 
     archive = visit(ada, "/archive/")
-    archive.get_by_role("link", name=bob.jid).click()
+    archive.get_by_role("option", name=bob.jid).click()
     expect(archive.locator("main")).to_contain_text("Größe & <b>Zeichen</b> 👍 from Bob")
     archive.get_by_label("Words").fill(f"hello {transport}")
     archive.get_by_role("button", name="Search").click()
