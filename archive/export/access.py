@@ -12,7 +12,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from archive.export.models import Export
-from archive.export.ordered import NotAllowed, Order
+from archive.export.ordered import Order
+from archive.export.sources import NotAllowed
 from archive.oversight import scopes
 from archive.oversight.access import may_oversee
 from archive.oversight.criteria import EVERYTHING, Criteria, Scope

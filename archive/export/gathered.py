@@ -158,6 +158,13 @@ class Gathered:
             )
         return int(made.lastrowid or 0)
 
+    def span(self, number: int) -> tuple[int, int, int]:
+        """Of a conversation, how many messages the files hold, and the ids of the first and the last."""
+        found = self._db.execute(
+            "SELECT count(*), min(id), max(id) FROM message WHERE talk = ? AND role < ?", [number, QUOTED]
+        ).fetchone()
+        return found[0], found[1] or 0, found[2] or 0
+
     def renew(self, id: int, xml: str, content: Content) -> None:
         """The archive has something else under this id by now: take that."""
         with self._db:

@@ -7,7 +7,7 @@ under their message, replies with what they answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import Final
@@ -29,11 +29,13 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class TalkHead:
-    """Where a conversation begins, or goes on from the volume before."""
+    """Where a conversation begins, or goes on from the volume before; `period` says how many messages there are in all,
+    from when to when."""
 
     talk: Talk
     key: str
     is_continued: bool
+    period: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ class Layout:
             for entry, said in self._page(page, talks):
                 if entry.talk != number:
                     number, day = entry.talk, ""
-                    yield TalkHead(talks[number], f"talk-{number}", not begun and self._is_continued(skip, number))
+                    continued = not begun and self._is_continued(skip, number)
+                    yield TalkHead(talks[number], f"talk-{number}", continued, self._period(number))
                 begun = True
                 if said is None:
                     continue
@@ -107,6 +110,11 @@ class Layout:
     def moment(self, id: int) -> datetime:
         """When a message was archived."""
         return datetime.fromtimestamp(ids.time_of(id), UTC).astimezone(self.zone)
+
+    def _period(self, number: int) -> str:
+        count, first, last = self.gathered.span(number)
+        zone = self.moment(first).tzname() or "UTC"
+        return f"{count:,} message{'s' * (count != 1)}, {self._when(first)} to {self._when(last)} ({zone})"
 
     def _is_continued(self, skip: int, number: int) -> bool:
         before = list(self.gathered.by_talk(skip - 1, 1))
@@ -146,11 +154,11 @@ class Layout:
     ) -> Said:
         record = entry.record
         name, address = named(entry, content, talk)
-        head = {"id": record.key, "time": f"{self.moment(record.id):%H:%M:%S}", "name": name, "address": address}
+        bare = Said(record.key, f"{self.moment(record.id):%H:%M:%S}", name, address)
         if content.damaged:
-            return Said(**head, gone="This message cannot be read any more; the XML has it as it is stored.")
+            return replace(bare, gone="This message cannot be read any more; the XML has it as it is stored.")
         if content.removal is not None:
-            return Said(**head, gone=self._gone(content.removal))
+            return replace(bare, gone=self._gone(content.removal))
         acts = acting.get(record.id, [])
         versions = [(record.id, content)] + [
             (act.record.id, changed)
@@ -172,8 +180,8 @@ class Layout:
         notes += self._about_other(entry, content, known)
         if not (newest.text or newest.subject or newest.files or notes):
             notes.append("A message without text.")
-        return Said(
-            **head,
+        return replace(
+            bare,
             label=newest.label or content.label,
             quote=self._quote(entry, acting, known, talk),
             subject=line(newest.subject),

@@ -163,7 +163,7 @@ def estimates(order: Order) -> dict[str, Estimate]:
 
 
 def place(order: Order, *, origin: str = "") -> Job:
-    """Have an order made. Raises Refused, jobs.services.TooMany, audit.log.NotWritten."""
+    """Have an order made. Raises Refused and jobs.services.TooMany, both ValueError with a sentence."""
     expected = estimate(order)
     most = gathering.MOST if order.officers else MOST_OWN
     if not expected.messages:
@@ -172,7 +172,14 @@ def place(order: Order, *, origin: str = "") -> Job:
     # One that is not exact may be far off; collecting counts again.
     if expected.messages > (most if expected.exact else _DOUBT * most):
         raise Refused(f"These are {number}; an export holds at most {most:,}. Narrow it.")
-    about = _about(order, number)
+    try:
+        return _placed(order, _about(order, number), expected.messages, origin)
+    except audit.NotWritten as error:
+        log.error("an export was refused: %s", error)
+        raise Refused("The audit log takes nothing now, so nothing is exported. Try again later.") from None
+
+
+def _placed(order: Order, about: str, messages: int, origin: str) -> Job:
     with transaction.atomic():
         audit.record(
             order.who,
@@ -180,11 +187,11 @@ def place(order: Order, *, origin: str = "") -> Job:
             about,
             origin=origin,
             format=order.format,
-            messages=expected.messages,
+            messages=messages,
             reason=order.reason,
             asked=order.facts,
         )
-        job = jobs.order(KIND, order.who, about, order.to_json(), total=expected.messages, unit="messages")
+        job = jobs.order(KIND, order.who, about, order.to_json(), total=messages, unit="messages")
         remember(order, job.token, about)
     return job
 

@@ -23,6 +23,7 @@ _PIECE: Final = 4_000
 _KEEP: Final = 44
 _MARKINGS: Final = 3
 _HEADER: Final = 90
+_SUBJECT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ def draw(volume: Volume, items: Iterable[Item], path: Path, tell: Callable[[], N
     from mlink_web.pdfa.document import Document
 
     created = datetime.fromtimestamp(volume.created, UTC).replace(microsecond=0)
-    with Document(path, title=line(volume.title), lang="en", author=volume.author, created=created) as doc:
+    subject = line("; ".join(f"{name}: {value}" for name, value in volume.facts), _SUBJECT)
+    with Document(
+        path, title=line(volume.title), lang="en", author=volume.author, subject=subject, created=created
+    ) as doc:
         page = _Pages(doc, volume)
         page.cover()
         for item in items:
@@ -106,6 +110,7 @@ class _Pages:
         doc.heading(title, 1, outline=False)
         people = " and ".join(map(_person, talk.people.items()))
         facts = [f"The room {talk.room}" if talk.room else f"A conversation of {people}"]
+        facts.append(head.period)
         if head.is_continued:
             facts.append("continued from the volume before")
         doc.paragraph(visible("; ".join(facts)), "muted")

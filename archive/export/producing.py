@@ -221,7 +221,7 @@ def _zip(order: Order, paths: list[Path], target: Path) -> None:
 
 
 def _info(name: str, made: tuple[Any, ...]) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, date_time=made[:6])  # type: ignore[arg-type]
+    info = zipfile.ZipInfo(name, date_time=made[:6])
     info.external_attr = 0o600 << 16
     return info
 

@@ -20,7 +20,6 @@ from archive.export.ordered import FORMATS
 from archive.oversight.access import officers_only
 from archive.views import reader_zone
 from mlink_web.audit import log as audit
-from mlink_web.audit.log import NotWritten
 from mlink_web.console.audit import client_address
 from mlink_web.jobs.models import Job
 from mlink_web.jobs.services import TooMany
@@ -104,8 +103,6 @@ def order(request: HttpRequest) -> HttpResponse:
         estimates = [(FORMATS[name], expected) for name, expected in making.estimates(draft).items()]
     except (making.Refused, TooMany) as refusal:
         trouble, status, estimates, draft = str(refusal), 409, [], None
-    except NotWritten:
-        trouble, status, estimates, draft = "The audit log cannot be written; nothing is exported now.", 503, [], None
     if posted and not form.is_valid():
         status = 400
     context = {

@@ -60,6 +60,7 @@ def test_conversations_and_days(ada: Account, tmp_path: Path) -> None:
         ("Bob", "", False),
         ("The cave", str(cave), False),
     ]
+    assert heads[0].period == "2 messages, 2026-09-22 02:13:20 to 2026-09-22 14:13:20 (NZST)"
     assert heads[0].talk.people == {"ada@localhost": "", BOB: "Bob"}
     days = [item.text for item in items if isinstance(item, DayHead)]
     assert days == ["Tuesday, 22 September 2026", "Tuesday, 22 September 2026"]

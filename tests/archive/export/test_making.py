@@ -189,7 +189,7 @@ def test_an_order_is_refused_where_it_cannot_be_written_down(ada: Account, monke
         raise making.audit.NotWritten("no")
 
     monkeypatch.setattr(making.audit, "record", refuse)
-    with pytest.raises(making.audit.NotWritten):
+    with pytest.raises(making.Refused, match="audit log takes nothing"):
         making.order_own(ada, format="xml")
     assert not Job.objects.exists()
     assert not Export.objects.exists()
