@@ -1,33 +1,28 @@
 """Takes archived messages (`<result/>` of XEP-0313) into an account's archive, some hundreds in a transaction, by the
 writer that the ledger has: entries, full text, events and counts come right by themselves.
 
-Ids. One that this kind of server gave (it tells the time that stands beside it) is kept. Any other becomes one made of
-the time and a digest of the message, so whoever imports the same once more finds it there, and the two sides of a
-conversation that both come in one import are one row. Equal messages of one moment are told apart by their number.
-
-A message that is there stays as it is: one that was retracted or redacted does not come back. Where another message
-has the id, the next one is taken, the same each time.
+An id that this kind of server gave (it tells the time that stands beside it) is kept; any other message is placed by
+its time (`placing.py`). What is there stays as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from django.db import connections
 
-from archive import events, ids, records, sides
-from archive.document import element_of
+from archive import ids, records, sides
 from archive.records import Record
 from archive.weigh import weigh
 from mlink_web.portability import names
 from mlink_web.portability.intake import readdress
 from mlink_web.portability.mapping import Addresses
+from mlink_web.portability.placing import Arrival, Placer, digest_of
 from mlink_web.stores.ledger import PostgresWriter, SqliteWriter, Writer
-from xmpp_engine.api import ArchiveRow, Batch, Element, Jid, Stanza, StreamError, build, ns, write
+from xmpp_engine.api import ArchiveRow, Batch, Element, Jid, Stanza, build, ns, write
 
 #: Messages of one transaction, and characters of them.
 BATCH: Final = 500
@@ -36,10 +31,6 @@ _KINDS: Final = frozenset({"chat", "normal", "groupchat", "headline", "error"})
 #: Seconds by which an id and the time beside it may differ and still belong together.
 _NEAR: Final = 0.05
 _AHEAD: Final = 86_400.0
-#: How often the next id is tried where another message has one.
-_TRIES: Final = 64
-#: The part of an id that does not tell the time.
-_REST: Final = ids.first_at(0.001) - 1
 
 
 class NoMessage(ValueError):
@@ -57,19 +48,6 @@ class Counts:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A message that waits for its batch."""
-
-    id: int
-    kept: bool
-    sender: str
-    recipient: str
-    element: Element
-    xml: str
-    digest: bytes
-
-
 def writer(alias: str) -> Writer:
     """What writes rows of the archive into a database."""
     return SqliteWriter(alias) if connections[alias].vendor == "sqlite" else PostgresWriter(alias)
@@ -84,12 +62,11 @@ class Messages:
         self._addresses = addresses
         self._dry = dry
         self._writer = writer(alias)
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Arrival] = []
         self._size = 0
-        self._moment = 0.0
-        self._equal: Counter[bytes] = Counter()
         self._bare = ""
         self._account = 0
+        self._placer = Placer("")
         self.counts = Counts()
 
     def close(self) -> None:
@@ -98,24 +75,24 @@ class Messages:
 
     def begin(self, bare: str, account: int) -> None:
         """The messages of this account follow; `account` is its number, 0 where it is only counted."""
-        self.flush()
+        self._waiting, self._size = [], 0
         self._bare, self._account = bare, account
-        self._moment = 0.0
+        self._placer = Placer(bare)
         self.counts = Counts()
 
     def take(self, result: Element) -> None:
-        """Take one; what does not fit is counted with its reason."""
+        """Take one; what does not fit is counted with its reason. Raises StoreUnavailable."""
         try:
-            waiting = self._read(result)
+            arrival = self._read(result)
         except NoMessage as error:
             self.counts.left_out[str(error)] += 1
             return
-        self._waiting.append(waiting)
-        self._size += len(waiting.xml)
+        self._waiting.append(arrival)
+        self._size += len(arrival.xml)
         if len(self._waiting) >= BATCH or self._size >= BATCH_CHARACTERS:
             self.flush()
 
-    def _read(self, result: Element) -> _Waiting:
+    def _read(self, result: Element) -> Arrival:
         if (result.ns, result.name) == (names.MLINK, "damaged"):
             raise NoMessage("It was damaged where it comes from.")
         if result.name != "result" or not result.ns.startswith("urn:xmpp:mam:"):
@@ -136,89 +113,62 @@ class Messages:
         sender, recipient = (message.attrs[name].partition("/")[0] for name in ("from", "to"))
         if self._bare not in (sender, recipient):
             raise NoMessage("It is neither from nor to the account.")
-        digest = digest_of(message, sender, recipient)
-        xml = write(message, ns.CLIENT)
+        made = Arrival(
+            stamp, sender, recipient, message, write(message, ns.CLIENT), digest_of(message, sender, recipient)
+        )
         known = ids.from_text(result.get("id") or "")
         if known is not None and abs(ids.time_of(known) - stamp) < _NEAR:
-            return _Waiting(known, True, sender, recipient, message, xml, digest)
-        if stamp != self._moment:
-            self._moment = stamp
-            self._equal.clear()
-        number = self._equal[digest]
-        self._equal[digest] += 1
-        return _Waiting(_made(stamp, digest, number), False, sender, recipient, message, xml, digest)
+            made.id = known
+        return made
 
     def flush(self) -> None:
         """Write what waits. Raises StoreUnavailable."""
         waiting, self._waiting, self._size = self._waiting, [], 0
-        if waiting:
-            self._store(waiting)
-
-    def _store(self, waiting: list[_Waiting]) -> None:
+        if not waiting:
+            return
         connection = connections[self._alias]
-        rows: dict[int, tuple[ArchiveRow, bytes]] = {}
+        self._know(waiting)
+        self._placer.place(connection, [one for one in waiting if not one.id])
+        rows: dict[int, ArchiveRow] = {}
         joined: list[sides.Side] = []
-        for _ in range(_TRIES):
-            present = {row.id: row for row in records.by_ids(connection, {one.id for one in waiting})}
-            again: list[_Waiting] = []
-            for one in waiting:
-                found, mine = present.get(one.id), rows.get(one.id)
-                if found is not None:
-                    if not self._is(found, one):
-                        again.append(self._next(one))
-                    elif self._joins(found, one, joined):
-                        self.counts.joined += 1
-                    else:
-                        self.counts.same += 1
-                elif mine is not None:
-                    if mine[1] == one.digest:
-                        self.counts.same += 1
-                    else:
-                        again.append(self._next(one))
-                else:
-                    rows[one.id] = self._row(one), one.digest
-            waiting = again
-            if not waiting:
-                break
-        if waiting:
-            self.counts.left_out["There is no room left for it in its moment."] += len(waiting)
+        for one in waiting:
+            if not one.id:
+                self.counts.left_out["There are too many messages of one moment."] += 1
+            elif one.found is None and one.id not in rows:
+                rows[one.id] = self._row(one)
+            elif one.found is None or not self._joins(one.found, one, joined):
+                self.counts.same += 1
         self.counts.added += len(rows)
         if self._dry:
             return
         if rows:
-            self._writer.commit(Batch(archive=[row for row, _digest in rows.values()]))
+            self._writer.commit(Batch(archive=list(rows.values())))
         sides.enter(connection, joined)
 
-    def _next(self, one: _Waiting) -> _Waiting:
-        """The same message under the next id: where its own was given to another one."""
-        if one.kept:
-            # From here on it goes like one of another server.
-            return _Waiting(_made(ids.time_of(one.id), one.digest, 0), False, *_rest(one))
-        rest = one.id & _REST
-        return _Waiting(one.id - rest + ((rest + 1) & _REST), False, *_rest(one))
+    def _know(self, waiting: list[Arrival]) -> None:
+        """Look for those that have an id. Where another message has it, the one that comes is placed by its time."""
+        present = {
+            row.id: row for row in records.by_ids(connections[self._alias], {one.id for one in waiting if one.id})
+        }
+        for one in waiting:
+            found = present.get(one.id)
+            if found is not None:
+                if (found.sender, found.recipient) == (one.sender, one.recipient) and not found.room:
+                    one.found = found
+                else:
+                    one.id, one.stamp = 0, ids.time_of(one.id)
 
-    def _is(self, found: Record, one: _Waiting) -> bool:
-        """Whether a row that is there is this message, in whatever state it is by now."""
-        if (found.sender, found.recipient) != (one.sender, one.recipient) or found.room:
-            return False
-        if one.kept or events.is_tombstone(found.xml):
-            return True
-        try:
-            return digest_of(element_of(found.xml), found.sender, found.recipient) == one.digest
-        except StreamError:
-            return False
-
-    def _joins(self, found: Record, one: _Waiting, joined: list[sides.Side]) -> bool:
-        """Note that this account is entered into a row in which it does not stand yet."""
+    def _joins(self, found: Record, one: Arrival, joined: list[sides.Side]) -> bool:
+        """Count an account that is entered into a row in which it does not stand yet."""
         sent = one.sender == self._bare
-        mine = found.sender_account if sent else found.recipient_account
-        if mine:
+        if found.sender_account if sent else found.recipient_account:
             return False
+        self.counts.joined += 1
         if self._account:
             joined.append(sides.Side(found, self._account, sent))
         return True
 
-    def _row(self, one: _Waiting) -> ArchiveRow:
+    def _row(self, one: Arrival) -> ArchiveRow:
         element = one.element
         kind = element.get("type") or "normal"
         kind = kind if kind in _KINDS else "normal"
@@ -238,25 +188,3 @@ class Messages:
             0,
             event,
         )
-
-
-def digest_of(message: Element, sender: str, recipient: str) -> bytes:
-    """What is equal for the copies of a message in two archives: who wrote what to whom, without what servers add."""
-    plain = Element("", "message", {name: message.attrs[name] for name in ("id", "type") if name in message.attrs})
-    added = ((ns.STANZA_ID, "stanza-id"), (ns.DELAY, "delay"))
-    plain.children = [
-        child for child in message.children if isinstance(child, Element) and (child.ns, child.name) not in added
-    ]
-    text = f"{sender}\n{recipient}\n{write(plain)}"
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _made(stamp: float, digest: bytes, number: int) -> int:
-    """An id of a time and a digest; `number` tells equal messages of one moment apart."""
-    if number:
-        digest = hashlib.sha256(digest + number.to_bytes(8, "big")).digest()
-    return max(ids.first_at(stamp) | (int.from_bytes(digest[:4], "big") & _REST), 1)
-
-
-def _rest(one: _Waiting) -> tuple[Any, ...]:
-    return one.sender, one.recipient, one.element, one.xml, one.digest

@@ -11,8 +11,10 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archive import query, tally
+from archive import events, query, tally
+from archive.document import body_of, element_of
 from archive.filters import Filter
+from archive.models import Message
 from archive.text import parse
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
@@ -212,7 +214,44 @@ def test_messages_of_other_servers_get_ids_that_stay_the_same(database: str, tmp
     _row, again = kit.take(database, path, "merge")
     assert again["accounts"] == {"same": 2}
     assert again["counts"] == {"messages there already": 6}
-    assert len(archived(database, ROMEO)) == len(archived(database, JULIET)) == 3
+    for bare in (ROMEO, JULIET):
+        assert [body_of(element_of(xml)) for xml in archived(database, bare)] == ["ok", "ok", "so"], "in their order"
+
+
+def test_what_was_redacted_does_not_come_back(database: str, tmp_path: Path) -> None:
+    test_messages_of_other_servers_get_ids_that_stay_the_same(database, tmp_path)
+    kept = query.page(connections[database], Filter(find(database, ROMEO).pk), 10)[0]
+    tombstone = events.moderated(kept[0].xml, "", "private", kit.START)
+    Message.objects.using(database).filter(pk=kept[0].id).update(xml=tombstone, search="")
+    _row, again = kit.take(database, tmp_path / "other.xml", "merge")
+    assert again["counts"] == {"messages there already": 6}
+    assert sum(events.is_tombstone(xml) for xml in archived(database, ROMEO)) == 1
+
+
+def test_what_one_side_had_in_between_keeps_its_place(database: str, tmp_path: Path) -> None:
+    served(database, "montague.example", "capulet.example")
+    result = (
+        "<result xmlns='urn:xmpp:mam:2' id='{}'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay'"
+        " stamp='2021-03-01T10:00:00Z'/><message xmlns='jabber:client' from='{}/a' to='{}'><body>{}</body></message>"
+        "</forwarded></result>"
+    )
+    romeo = "".join(result.format(n, ROMEO, JULIET, body) for n, body in enumerate("abc"))
+    juliet = "".join(
+        result.format(n, sender, JULIET, body)
+        for n, (sender, body) in enumerate(
+            ((ROMEO, "a"), ("nurse@x.example", "1"), (ROMEO, "b"), ("nurse@x.example", "2"), (ROMEO, "c"))
+        )
+    )
+    path = tmp_path / "other.xml"
+    path.write_text(
+        "<server-data xmlns='urn:xmpp:pie:0'>"
+        f"<host jid='montague.example'><user name='romeo'><archive xmlns='urn:xmpp:pie:0#mam'>{romeo}</archive></user>"
+        f"</host><host jid='capulet.example'><user name='juliet'><archive xmlns='urn:xmpp:pie:0#mam'>{juliet}</archive>"
+        "</user></host></server-data>"
+    )
+    kit.take(database, path)
+    for bare, said in ((ROMEO, "abc"), (JULIET, "a1b2c")):
+        assert [body_of(element_of(xml)) for xml in archived(database, bare)] == list(said)
 
 
 def test_another_message_under_the_same_id_is_not_lost(database: str, tmp_path: Path) -> None:
