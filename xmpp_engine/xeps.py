@@ -15,6 +15,14 @@ BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
     ("xmpp_engine/stanza/forms.py", Xep("0004", "2.13.1")),
     ("xmpp_engine/stanza/build.py", Xep("0297", "1.0")),
     ("xmpp_engine/transport/listener.py", Xep("0368", "1.1.0", "partial", "for clients; servers come with federation")),
+    (
+        "mlink_web/portability/",
+        Xep(
+            "0227",
+            "1.1",
+            note="of privacy lists what a block list can say; XInclude inside the given files",
+        ),
+    ),
     ("xmpp_engine/stream/feature_sasl.py", Xep("0440", "0.4.2")),
     ("xmpp_engine/stream/negotiate.py", Xep("0478", "0.2.0")),
 )
