@@ -18,6 +18,7 @@ _LINE_ENDS: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _USELESS: Final = frozenset((0x00AD, 0x034F, 0x180E, 0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0xFEFF))
 _CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f]")
 _ZWJ: Final = 0x200D
+_FLAG: Final = "🏴"  # what letters of E0020 and above belong to
 
 
 @lru_cache(maxsize=1)
@@ -46,6 +47,11 @@ def _is_dropped(code: int) -> bool:
     return unicodedata.category(chr(code)) in ("Cc", "Cs")
 
 
+def _is_of_flag(code: int, out: list[str]) -> bool:
+    """Whether one of the invisible letters goes on with a flag; elsewhere they mean nothing any more."""
+    return code >= 0xE0020 and bool(out) and (out[-1] == _FLAG or 0xE0020 <= ord(out[-1]) <= 0xE007F)
+
+
 def cleaned(text: str) -> str:
     """The text to set: composed (NFC), lines ended by \\n, without control characters, lone surrogates and such."""
     if text.isascii() and not _CONTROL.search(text):
@@ -69,9 +75,9 @@ def cleaned(text: str) -> str:
             marks += 1
             if marks > MAX_MARKS:
                 continue
-        elif code == _ZWJ or 0xE0020 <= code <= 0xE007F:
+        elif code == _ZWJ or 0xE0000 <= code <= 0xE007F:
             joined += 1
-            if joined > MAX_JOINED:
+            if joined > MAX_JOINED or (code != _ZWJ and not _is_of_flag(code, out)):
                 continue
         else:
             if not (out and out[-1] == "\u200d"):

@@ -25,6 +25,8 @@ from mlink_web.pdfa.shaping import clusters
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("👩\u200d🚀", "👩\u200d🚀"),
         ("<b>&amp;</b>", "<b>&amp;</b>"),
+        ("a\U000e0001\U000e0061b", "ab"),
+        ("🏴\U000e0067\U000e0062\U000e007f", "🏴\U000e0067\U000e0062\U000e007f"),
     ],
 )
 def test_cleaned(text: str, expected: str) -> None:

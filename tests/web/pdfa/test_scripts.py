@@ -75,7 +75,9 @@ def other_engine(text: str) -> Image.Image:
     font = ImageFont.truetype(run.face.path, int(LARGE.size * SCALE), layout_engine=ImageFont.Layout.RAQM)
     picture = Image.new("L", (1200, 400), 255)
     # Nobody writes only a part of a ligature here: fonts' own features, as everywhere.
-    ImageDraw.Draw(picture).text((100, 100), cleaned(text), font=font, fill=0, features=["-liga"] if text.isascii() else [])
+    ImageDraw.Draw(picture).text(
+        (100, 100), cleaned(text), font=font, fill=0, features=["-liga"] if text.isascii() else []
+    )
     return picture
 
 
