@@ -33,6 +33,15 @@ _ENCRYPTIONS: Final = {
     "urn:ietf:params:xml:ns:xmpp-e2e:6:3": "S/MIME",
     "http://www.w3.org/2001/04/xmlenc#": "XML encryption",
 }
+#: Messages of calls (XEP-0353, XEP-0482) that say something to people; the others lead on to these.
+_CALLS: Final = {
+    "propose": "A call.",
+    "invite": "A call.",
+    "reject": "The call was declined.",
+    "retract": "The call was not answered.",
+    "finish": "The call has ended.",
+    "left": "The call has ended.",
+}
 #: Files of one message that are looked at, characters of a name, a marking and an address.
 _FILES: Final = 20
 _NAME: Final = 120
@@ -125,6 +134,20 @@ def _bounded(mark: Element) -> bool:
     """Whether a fallback names a part of the body only (XEP-0428, 3)."""
     part = mark.find(ns.FALLBACK, "body")
     return part is not None and (part.get("start") is not None or part.get("end") is not None)
+
+
+def does(element: Element) -> str:
+    """What a message without text does, as a sentence; "" for nothing that is known."""
+    invitation = element.find(ns.CONFERENCE, "x")
+    if invitation is not None:
+        return f"An invitation to the room {clean(invitation.get('jid') or '', _NAME)}."
+    extended = element.find(ns.MUC_USER, "x")
+    if extended is not None and extended.find(ns.MUC_USER, "invite") is not None:
+        return f"An invitation to the room {clean((element.get('from') or '').partition('/')[0], _NAME)}."
+    for child in element.elements():
+        if child.ns in (ns.JINGLE_MESSAGE, ns.CALL_INVITES):
+            return _CALLS.get(child.name, "")
+    return ""
 
 
 def label(element: Element) -> Label | None:

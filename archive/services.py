@@ -134,10 +134,11 @@ class Archive:
         return entries, len(found) > len(shown)
 
     def name_of(self, peer: str) -> str:
-        """What the owner calls this contact, else the address."""
+        """What the owner calls this contact, else the address; a room's address is that of its private messages."""
         if self._known is None:
             named = RosterItem.objects.filter(account=self._account).exclude(name="")
-            self._known = dict(named.values_list("jid", "name"))
+            private = {room.address: f"{room.name} (private messages)" for room in self._rooms}
+            self._known = private | dict(named.values_list("jid", "name"))
         return self._known.get(peer, peer)
 
     def talk(self, peer: str, room: str) -> Talk | None:

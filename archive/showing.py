@@ -22,14 +22,18 @@ from archive.text import Term
 from xmpp_engine.api import Element, StreamError, ns
 
 #: Payloads that say something about another message and nothing to a reader.
-_SIGNALS: Final = frozenset({ns.RECEIPTS, ns.CHAT_MARKERS, ns.REACTIONS})
+_SIGNALS: Final = frozenset(
+    {ns.RECEIPTS, ns.CHAT_MARKERS, ns.REACTIONS, ns.CHAT_STATES, ns.JINGLE_MESSAGE, ns.CALL_INVITES}
+)
 #: Different reactions to one message that are shown, characters of each, and names in the list of who reacted.
 _REACTIONS: Final = 12
 _REACTION: Final = 16
+_NICK: Final = 200
 _NAMES: Final = 20
 #: Characters of a message, and of a hit, that are shown before "show all".
 _CUT: Final = 3_000
 _HIT: Final = 600
+_NO_TEXT: Final = "A message without text."
 _EMPTY: Final = Element(ns.CLIENT, "message")
 
 
@@ -65,7 +69,8 @@ class Said:
     """A message as it is shown: `pieces` are its text, each with whether it is a hit, and `cut` is how many characters
     the whole has where that is only a part; `note` stands for one without text, `gone` for one that was retracted.
     `room` is the address of the room it was said in, "" outside, `title` its name; `address` the real one of who spoke,
-    where the reader may see it. `edited` is when it was corrected last."""
+    where the reader may see it; `occupant` the other one's nickname in a private message of a room. `edited` is when
+    it was corrected last."""
 
     id: str
     sent: bool
@@ -84,6 +89,7 @@ class Said:
     earlier: list[Earlier] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
     quote: Quote | None = None
+    occupant: str = ""
     cut: int = 0
     label: Label | None = None
     shared: list[SharedFile] = field(default_factory=list)
@@ -113,6 +119,12 @@ class View:
             return self.names(row.peer)
         return (element.get("from") or "").partition("/")[2] or "The room"
 
+    def occupant(self, row: Row, element: Element) -> str:
+        """The nickname of the other one in a private message of a room (XEP-0045, 7.5), "" in any other message."""
+        if self.room or element.find(ns.MUC_USER, "x") is None:
+            return ""
+        return content.clean((element.get("to" if row.sent else "from") or "").partition("/")[2], _NICK)
+
     def moment(self, id: int) -> datetime:
         """When it was archived, in the reader's time zone."""
         return datetime.fromtimestamp(ids.time_of(id), UTC).astimezone(self.zone)
@@ -135,7 +147,7 @@ def summary(element: Element) -> str:
     shared = content.files(element)
     if shared:
         return snippet(f"{content.text_of(element)[:_CUT]} ({', '.join(file.name for file in shared)})")
-    text = spoken(element) or element.child_text(ns.CLIENT, "subject") or ""
+    text = spoken(element) or element.child_text(ns.CLIENT, "subject") or content.does(element)
     if text:
         return snippet(text[:_CUT])
     event = events.event_in(element)
@@ -249,7 +261,8 @@ def _said(
     method = content.encryption(current)
     shared = [] if method else content.files(current)
     empty = not newest and not subject and not shared
-    if empty and not method and any(child.ns in _SIGNALS for child in element.elements()):
+    note = _note(method, element) if empty else ""
+    if note == _NO_TEXT and any(child.ns in _SIGNALS for child in element.elements()):
         return None
     pieces, is_cut = excerpt(newest, terms, limit)
     said = _line(
@@ -259,7 +272,7 @@ def _said(
         id=stands_for or row.id,
         subject=content.clean(subject, _CUT),
         pieces=pieces,
-        note=_note(method) if empty else "",
+        note=note,
         target=target,
         edited=view.moment(changed) if len(versions) > 1 or stands_for else None,
         earlier=[Earlier(view.moment(id), text[:_CUT]) for id, text, _version in versions[:-1]],
@@ -269,13 +282,9 @@ def _said(
     return replace(said, cut=len(newest) if is_cut else 0, label=marking, shared=shared)
 
 
-def _note(method: str) -> str:
+def _note(method: str, element: Element) -> str:
     """The line that stands for a message without text."""
-    return (
-        f"Encrypted with {method}. Only the apps that have the key can show it."
-        if method
-        else "A message without text."
-    )
+    return f"Encrypted with {method}. Only the apps that have the key can show it." if method else _NO_TEXT
 
 
 def _versions(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str, Element]]:
@@ -321,6 +330,7 @@ def _line(
         edited,
         earlier or [],
         reactions or [],
+        occupant=view.occupant(row, element),
     )
 
 
@@ -328,7 +338,7 @@ def _with_quote(view: View, said: Said, answered: Row, acting: list[tuple[int, R
     element = read(answered) or _EMPTY
     gone = element.find(ns.RETRACT, "retracted") is not None
     _changed, newest, current = _versions(answered, element, acting)[-1]
-    text = "A retracted message." if gone else snippet(newest[:_CUT]) or summary(current) or "A message without text."
+    text = "A retracted message." if gone else snippet(newest[:_CUT]) or summary(current) or _NO_TEXT
     name = "You" if view.is_own(answered) else view.name(answered, element)
     return replace(said, quote=Quote(ids.text_of(answered.id), name, text, near))
 

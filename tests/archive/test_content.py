@@ -148,3 +148,22 @@ def test_a_label_without_marking_and_a_long_one() -> None:
     found = marking("", "S" * 10_000)
     assert found is not None
     assert len(found.text) == 200
+
+
+@pytest.mark.parametrize(
+    ("inner", "sentence"),
+    [
+        ("<x xmlns='jabber:x:conference' jid='hall@rooms.example'/>", "An invitation to the room hall@rooms.example."),
+        (
+            "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='x@y'/></x>",
+            "An invitation to the room a@b.",
+        ),
+        ("<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>", "A call."),
+        ("<reject xmlns='urn:xmpp:jingle-message:0' id='1'/>", "The call was declined."),
+        ("<ringing xmlns='urn:xmpp:jingle-message:0' id='1'/>", ""),
+        ("<x xmlns='http://jabber.org/protocol/muc#user'/>", ""),
+        ("", ""),
+    ],
+)
+def test_messages_without_text_say_what_they_do(inner: str, sentence: str) -> None:
+    assert content.does(stanza(inner)) == sentence

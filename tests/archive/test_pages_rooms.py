@@ -185,9 +185,16 @@ def test_private_messages_of_a_room_are_a_conversation_of_their_own(
     hall: Room,
 ) -> None:
     speak(hall, BOB, "Bobby", "in public", minutes(0))
-    say(ada, HALL, "in private", minutes(1))
+    say(ada, HALL, "in private", minutes(1), "<x xmlns='http://jabber.org/protocol/muc#user'/>")
+    answer = say(HALL, ada, "also in private", minutes(2), "<x xmlns='http://jabber.org/protocol/muc#user'/>")
+    message = Message.objects.get(id=ids.from_text(answer))
+    Message.objects.filter(pk=message.pk).update(xml=message.xml.replace(f"from='{HALL}/r'", f"from='{HALL}/Bobby'"))
     assert bodies(get(reader, room=HALL)) == ["in public"]
-    assert bodies(get(reader, peer=HALL)) == ["in private"]
+    page = get(reader, peer=HALL)
+    assert bodies(page) == ["in private", "also in private"]
+    assert "Hall (private messages)" in page
+    assert '<strong class="who" dir="auto"><bdi>Bobby</bdi>' in page
+    assert "<bdi>Bobby</bdi></strong>" in get(reader, words="also")
 
 
 @pytest.mark.parametrize(
