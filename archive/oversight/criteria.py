@@ -186,6 +186,9 @@ def parse_words(text: str) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
             words = tuple(fold(word).split())
             if words:
                 (unwanted if word.startswith("-") else wanted).append(Term(words, word.endswith("*")))
+    if any(term.prefix and len(term.words) == 1 and _is_letter(term.words[0]) for term in (*wanted, *unwanted)):
+        # All words that begin so are gone through: with one letter they are half of everything.
+        raise ValueError("The beginning of a word has two letters at least.")
     if len(wanted) + len(unwanted) > MAX_TERMS:
         raise ValueError(f"At most {MAX_TERMS} words and phrases are searched for together.")
     if text.strip() and not wanted and not unwanted:
@@ -204,6 +207,11 @@ def address(text: str) -> str:
         return Jid.parse(text.strip()).bare
     except JidError as error:
         raise ValueError(f"“{text.strip()[:80]}” is no XMPP address: {error}") from None
+
+
+def _is_letter(word: str) -> bool:
+    """Whether a word is one letter of a script with longer words."""
+    return len(word) == 1 and word.isascii()
 
 
 def _typed(term: Term) -> str:

@@ -36,9 +36,10 @@ def listed() -> list[Officer]:
 
 def find(address: str) -> Officer:
     """An officer by his address; raises ValueError."""
-    officer = Officer.objects.select_related("account").filter(account__username=address).first()
+    known = Officer.objects.select_related("account")
+    officer = known.filter(account__username=address).first() if "\x00" not in address else None
     if officer is None:
-        raise ValueError(f"{address} is no archive officer.")
+        raise ValueError(f"{address[:200]} is no archive officer.")
     return officer
 
 

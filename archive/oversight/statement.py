@@ -87,6 +87,10 @@ def plan(vendor: str, criteria: Criteria) -> Plan:
     low, high = criteria.bounds()
     if high - low < 2 or (criteria.scope.domains is not None and not criteria.scope.domains):
         return Plan(nothing=True)
+    kinds = [set(step.kinds) for step in criteria.steps if step.kinds]
+    if kinds and not set.intersection(*kinds):
+        # The index would go through all messages to find none.
+        return Plan(nothing=True)
     parts = _Parts(vendor)
     for step in criteria.steps:
         _step(parts, step)

@@ -23,6 +23,7 @@ from mlink_web.accounts.models import Account
 _KEPT: Final = 20_000
 _DAYS: Final = 180
 MAX_SAVED: Final = 200
+_TOKEN: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ def keep(criteria: Criteria) -> str:
 
 def find(token: str) -> Criteria | None:
     """A search that is remembered."""
+    if len(token) != _TOKEN or not token.isascii() or not token.isalnum():
+        return None
     row = Search.objects.filter(token=token).first()
     if row is None:
         return None
@@ -63,7 +66,7 @@ def find(token: str) -> Criteria | None:
 def token_of(criteria: Criteria) -> str:
     """The token of a search without its scope."""
     text = json.dumps(replace(criteria, scope=EVERYTHING).to_json(), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode()).hexdigest()[:_TOKEN]
 
 
 def prefixes(criteria: Criteria) -> list[Criteria]:

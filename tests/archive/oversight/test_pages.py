@@ -274,7 +274,11 @@ def test_absurd_searches_are_refused_with_a_sentence(console: Client, ada: Accou
     assert "Nothing was found" in ask(console, start="0001-01-01", end="0001-01-02")
     assert "Nothing was found" in ask(console, start="9999-12-30", end="9999-12-31")
     assert console.post("/admin/archive/", {"words": "a\x00b"}).status_code == 400
+    assert "two letters" in ask(console, 400, words="a*")
     get(console, "/admin/archive/s/nonsense/", 404)
+    get(console, "/admin/archive/?within=%00", 404)
+    get(console, "/admin/archive/officers/?change=%00", 200)
+    assert console.post("/admin/archive/officers/remove", {"account": "\x00"}).status_code == 302
     get(console, "/admin/archive/r/ffffffffffffffff/", 404)
     get(console, "/admin/archive/r/0000000000000001/", 404)
 
