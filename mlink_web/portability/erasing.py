@@ -231,7 +231,7 @@ class _Eraser:
         row = self._row
         if held:
             why = "A legal hold covers them. They go by retention once it is released."
-            row.kept = [*row.kept, {"what": f"{held:,} messages", "why": why}]
+            row.kept = [*row.kept, {"what": f"{held:,} message{'' if held == 1 else 's'}", "why": why}]
         row.state, row.finished = Erasure.State.DONE, time.time()
         with transaction.atomic():
             audit.record(row.ordered_by, "erasure done", row.address, removed=row.removed, held=held)

@@ -182,7 +182,7 @@ class Run:
         if found.same:
             counts["messages there already"] += found.same
         for reason, number in found.left_out.most_common(20):
-            taken.troubles.append(f"{number:,} archived message(s) left out: {reason}")
+            taken.troubles.append(f"{number:,} archived message{'' if number == 1 else 's'} left out: {reason}")
         entry.counts = {what: number for what, number in counts.items() if number}
         entry.troubles = [*entry.troubles, *taken.troubles][:100]
         if entry.outcome == "same" and (taken.counts or found.added or found.joined):

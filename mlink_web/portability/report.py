@@ -24,9 +24,33 @@ TRIAL_WORDS: Final = {
 }
 
 
+#: What is counted, of which there is one only.
+_ONE: Final = {
+    "contacts": "contact",
+    "contacts removed": "contact removed",
+    "requests": "request",
+    "blocked": "blocked address",
+    "offline messages": "offline message",
+    "messages": "message",
+    "messages joined": "message joined",
+    "messages there already": "message there already",
+    "nodes": "node",
+    "items": "item",
+    "rooms": "room",
+    "rooms there already": "room there already",
+    "affiliations": "affiliation",
+    "groups": "group",
+    "topics": "topic",
+    "nodes of services": "node of a service",
+    "nodes of services there already": "node of a service there already",
+    "items of services": "item of a service",
+}
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """What was taken of an account, as a list in words."""
-    return ", ".join(f"{number:,} {what}" for what, number in counts.items() if what != "account" and number)
+    listed = ((what, number) for what, number in counts.items() if what != "account" and number)
+    return ", ".join(f"{number:,} {_ONE.get(what, what) if number == 1 else what}" for what, number in listed)
 
 
 def rows(row: Import, using: str = DEFAULT_DB_ALIAS) -> Iterator[tuple[str, ...]]:
@@ -62,7 +86,10 @@ def sentences(summary: Mapping[str, Any], *, dry: bool) -> list[str]:
     """The summary in sentences."""
     words = TRIAL_WORDS if dry else WORDS
     accounts: Mapping[str, int] = summary.get("accounts", {})
-    lines = [f"{number:,} account(s) {words.get(outcome, outcome)}." for outcome, number in accounts.items()]
+    lines = [
+        f"{number:,} account{'' if number == 1 else 's'} {words.get(outcome, outcome)}."
+        for outcome, number in accounts.items()
+    ]
     if not accounts:
         lines.append("There is no account in the files.")
     for title, key in (("Of accounts", "counts"), ("Beside accounts", "extension")):

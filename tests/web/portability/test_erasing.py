@@ -160,7 +160,7 @@ def test_messages_that_a_hold_of_somebody_else_covers_stay(client: Client, ada: 
     work.run(Job.objects.get().pk)
     row = Erasure.objects.get()
     assert row.state == Erasure.State.DONE
-    assert row.kept[-1]["what"] == "1 messages"
+    assert row.kept[-1]["what"] == "1 message"
     assert Message.objects.filter(recipient="x@elsewhere.example").exists()
 
 

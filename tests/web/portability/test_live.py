@@ -79,7 +79,7 @@ async def test_an_account_moves_here_and_is_known_at_once(live_node: LiveNode, t
     )
     arguments = (str(path), "--map", f"old.example={live_node.domain}")
     assert "would be made" in manage(live_node, "xmpp_import", *arguments, "--dry-run")
-    assert "1 account(s) made" in manage(live_node, "xmpp_import", *arguments)
+    assert "1 account made" in manage(live_node, "xmpp_import", *arguments)
     mover = await Slix(here, "desk").come(live_node)
     try:
         roster = mover.client_roster
@@ -94,7 +94,7 @@ async def test_an_account_moves_here_and_is_known_at_once(live_node: LiveNode, t
         await mover.hears("welcome")
         # More comes for somebody who is there: nodes that the node has in memory are read anew.
         path.write_text(path.read_text().replace("room@rooms", "second@rooms"))
-        assert "1 account(s) changed" in manage(live_node, "xmpp_import", *arguments, "--conflict", "merge")
+        assert "1 account changed" in manage(live_node, "xmpp_import", *arguments, "--conflict", "merge")
         for _ in range(200):
             marks = await mover.plugin["xep_0060"].get_items(here.jid, "urn:xmpp:bookmarks:1")
             if len(list(marks["pubsub"]["items"])) == 2:

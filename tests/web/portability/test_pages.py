@@ -112,7 +112,7 @@ def test_an_export_and_its_import(client: Client, admin: Account) -> None:
     assert again.check_password(PASSWORD)
     assert list(again.roster.values_list("name", flat=True)) == ["Bob"]
     page = client.get(answer["Location"]).content.decode()
-    assert "1 account(s) made." in page
+    assert "1 account made." in page
     assert "Import now" not in page
     lines = list(csv.reader(io.StringIO(result(done).decode("utf-8-sig"))))
     assert lines[0] == ["in the files", "here", "outcome", "taken", "notes"]

@@ -160,11 +160,11 @@ def test_the_command_is_killed(tmp_path: Path) -> None:
     looking.close()
     report = tmp_path / "report.csv"
     done = manage("xmpp_import", str(path), "--resume", str(number), "--report", str(report))
-    assert "100 account(s) made" in done.stdout
+    assert "100 accounts made" in done.stdout
     assert "1,000 messages" in done.stdout
     assert len(report.read_text().splitlines()) == 101
     again = manage("xmpp_import", str(path), "--conflict", "merge", "--dry-run")
-    assert "100 account(s) would not change" in again.stdout
+    assert "100 accounts would not change" in again.stdout
     out = tmp_path / "out.zip"
     manage("xmpp_export", "--domain", "a.example", str(out))
     assert sum(name.count("/") == 1 for name in kit.contents(out)) == 100
