@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -18,14 +19,14 @@ SCRIPTS = Path(__file__).resolve().parents[2] / ".ci"
 def script(monkeypatch: pytest.MonkeyPatch):
     """Import a script of .ci by name; forgotten after the test, since `setup` is a common module name."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    for name in ("setup", "packages", "assets"):
+    for name in ("setup", "packages", "assets", "fonts"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     def load(name: str) -> ModuleType:
         return importlib.import_module(name)
 
     yield load
-    for name in ("setup", "packages", "assets"):
+    for name in ("setup", "packages", "assets", "fonts"):
         sys.modules.pop(name, None)
 
 
@@ -133,3 +134,32 @@ def test_lock_files_pin_by_hash_and_name_no_address(name: str) -> None:
     assert all("==" in pin for pin in pins)
     assert text.count("--hash=sha256:") >= len(pins)
     assert "://" not in text
+
+
+def test_fonts_are_made_of_slices(script, monkeypatch, tmp_path) -> None:
+    fonts = script("fonts")
+    folder = tmp_path / "@x/noto-sans-test/files"
+    folder.mkdir(parents=True)
+    for name in ("test-wght", "latin-wght", "test-standard"):
+        (folder / f"noto-sans-test-{name}-normal.woff2").write_bytes(b"")
+    monkeypatch.setattr(fonts, "NODE_MODULES", tmp_path)
+    (one,) = fonts.slices(fonts.Family("@x/noto-sans-test", "Noto Sans Test", slices="test"))
+    assert one.name == "noto-sans-test-test"
+    assert [weight for weight, _ in one.weights] == [400, 700]
+    with pytest.raises(FileNotFoundError, match="Noto Sans Gone"):
+        fonts.slices(fonts.Family("@x/noto-sans-test", "Noto Sans Gone", slices="gone"))
+
+
+def test_all_families_are_made_with_their_licences(script) -> None:
+    fonts = script("fonts")
+    index = json.loads((fonts.FONTS / "index.json").read_text())
+    assert list(index) == [family.name for family in fonts.FAMILIES]
+    for family in fonts.FAMILIES:
+        assert (fonts.FONTS / "licences" / f"{family.name}.txt").stat().st_size > 1000
+        assert all(("bold" in entry) == family.bold for entry in index[family.name])
+    assert sum(last - first + 1 for entry in index["Noto Sans KR"] for first, last in pairs(entry["cover"])) > 15_000
+
+
+def pairs(cover: list[int]) -> list[tuple[int, int]]:
+    """First and last of each range."""
+    return [(cover[at], cover[at + 1]) for at in range(0, len(cover), 2)]
