@@ -284,7 +284,9 @@ def _said(
 
 def _note(method: str, element: Element) -> str:
     """The line that stands for a message without text."""
-    return f"Encrypted with {method}. Only the apps that have the key can show it." if method else _NO_TEXT
+    if method:
+        return f"Encrypted with {method}. Only the apps that have the key can show it."
+    return content.does(element) or _NO_TEXT
 
 
 def _versions(row: Row, element: Element, acting: list[tuple[int, Row]]) -> list[tuple[int, str, Element]]:

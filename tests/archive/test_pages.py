@@ -248,10 +248,12 @@ def test_signals_are_not_shown_and_messages_without_text_are_named(reader: Clien
     say(ada, "bob@localhost", "", minutes(0), "<received xmlns='urn:xmpp:receipts' id='1'/>")
     say(ada, "bob@localhost", "", minutes(1), "<x xmlns='urn:something:else'/>")
     say(ada, "bob@localhost", "", minutes(2), "<broken")
+    say(ada, "bob@localhost", "", minutes(3), "<x xmlns='jabber:x:conference' jid='r@muc.localhost'/>")
     page = get(reader, peer="bob@localhost")
+    assert page.partition('id="stretch"')[2].count("An invitation to the room r@muc.localhost") == 1
     assert page.count("A message without text") == 1
     assert page.count("cannot be read any more") == 1
-    assert page.count('class="bubble') - page.count('class="bubbles') == 2
+    assert page.count('class="bubble') - page.count('class="bubbles') == 3
 
 
 def test_only_reading_is_possible(reader: Client) -> None:
