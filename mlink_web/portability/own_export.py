@@ -221,7 +221,7 @@ def _index(account: Account, data: dict[str, Any]) -> str:
     for title, rows in data.items():
         if isinstance(rows, list) and rows and title not in ("conversations", "files"):
             out.append(_list(title.capitalize(), rows, tuple(rows[0])))
-    facts = "".join(f"<tr><th>{escape(name)}<td>{escape(str(value))}" for name, value in data["account"].items())
+    facts = "".join(f"<tr><th>{escape(name)}<td>{escape(_words(value))}" for name, value in data["account"].items())
     out.append(f"<h2>Account</h2><table>{facts}</table>")
     return "".join(out)
 
@@ -234,10 +234,23 @@ def _list(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...], link
     return f"<h2>{escape(title)}</h2><table><tr>{head}{body}</table>"
 
 
+def _words(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return _moment(value.timestamp())
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return "–" if value is None else str(value)
+
+
 def _cell(row: dict[str, Any], name: str, link: str) -> str:
     value = row[name]
     is_time = name in ("created", "first_seen", "last_seen", "published", "closed", "expires")
-    text = escape(_moment(value) if is_time and isinstance(value, float) and value else str(value))
+    if is_time and isinstance(value, float):
+        value = _moment(value) if value else None
+    text = escape(_words(value))
     return f"<a href='{escape(names.reference(row['page']))}'>{text}</a>" if name == link and row["page"] else text
 
 
