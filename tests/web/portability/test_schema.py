@@ -22,13 +22,15 @@ SCHEMA = """
     <xs:element ref='user' maxOccurs='unbounded'/>
     <xs:any namespace='##other' processContents='lax' minOccurs='0' maxOccurs='unbounded'/>
   </xs:sequence><xs:attribute name='jid' type='xs:string' use='required'/>
-  <xs:anyAttribute namespace='http://www.w3.org/XML/1998/namespace' processContents='lax'/></xs:complexType></xs:element>
+  <xs:anyAttribute namespace='http://www.w3.org/XML/1998/namespace' processContents='lax'/>
+  </xs:complexType></xs:element>
   <xs:element name='user'><xs:complexType><xs:sequence>
     <xs:element ref='offline-messages' minOccurs='0' maxOccurs='1'/>
     <xs:any namespace='##other' processContents='lax' minOccurs='0' maxOccurs='unbounded'/>
   </xs:sequence><xs:attribute name='name' type='xs:string' use='required'/>
   <xs:attribute name='password' type='xs:string' use='optional'/>
-  <xs:anyAttribute namespace='http://www.w3.org/XML/1998/namespace' processContents='lax'/></xs:complexType></xs:element>
+  <xs:anyAttribute namespace='http://www.w3.org/XML/1998/namespace' processContents='lax'/>
+  </xs:complexType></xs:element>
   <xs:element name='offline-messages'><xs:complexType><xs:sequence>
     <xs:any namespace='##other' processContents='lax' minOccurs='0' maxOccurs='unbounded'/>
   </xs:sequence></xs:complexType></xs:element>
