@@ -1,6 +1,6 @@
-"""Exports ten thousand messages in a process of its own: run as a program by `test_large.py`.
+"""Exports ten thousand messages in each format, each by a process of its own: run as a program by `test_large.py`.
 
-Prints JSON: how much memory the worker took at most, and how long it computed.
+Prints a line of JSON for each: how much memory the worker took at most, and how long it computed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import os
 import random
 import resource
-import sys
 import time
 from pathlib import Path
 
@@ -19,8 +18,8 @@ MESSAGES = 10_000
 TEXT = "the of and message today report convoy arrived at noon façade Привет мир שלום السلام 中文 日本語 हिन्दी 😀"
 
 
-def main(format: str) -> None:
-    """Fill a database, then make the file."""
+def main() -> None:
+    """Fill a database, then make the files."""
     django.setup()
     from django.core.management import call_command
     from django.db import connections
@@ -28,6 +27,7 @@ def main(format: str) -> None:
     call_command("migrate", verbosity=0)
     from archive import ids
     from archive.export import making
+    from archive.export.ordered import FORMATS
     from archive.models import Message
     from tests.kits.exported import START, account, make, settle
 
@@ -54,25 +54,26 @@ def main(format: str) -> None:
     settle()
     rows.clear()
     connections.close_all()
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        begun = time.process_time()
-        made, _export = make(making.own_order(ada, format=format), Path(os.environ["MLINK_HOME"]) / "made")
-        told = {
-            "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "seconds": time.process_time() - begun,
-            "messages": made.messages,
-            "name": made.name,
-            "path": str(made.path),
-        }
-        os.write(write, json.dumps(told).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        print(answer.read())
-    os.waitpid(child, 0)
+    for format in FORMATS:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            begun = time.process_time()
+            made, _export = make(making.own_order(ada, format=format), Path(os.environ["MLINK_HOME"]) / format)
+            told = {
+                "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "seconds": time.process_time() - begun,
+                "messages": made.messages,
+                "name": made.name,
+                "path": str(made.path),
+            }
+            os.write(write, json.dumps(told).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as answer:
+            print(answer.read())
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import Visits
-from tests.live import LiveNode, PlainClient
+from tests.live import LiveNode, PlainClient, User
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 MAM = "urn:xmpp:mam:2"
@@ -28,8 +28,8 @@ def shown(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
-def talk(node: LiveNode, *texts: str) -> str:
-    """Somebody says these; returns his address."""
+def talk(node: LiveNode, *texts: str) -> User:
+    """Somebody says these; returns who."""
     ada, bob = node.add_user("ada"), node.add_user("bob")
     client = PlainClient(node, ada, "desk")
     for text in texts:
@@ -37,13 +37,13 @@ def talk(node: LiveNode, *texts: str) -> str:
     # Answered when all that came before is in the archive.
     client.say(f"<iq type='set' id='q'><query xmlns='{MAM}'/></iq>", b"</fin>")
     client.socket.close()
-    return ada.jid
+    return ada
 
 
 @pytest.mark.parametrize("look", ["wide", "narrow"])
 def test_an_officer_exports_what_he_found(live_node: LiveNode, visit: Visits, tmp_path: Path, look: str) -> None:
     word = f"w{secrets.token_hex(4)}"
-    ada = talk(live_node, f"the first {word}", f"and &lt;b&gt;the second&lt;/b&gt; {word}")
+    ada = talk(live_node, f"the first {word}", f"and &lt;b&gt;the second&lt;/b&gt; {word}").jid
     narrow = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
     found = json.dumps({"people": [ada]})
     visit.expected.append("400")
@@ -77,3 +77,22 @@ def test_an_officer_exports_what_he_found(live_node: LiveNode, visit: Visits, tm
     expect(page.get_by_text("1 time, last")).to_be_visible()
     shown(page, f"export-{look}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_everybody_saves_his_own_messages(live_node: LiveNode, visit: Visits, tmp_path: Path) -> None:
+    word = f"w{secrets.token_hex(4)}"
+    ada = talk(live_node, f"mine {word}")
+    page = visit(ada, "/archive/save/")
+    page.get_by_label("PDF/A, to read, print and keep").check()
+    page.get_by_role("button", name="Make the file").click()
+    fetch = page.get_by_role("link", name="Download")
+    expect(fetch).to_be_visible(timeout=MADE)
+    with page.expect_download() as download:
+        fetch.click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    # By PDFium, which is what Chromium shows such files with.
+    document = pypdfium2.PdfDocument(path)
+    text = "\n".join(each.get_textpage().get_text_range() for each in document)
+    assert f"Messages of {ada.jid}" in text
+    assert f"mine {word}" in text
