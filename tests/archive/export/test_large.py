@@ -17,7 +17,7 @@ __all__ = ["verapdf"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_memory_is_bounded(tmp_path: Path, verapdf: Verdicts) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("MLINK_")}
     done = subprocess.run(
@@ -26,7 +26,7 @@ def test_memory_is_bounded(tmp_path: Path, verapdf: Verdicts) -> None:
         env={**own, "MLINK_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "mlink_web.settings.test"},
         capture_output=True,
         text=True,
-        timeout=380,
+        timeout=560,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
