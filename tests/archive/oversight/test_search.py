@@ -135,7 +135,7 @@ scopes = st.just(Scope()) | st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 @given(talks, st.lists(st.tuples(st.lists(steps(), min_size=1, max_size=3), scopes), min_size=1, max_size=4))
 async def test_databases_answer_as_the_reference(
     database: str, talk: list[Any], asked: list[tuple[list[Criteria], Scope]]
@@ -195,6 +195,29 @@ async def test_a_message_that_was_retracted_or_corrected_is_found_by_its_people_
     await store(database, [replace_event(message(6, 0, 1, ""), (RETRACTION, "zero"))])
     assert list(search.walk(connection, secret)) == []
     assert len(list(search.walk(connection, Criteria(people=(PEOPLE[0],))))) == 6
+
+
+@pytest.mark.parametrize(
+    ("inner", "found"),
+    [
+        (FILE, True),
+        ("<file-sharing xmlns='urn:xmpp:sfs:0' disposition='inline'/>", True),
+        (
+            "<reference xmlns='urn:xmpp:reference:0' type='data'><media-sharing xmlns='urn:xmpp:sims:1'>"
+            "<file xmlns='urn:xmpp:jingle:apps:file-transfer:5'><name>a</name></file></media-sharing></reference>",
+            True,
+        ),
+        ("<body>&lt;x xmlns='jabber:x:oob'&gt; is how files are written</body>", False),
+        ("<body>%s {0} \\ ' \"</body>", False),
+    ],
+)
+async def test_files_are_known_by_their_elements(database: str, inner: str, found: bool) -> None:
+    row = message(0, 0, 1, "")
+    row.xml = row.xml.replace("</message>", f"{inner}</message>")
+    await store(database, [row])
+    connection = connections[database]
+    assert [one.id for one in search.walk(connection, Criteria(attachment=found))] == [row.id]
+    assert list(search.walk(connection, Criteria(attachment=not found))) == []
 
 
 def replace_event(row: ArchiveRow, event: tuple[int, str]) -> ArchiveRow:
