@@ -248,6 +248,24 @@ def test_without_script(reader: User, visit: Callable[..., Any]) -> None:
     assert "start=" in page.url
 
 
+def test_on_paper_there_are_only_the_messages(reader: User, visit: Callable[..., Any]) -> None:
+    page = visit(reader, talk())
+    line(page, "line 619").scroll_into_view_if_needed()
+    page.get_by_role("link", name="Print").click()
+    page.get_by_role("button", name="Print").wait_for()
+    assert page.locator(".transcript .body").count() == 620
+    page.emulate_media(media="print")
+    assert not page.locator(".bar").is_visible()
+    assert not page.get_by_role("button", name="Print").is_visible()
+    assert page.get_by_role("heading", name="tilda@far.example").is_visible()
+    page.go_back()
+    for away in (".bar", ".contacts", ".archive-search", ".chart", ".page-link a"):
+        assert not page.locator(away).first.is_visible(), away
+    assert page.get_by_role("heading", name="tilda@far.example").is_visible()
+    # Nothing of it is cut off by a part that scrolls.
+    assert page.locator("#stretch").evaluate("node => node.scrollHeight <= node.clientHeight + 1")
+
+
 def test_nothing_is_without_a_name(reader: User, visit: Callable[..., Any]) -> None:
     page = visit(reader, "/archive/", viewport={"width": 360, "height": 740})
     start = page.url.partition("/archive/")[0]

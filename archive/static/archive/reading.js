@@ -239,7 +239,7 @@ button.addEventListener("click", () => copyLink(button.closest(".bubble")));
 
 function offer(event) {
   const bubble = event.target.closest?.(".bubble");
-  if (bubble && button.parentElement !== bubble && !bubble.classList.contains("gone"))
+  if (!picking && bubble && button.parentElement !== bubble && !bubble.classList.contains("gone"))
     bubble.querySelector(".stamp").after(button);
 }
 
