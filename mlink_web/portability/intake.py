@@ -249,6 +249,7 @@ class Intake:
             if len(child.ns.encode()) > 1_000 or len(child.name.encode()) > 200:
                 self.trouble("A private element has a name or namespace that is too long.")
                 continue
+            rename_bookmarks(child, self.addresses)
             private[child.ns, child.name] = write(child)
 
     def _vcard(self, element: Element) -> None:
@@ -361,6 +362,15 @@ def readdress(message: Element, addresses: Addresses, *, to: str = "", sender: s
             if given:
                 child.attrs[attribute] = addresses.text(given)
     return True
+
+
+def rename_bookmarks(storage: Element, addresses: Addresses) -> None:
+    """Put the addresses of rooms right in bookmarks of the old form (XEP-0048); other elements stay."""
+    if storage.ns == ns.BOOKMARKS_1:
+        for conference in storage.find_all(ns.BOOKMARKS_1, "conference"):
+            jid = conference.get("jid")
+            if jid:
+                conference.attrs["jid"] = addresses.text(jid)
 
 
 def _base64(element: Element, name: str) -> bytes:

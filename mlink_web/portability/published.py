@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db import connections, transaction
 
-from mlink_web.portability.intake import MAX_NODES, NodePlan
+from mlink_web.portability.intake import MAX_NODES, NodePlan, rename_bookmarks
 from mlink_web.portability.mapping import Addresses
 from mlink_web.portability.names import MLINK, shown
 from mlink_web.portability.person import base_config
@@ -48,6 +48,8 @@ class Published:
         if (item.ns, item.name) != (ns.PUBSUB, "item") or not node:
             return
         payload = item.first()
+        if payload is not None:
+            rename_bookmarks(payload, self._addresses)
         text = write(payload) if payload is not None else ""
         id = item.get("id") or ""
         if node == ns.BOOKMARKS:

@@ -95,7 +95,7 @@ async def test_an_account_moves_here_and_is_known_at_once(live_node: LiveNode, t
         # More comes for somebody who is there: nodes that the node has in memory are read anew.
         path.write_text(path.read_text().replace("room@rooms", "second@rooms"))
         assert "1 account changed" in manage(live_node, "xmpp_import", *arguments, "--conflict", "merge")
-        for _ in range(200):
+        for _ in range(600):
             marks = await mover.plugin["xep_0060"].get_items(here.jid, "urn:xmpp:bookmarks:1")
             if len(list(marks["pubsub"]["items"])) == 2:
                 break

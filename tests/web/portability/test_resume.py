@@ -139,7 +139,7 @@ def test_the_command_is_killed(tmp_path: Path) -> None:
             f"<result xmlns='urn:xmpp:mam:2' id='{number}-{n}'><forwarded xmlns='urn:xmpp:forward:0'><delay"
             f" xmlns='urn:xmpp:delay' stamp='2024-01-01T00:00:{n:02d}Z'/><message xmlns='jabber:client' type='chat'"
             f" from='u{number}@a.example/x' to='b@b.example'><body>no {n}</body></message></forwarded></result>"
-            for n in range(10)
+            for n in range(30)
         )
         users.append(f"<user name='u{number}'><archive xmlns='urn:xmpp:pie:0#mam'>{results}</archive></user>")
     path = tmp_path / "in.xml"
@@ -161,7 +161,7 @@ def test_the_command_is_killed(tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
     done = manage("xmpp_import", str(path), "--resume", str(number), "--report", str(report))
     assert "100 accounts made" in done.stdout
-    assert "1,000 messages" in done.stdout
+    assert "3,000 messages" in done.stdout
     assert len(report.read_text().splitlines()) == 101
     again = manage("xmpp_import", str(path), "--conflict", "merge", "--dry-run")
     assert "100 accounts would not change" in again.stdout
