@@ -41,7 +41,7 @@ def save(request: HttpRequest) -> HttpResponse:
     archive = Archive(account, zone)
     context: dict[str, Any] = {"form": form, "zone": getattr(zone, "key", "UTC")}
     status = 200
-    errors = dict(form.errors)
+    errors = {name: [str(text) for text in texts] for name, texts in form.errors.items()}
     talk = None
     if not errors:
         chosen = form.cleaned_data

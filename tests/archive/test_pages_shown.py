@@ -437,3 +437,33 @@ def test_a_page_costs_the_same_however_much_is_on_it(reader: Client, ada: Accoun
     fill(3, 40)
     assert [cost(**query) for query in asked] == before
     assert max(before) < 40
+
+
+def test_a_room_that_was_destroyed_is_closed(reader: Client, ada: Account, hall: Room) -> None:
+    id = speak(hall, str(ada), "Ada", "words of the hall", minutes(0))
+    address = str(hall)
+    assert bodies(get(reader, words="hall")) == ["words of the hall"]
+    hall.delete()
+    assert "hall" not in get(reader).partition('id="people-list"')[2].partition("</nav>")[0]
+    assert bodies(get(reader, words="hall")) == []
+    get(reader, 404, room=address)
+    assert reader.get(f"/archive/m/{id}/").status_code == 404
+    # One that is made at the address later is another one.
+    made = Room.objects.create(service="conference.localhost", local="hall", config={"persistent": True})
+    speak(made, str(ada), "Ada", "new words", minutes(1))
+    assert bodies(get(reader, room=address)) == ["new words"]
+
+
+@pytest.mark.parametrize("words", ["x" * 501, "x " * 300, "\U0001f600" * 600])
+def test_too_many_words_are_explained(reader: Client, ada: Account, words: str) -> None:
+    assert "at most 500 characters" in get(reader, 400, words=words)
+
+
+@pytest.mark.parametrize(
+    "words", ["*", '"', '""', "a" * 500, "* * *", "'; DROP", "NEAR(a b)", "owners:O1", "a AND b", "-a ^b"]
+)
+def test_words_are_never_a_language(reader: Client, ada: Account, eve: Account, words: str) -> None:
+    say(eve, BOB, "a b owners o1 near drop and", minutes(0))
+    answer = reader.get("/archive/", {"words": words})
+    assert answer.status_code in (200, 400)
+    assert bodies(answer.content.decode()) == []
