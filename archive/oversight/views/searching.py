@@ -44,6 +44,9 @@ def start(request: HttpRequest) -> HttpResponse:
     given = _cut(request.POST if request.method == "POST" else request.GET)
     within = _find(given["within"]) if given.get("within") else None
     changed = _find(given["change"]) if given.get("change") else None
+    if changed is not None and changed.within:
+        # The last step is changed; those before it stay.
+        within = trail.prefixes(changed)[-2]
     asked = bool(given.keys() & CriteriaForm.base_fields.keys())
     form = CriteriaForm(given if asked else None, initial=_initial(changed) if changed is not None else None)
     status = 200
@@ -60,7 +63,7 @@ def start(request: HttpRequest) -> HttpResponse:
     own, shared = trail.saved(request.user)
     context = {
         "form": form,
-        "within": given.get("within", "") if within is not None else "",
+        "within": trail.keep(within) if within is not None else "",
         "steps": trail.steps(within, timezone.get_current_timezone()) if within is not None else [],
         "own": own[:20],
         "shared": shared[:20],

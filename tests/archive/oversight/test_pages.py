@@ -89,6 +89,12 @@ def test_search_refine_and_walk_back(console: Client, ada: Account, bob: Account
         "the red house",
     ]
     assert len(bodies(get(console, href(page, "red")))) == 4
+    # The last step is changed, and those before it stay.
+    assert 'value="bob@localhost"' in get(console, href(page, "Change"))
+    page = get(console, f"/admin/archive/?change={inner}")
+    assert 'value="house*"' in page
+    before = page.partition('name="within" value="')[2].partition('"')[0]
+    assert bodies(ask(console, words="car", within=before)) == ["the red car"]
     told = [entry.target for entry in audited("archive search")]
     assert told[:3] == ["red", "red › house*", "red › house* › by or to bob@localhost, chat"]
 
