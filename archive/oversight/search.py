@@ -80,11 +80,11 @@ def walk(connection: BaseDatabaseWrapper, criteria: Criteria, *, after: int = 0)
         after = chosen[-1]
 
 
-def estimate(connection: BaseDatabaseWrapper, criteria: Criteria) -> tuple[int, bool]:
-    """How many records there are, and whether that is exact; else it is said from how close the newest are to each
-    other. Raises TooSlow."""
-    newest = _ids(connection, criteria, 0, ids.MAX_ID, COUNTED + 1, True)
-    if len(newest) <= COUNTED:
+def estimate(connection: BaseDatabaseWrapper, criteria: Criteria, counted: int = COUNTED) -> tuple[int, bool]:
+    """How many records there are, and whether that is exact: at most `counted` are counted one by one, more are
+    reckoned from how close the newest are to each other. Raises TooSlow."""
+    newest = _ids(connection, criteria, 0, ids.MAX_ID, counted + 1, True)
+    if len(newest) <= counted:
         return len(newest), True
     low, high = criteria.bounds()
     with connection.cursor() as cursor:
@@ -93,7 +93,7 @@ def estimate(connection: BaseDatabaseWrapper, criteria: Criteria) -> tuple[int, 
         first, last = cursor.fetchone()
     low, high = max(low, (first or 1) - 1), min(high, (last or 1) + 1)
     covered = max(min(high, newest[0] + 1) - newest[-1], 1)
-    return max(COUNTED * (high - low) // covered, COUNTED), False
+    return max(counted * (high - low) // covered, counted), False
 
 
 def chosen_ids(connection: BaseDatabaseWrapper, criteria: Criteria, limit: int, *, backwards: bool = True) -> list[int]:

@@ -29,6 +29,8 @@ from archive.oversight.views.common import answer, attempt, in_zone, too_slow
 from mlink_web.audit import log
 
 PAGE: Final = 50
+#: Hits that are counted one by one for the line above them.
+COUNTED: Final = 500
 #: Characters of a search as the page of exports takes it.
 _EXPORTED: Final = 18_000
 #: Characters of a field that is shown again with what is wrong in it, and values of one.
@@ -105,7 +107,7 @@ def results(request: HttpRequest, token: str) -> HttpResponse:
             connection, criteria, before=before or ids.MAX_ID, after=after, limit=PAGE, backwards=not after
         )
         if first:
-            about, exact = (len(rows), True) if not more else search.estimate(connection, criteria)
+            about, exact = (len(rows), True) if not more else search.estimate(connection, criteria, COUNTED)
             context.update(about=about, exact=exact, withheld=withheld.count(connection, criteria))
     except TooSlow as error:
         return too_slow(request, error, context)
