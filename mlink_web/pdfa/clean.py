@@ -22,15 +22,32 @@ _FLAG: Final = "🏴"  # what letters of E0020 and above belong to
 
 
 @lru_cache(maxsize=1)
+def _marks() -> str:
+    """All marks, as a class of a pattern."""
+    return re.escape("".join(one for one in map(chr, range(0x300, 0x1F000)) if is_mark(one)))
+
+
+@lru_cache(maxsize=1)
+def _composable() -> re.Pattern[str]:
+    """A letter with its marks, or the parts of a syllable of Hangul."""
+    return re.compile(f".[{_marks()}]+|[\u1100-\u11ff]+", re.DOTALL)
+
+
+def _composed(text: str) -> str:
+    """Letters and marks as one character where there is one (NFC); single characters stay what they are, for NFC takes
+    some for others that look different, such as Chinese characters of names."""
+    if unicodedata.is_normalized("NFC", text):
+        return text
+    return _composable().sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
+
+
+@lru_cache(maxsize=1)
 def _suspect() -> re.Pattern[str]:
     """What only the long way can clean; most texts hold none of it. Marks are those of all characters in use."""
-    marks = "".join(
-        chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc")
-    )
     return re.compile(
         "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u180e\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff9-\uffff"
         "\ud800-\udfff\U000e0000-\U0010ffff]"
-        f"|[{re.escape(marks)}]{{{MAX_MARKS + 1}}}"
+        f"|[{_marks()}]{{{MAX_MARKS + 1}}}"
         f"|(?:\u200d[^\u200d]{{0,3}}){{{MAX_JOINED}}}"
     )
 
@@ -53,12 +70,13 @@ def _is_of_flag(code: int, out: list[str]) -> bool:
 
 
 def cleaned(text: str) -> str:
-    """The text to set: composed (NFC), lines ended by \\n, without control characters, lone surrogates and such."""
+    """The text to set: letters composed with their marks, lines ended by \\n, without control characters, lone
+    surrogates and such."""
     if text.isascii() and not _CONTROL.search(text):
         return text
     if not _suspect().search(text):
-        return unicodedata.normalize("NFC", text)
-    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text).replace("\t", "    "))
+        return _composed(text)
+    text = _LINE_ENDS.sub("\n", text).replace("\t", "    ")
     out: list[str] = []
     marks = joined = 0
     for one in text:
@@ -84,4 +102,4 @@ def cleaned(text: str) -> str:
                 joined = 0
             marks = 0
         out.append(chr(code))
-    return "".join(out)
+    return _composed("".join(out))

@@ -26,6 +26,8 @@ TOP: Final = 58.0
 BOTTOM: Final = 60.0
 #: Entries of the outline; more are left out, their links still work.
 MAX_OUTLINE: Final = 50_000
+#: Characters of title, author and subject in the metadata: PDF/A bounds texts outside pages (ISO 19005-2, 6.1.13).
+MAX_TITLE: Final = 1_000
 _ADDRESSES: Final = ("http://", "https://")
 
 
@@ -74,7 +76,12 @@ class Document:
         words = [_one_line(one) for one in keywords]
         when = created or datetime.now(UTC)
         self._about = About(
-            _one_line(title) or "Untitled", lang, _one_line(author), _one_line(subject), tuple(words), when
+            _one_line(title)[:MAX_TITLE] or "Untitled",
+            lang,
+            _one_line(author)[:MAX_TITLE],
+            _one_line(subject)[:MAX_TITLE],
+            tuple(_one_line(one)[:100] for one in list(keywords)[:50]),
+            created or datetime.now(UTC),
         )
         folder = None if hasattr(target, "write") else Path(target).parent
         self._scratch = Path(tempfile.mkdtemp(prefix=".pdf-", dir=folder))

@@ -8,6 +8,7 @@ the same words again; the table has a bound.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any, Final, NamedTuple
 
 from mlink_web.pdfa.bidi import without_controls
@@ -177,8 +178,10 @@ class Shaper:
         runs = []
         for face, part in parts:
             if face is None:
-                lacking += part
-                runs.append(self._box(part, way))
+                instead = self._instead(part, way)
+                if instead is None:
+                    lacking += part
+                runs.append(instead or self._box(part, way))
             else:
                 runs.append(run_of(face, part, way.right_to_left))
         return tuple(reversed(runs) if way.right_to_left else runs), lacking
@@ -257,6 +260,23 @@ class Shaper:
             if option[0] not in order:
                 return option
         return others[0] if others else having[0] if having else None
+
+    def _instead(self, lacking: str, way: Way) -> Run | None:
+        """A character that no face has by those that stand for the same (NFKC), as one glyph that is copied as what it
+        was; None where there are none, or no face has them."""
+        same = unicodedata.normalize("NFKC", lacking)
+        if same == lacking or len(same) > 4:
+            return None
+        faces = {face for piece in clusters(same) for face, _ in self._faces(piece, way)}
+        if len(faces) != 1 or None in faces:
+            return None
+        run = run_of(faces.pop(), same, way.right_to_left)  # type: ignore[arg-type]
+        glyphs: list[tuple[int, int, int]] = []
+        advance = 0
+        for cluster in run.clusters:
+            glyphs += [(glyph, advance + right, up) for glyph, right, up in cluster.glyphs]
+            advance += cluster.advance
+        return run._replace(clusters=(Cluster(lacking, tuple(glyphs), advance),))
 
     def _box(self, lacking: str, way: Way) -> Run:
         """What stands for a character without a face; copying it gives the character."""

@@ -72,7 +72,7 @@ def test_files_are_archives(verapdf: Verdicts, tmp_path: Path) -> None:
     assert verapdf(path, "2b") == []
     assert doc.pages == len(pikepdf.open(path).pages)
     assert lacking == {"㐀", "𓀀", "\ue000"}
-    with Document(path, title="\x00", lang="zh-TW") as doc:
+    with Document(path, title="\x00", lang="zh-TW", author="長" * 50_000) as doc:
         everything(doc)
         doc.attach("data.xml", b"<data/>", "application/xml", description="The data")
         doc.attach("notes.txt", ROOT / "README.md", "text/plain", relationship="Supplement")

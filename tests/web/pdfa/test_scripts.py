@@ -140,3 +140,10 @@ def test_an_unknown_sequence_is_drawn_by_its_members() -> None:
     runs, lacking = shaper().shaped("👩‍🍕", Way())
     assert lacking == ""
     assert [run.clusters[0].text for run in runs] == ["👩", "🍕"]
+
+
+def test_a_character_without_a_font_is_drawn_by_its_equal() -> None:
+    (run,), lacking = shaper().shaped("\ufa90", Way())
+    assert lacking == ""
+    assert run.clusters == (shaper().shaped("敖", Way())[0][0].clusters[0]._replace(text="\ufa90"),)
+    assert shaper().shaped("\ue000", Way())[1] == "\ue000"
