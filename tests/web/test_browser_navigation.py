@@ -66,6 +66,7 @@ def test_the_pages_of_an_account(live_node: LiveNode, visit: Visits) -> None:
         "/account/devices/",
         "/account/invitations/",
         "/account/files/",
+        "/account/data/",
         "/account/password/",
     ]
     for path in found:
@@ -81,7 +82,7 @@ def test_the_pages_of_the_console(live_node: LiveNode, visit: Visits) -> None:
     room = new_room(live_node, live_node.add_user("owner"))
     page = visit(live_node.admin, "/admin/")
     found = addresses(page, "Console")
-    assert len(found) == 10
+    assert len(found) == 12
     further = (
         "users/add/",
         "domains/add/",
@@ -92,6 +93,22 @@ def test_the_pages_of_the_console(live_node: LiveNode, visit: Visits) -> None:
         f"rooms/room/{room}/destroy/",
     )
     is_sound(page, [*found, *(f"{live_node.url}/admin/{path}" for path in further)])
+
+
+def test_the_pages_of_the_archive(live_node: LiveNode, visit: Visits) -> None:
+    page = visit(live_node.admin, "/admin/archive/")
+    found = addresses(page, "Archive")
+    assert len(found) == 9
+    further = (
+        "archive/?words=meeting",
+        "archive/exports/order/?criteria={}",
+        "archive/retention/policies/add/",
+        "archive/retention/holds/",
+        "archive/retention/holds/place/",
+        "portability/",
+    )
+    own = [f"{live_node.url}/admin/{path}" for path in further]
+    is_sound(page, [*found, *own])
 
 
 def test_the_pages_of_forms(live_node: LiveNode, visit: Visits) -> None:
