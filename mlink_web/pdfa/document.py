@@ -16,7 +16,7 @@ from mlink_web.pdfa import conformance
 from mlink_web.pdfa.breaking import Line, Look, Setter
 from mlink_web.pdfa.clean import cleaned
 from mlink_web.pdfa.conformance import About, Attachment
-from mlink_web.pdfa.shaping import Way
+from mlink_web.pdfa.shaping import Way, cjk_of_language
 from mlink_web.pdfa.sheets import Drawn, Sheets
 from mlink_web.pdfa.styles import FAINT, GREY, STYLES, Style, style_of
 
@@ -73,8 +73,6 @@ class Document:
         page_size: tuple[float, float] = A4,
     ) -> None:
         self._target = target
-        words = [_one_line(one) for one in keywords]
-        when = created or datetime.now(UTC)
         self._about = About(
             _one_line(title)[:MAX_TITLE] or "Untitled",
             lang,
@@ -85,7 +83,7 @@ class Document:
         )
         folder = None if hasattr(target, "write") else Path(target).parent
         self._scratch = Path(tempfile.mkdtemp(prefix=".pdf-", dir=folder))
-        self._cjk = _cjk_of(lang)
+        self._cjk = cjk_of_language(lang)
         self._sheets = Sheets(self._scratch / "drawn.pdf", page_size, lang)
         self._width, self._height = page_size
         self.width = page_size[0] - 2 * SIDE
@@ -384,21 +382,11 @@ def _one_line(text: str) -> str:
     return " ".join(cleaned(text).split())
 
 
-def _cjk_of(lang: str) -> str:
-    """Whose Chinese characters a language wants where a text leaves it open."""
-    low = lang.lower()
-    if low.startswith("ja"):
-        return "jp"
-    if low.startswith("ko"):
-        return "kr"
-    return "tc" if low.startswith(("zh-tw", "zh-hk", "zh-mo", "zh-hant")) else "sc"
-
-
 def _stack(cell: Cell | Sequence[Cell]) -> Sequence[Cell]:
     """The texts of a column: one, or several below each other."""
     if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[1], str | Style):
         return [cell]
-    return cell  # type: ignore[return-value]
+    return cell
 
 
 def _near(drawn: object) -> tuple[str, int] | None:

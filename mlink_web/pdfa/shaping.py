@@ -103,6 +103,16 @@ def cjk_of(text: str, default: str) -> str:
     return "tc" if _BOPOMOFO.search(text) else default
 
 
+def cjk_of_language(lang: str) -> str:
+    """Whose Chinese characters a language wants where a text leaves it open."""
+    low = lang.lower()
+    if low.startswith("ja"):
+        return "jp"
+    if low.startswith("ko"):
+        return "kr"
+    return "tc" if low.startswith(("zh-tw", "zh-hk", "zh-mo", "zh-hant")) else "sc"
+
+
 #: Letters that stand side by side, moved a little by pairs: no need to shape words of them as a whole, which is most
 #: of the work in most languages of Europe.
 SIMPLE: Final = re.compile(
