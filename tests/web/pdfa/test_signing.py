@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,11 @@ def test_trouble_is_said(plain: Path, tmp_path: Path, settings: Any) -> None:
     with pytest.raises(signing.Trouble, match="MLINK_PDF_SIGN_PASSWORD"):
         signing.sign(plain, signed)
     settings.MLINK_PDF_SIGN_PASSWORD = PASSWORD
-    settings.MLINK_PDF_TIMESTAMP_URL = "http://127.0.0.1:9/"
-    with pytest.raises(signing.Trouble, match="timestamp server"):
-        signing.sign(plain, signed)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # without listening
+        settings.MLINK_PDF_TIMESTAMP_URL = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+        with pytest.raises(signing.Trouble, match="timestamp server"):
+            signing.sign(plain, signed)
     settings.MLINK_PDF_TIMESTAMP_URL = ""
     settings.MLINK_PDF_SIGN_KEY = str(tmp_path / "gone.p12")
     with pytest.raises(signing.Trouble, match="cannot be read"):
