@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from archive.protocol import Preferences, parse_preferences
 from mlink_web.portability import names
+from mlink_web.portability.addressing import readdress, rename_bookmarks
 from mlink_web.portability.mapping import Addresses
 from mlink_web.portability.names import shown
 from xmpp_engine.api import (
@@ -346,31 +347,6 @@ class Intake:
             self.trouble(f"{what} has an address that is too long.")
             return None
         return bare
-
-
-def readdress(message: Element, addresses: Addresses, *, to: str = "", sender: str = "") -> bool:
-    """Put the addresses of a message right as they are here; `to` and `sender` stand in for missing ones. False where
-    one is no address."""
-    try:
-        message.attrs["from"] = addresses.jid(message.get("from") or sender).full
-        message.attrs["to"] = addresses.jid(message.get("to") or to).full
-    except JidError:
-        return False
-    for space, name, attribute in ((ns.STANZA_ID, "stanza-id", "by"), (ns.DELAY, "delay", "from")):
-        for child in message.find_all(space, name):
-            given = child.get(attribute)
-            if given:
-                child.attrs[attribute] = addresses.text(given)
-    return True
-
-
-def rename_bookmarks(storage: Element, addresses: Addresses) -> None:
-    """Put the addresses of rooms right in bookmarks of the old form (XEP-0048); other elements stay."""
-    if storage.ns == ns.BOOKMARKS_1:
-        for conference in storage.find_all(ns.BOOKMARKS_1, "conference"):
-            jid = conference.get("jid")
-            if jid:
-                conference.attrs["jid"] = addresses.text(jid)
 
 
 def _base64(element: Element, name: str) -> bytes:

@@ -18,7 +18,7 @@ from archive import ids, records, sides
 from archive.records import Record
 from archive.weigh import weigh
 from mlink_web.portability import names
-from mlink_web.portability.intake import readdress
+from mlink_web.portability.addressing import readdress
 from mlink_web.portability.mapping import Addresses
 from mlink_web.portability.placing import Arrival, Placer, digest_of
 from mlink_web.stores.ledger import PostgresWriter, SqliteWriter, Writer

@@ -8,7 +8,8 @@ from typing import Final
 
 from django.db import connections, transaction
 
-from mlink_web.portability.intake import MAX_NODES, NodePlan, rename_bookmarks
+from mlink_web.portability.addressing import rename_bookmarks
+from mlink_web.portability.intake import MAX_NODES, NodePlan
 from mlink_web.portability.mapping import Addresses
 from mlink_web.portability.names import MLINK, shown
 from mlink_web.portability.person import base_config
