@@ -128,7 +128,7 @@ def _changes(turn: Turn, chosen: Chosen) -> bool:
     wanted = sorted({row.message for row in rows if row.message <= writer.upto})
     found = records.by_ids(connections[turn.alias], wanted)
     writing.replace(turn, chosen, found, rewriting.CHANGED)
-    writing.add(turn, chosen, found)
+    writing.add(turn, chosen, found, kept=True)
     with turn.step():
         Change.objects.using(turn.alias).filter(pk__in=[row.pk for row in rows]).delete()
     return True

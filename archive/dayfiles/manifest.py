@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from archive import ids
-from archive.dayfiles import disk
+from archive.dayfiles import disk, rescuing
 from archive.dayfiles.models import INDEX, DayFile, Manifest
 from archive.dayfiles.paths import escape, manifest_of
 from archive.dayfiles.turns import Turn
@@ -54,6 +54,8 @@ def append(turn: Turn, domain: str, rows: Sequence[DayFile], now: float) -> Mani
         lines.append(data + b"\n")
     path = turn.root / manifest_of(domain)
     text = b"".join(lines)
+    again = {(_name(row), row.sha256) for row in rows}
+    rescuing.put_lines_aside(turn, manifest_of(domain), mark.size, again)
     new = disk.append(path, mark.size, text)
     disk.settle(turn.root, [path], [path] if new else [])
     with turn.step():
@@ -106,8 +108,7 @@ def follow(file: BinaryIO, size: int | None = None, expected: Mapping[int, str] 
 
 
 def _entry(row: DayFile, sequence: int, previous: str, now: float) -> Entry:
-    name = row.path.removeprefix(f"{escape(row.domain)}/")
-    entry: Entry = {"sequence": sequence, "time": build.timestamp(now), "what": _what(row), "file": name}
+    entry: Entry = {"sequence": sequence, "time": build.timestamp(now), "what": _what(row), "file": _name(row)}
     if row.state != DayFile.State.REMOVED:
         entry.update(size=row.size, sha256=row.sha256, records=row.records)
         if row.kind != INDEX:
@@ -117,6 +118,10 @@ def _entry(row: DayFile, sequence: int, previous: str, now: float) -> Entry:
             entry[key] = row.note[key]
     entry["previous"] = previous
     return entry
+
+
+def _name(row: DayFile) -> str:
+    return row.path.removeprefix(f"{escape(row.domain)}/")
 
 
 def _what(row: DayFile) -> str:

@@ -31,6 +31,8 @@ class DomainChoice(models.Model):
 
     domain = models.CharField(max_length=1023, unique=True)
     on = models.BooleanField(default=False)
+    #: From which id on everything is written.
+    since = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.domain}: {'on' if self.on else 'off'}"

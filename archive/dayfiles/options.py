@@ -28,6 +28,7 @@ class Chosen:
     choices: dict[str, bool] = field(default_factory=dict)
     calendar: Calendar = field(default_factory=Calendar)
     compress: bool = False
+    since: dict[str, int] = field(default_factory=dict)
 
     @property
     def any_on(self) -> bool:
@@ -36,12 +37,17 @@ class Chosen:
 
     def is_on(self, domain: str) -> bool:
         """Whether the messages of a domain are written: as is said of it, or of what it is a part of."""
-        while domain:
-            chosen = self.choices.get(domain)
-            if chosen is not None:
-                return chosen
+        return self.choices.get(self._named(domain), False)
+
+    def began(self, domain: str) -> int:
+        """From which id on a domain's messages are all written."""
+        return self.since.get(self._named(domain), ids.MAX_ID)
+
+    def _named(self, domain: str) -> str:
+        """What is said about a domain is said of this one, "" for none."""
+        while domain and domain not in self.choices:
             domain = domain.partition(".")[2]
-        return False
+        return domain
 
 
 def folder() -> Path:
@@ -52,19 +58,22 @@ def folder() -> Path:
 def read(alias: str) -> Chosen:
     """What is in force now."""
     row = Options.objects.using(alias).filter(pk=1).first() or Options()
-    choices = dict(DomainChoice.objects.using(alias).values_list("domain", "on"))
-    return Chosen(choices, Calendar(row.zones), row.compress)
+    rows = list(DomainChoice.objects.using(alias).all())
+    choices, since = {one.domain: one.on for one in rows}, {one.domain: one.since for one in rows if one.on}
+    return Chosen(choices, Calendar(row.zones), row.compress, since)
 
 
 def set_domain(alias: str, domain: str, on: bool, now: float) -> None:
     """Switch a domain's files on or off. From when they are on, the whole current day is written."""
     with transaction.atomic(using=alias):
         before = read(alias)
-        DomainChoice.objects.using(alias).update_or_create(domain=domain, defaults={"on": on})
+        calendar = before.calendar
+        low = calendar.bounds(calendar.day_of(ids.first_at(now)))[0]
+        was_on = before.is_on(domain)
+        since = min(low, before.began(domain)) if was_on else low
+        DomainChoice.objects.using(alias).update_or_create(domain=domain, defaults={"on": on, "since": since})
         writer, _made = Writer.objects.using(alias).get_or_create(pk=1)
-        if on and not before.is_on(domain):
-            calendar = before.calendar
-            low = calendar.bounds(calendar.day_of(ids.first_at(now)))[0]
+        if on and not was_on:
             # While no domain had files nobody followed; and what was followed today had nothing of this one.
             upto = max(writer.upto, low - 1)
             Writer.objects.using(alias).filter(pk=1).update(upto=upto)

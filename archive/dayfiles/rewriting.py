@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from archive import ids
-from archive.dayfiles import disk, format, marks
+from archive.dayfiles import disk, format, marks, rescuing
 from archive.dayfiles.days import Calendar
 from archive.dayfiles.models import DayFile
 from archive.dayfiles.paths import inside, path_of
@@ -74,6 +74,8 @@ def prepare(
         if count:
             gz = row.path.endswith(".gz") or (close and compress)
             path = path_of(row.domain, row.day, row.kind, row.address, gzip=gz)
+            if path != row.path:
+                rescuing.put_aside(turn, path)
             first, last = _ends(found, changes, fresh)
             head = b"" if beginning else format.head(row.kind, row.address, row.domain, row.day, calendar)
             body = _body(source, beginning, found, starts, changes, fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Any
 
@@ -20,4 +21,7 @@ def follow() -> bool:
 
 def tell(domain: str, day: date, about: dict[str, Any]) -> None:
     """A day was closed: the end of the manifest's chain is noted where the files' owner cannot change it."""
-    log.record("system", "archive files closed", f"{domain} {day.isoformat()}", **about)
+    try:
+        log.record("system", "archive files closed", f"{domain} {day.isoformat()}", **about)
+    except log.NotWritten as error:
+        logging.getLogger("mlink.archive.files").error("the manifest of %s was not noted: %s", domain, error)

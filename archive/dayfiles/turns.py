@@ -116,7 +116,7 @@ def turn(alias: str, *, wait: float = 10.0, root: Path | None = None) -> Iterato
 @contextlib.contextmanager
 def _file_lock(alias: str, root: Path, deadline: float) -> Iterator[None]:
     try:
-        _know(alias, root)
+        is_new = _check(alias, root)
         descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise Unusable(sentence(error, root)) from error
@@ -129,36 +129,42 @@ def _file_lock(alias: str, root: Path, deadline: float) -> Iterator[None]:
                 if time.monotonic() >= deadline:
                     raise Busy("another process is at work on the archive's files") from None
                 time.sleep(_POLL_SECONDS)
+        if is_new:
+            try:
+                _name(alias, root)
+            except OSError as error:
+                raise Unusable(sentence(error, root)) from error
         yield
     finally:
         os.close(descriptor)
 
 
-def _know(alias: str, root: Path) -> None:
-    """Make the folder where there never was one, and see that it is the one that the database knows."""
-    rows = Writer.objects.using(alias)
-    row, _made = rows.get_or_create(pk=1)
-    mark = root / _IDENTITY
+def _check(alias: str, root: Path) -> bool:
+    """See that the folder is the one that the database knows; True while it knows none, and then there is a folder."""
+    row, _made = Writer.objects.using(alias).get_or_create(pk=1)
     if not row.folder:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if mark.exists():
-            name = mark.read_text().strip()[:64]
-        else:
-            name = secrets.token_hex(16)
-            disk.write_whole(root / "README.txt", [README.format(day=timezone.now().date().isoformat()).encode()])
-            disk.write_whole(mark, [f"{name}\n".encode()])
-        if not rows.filter(pk=1, folder="").update(folder=name):
-            row.refresh_from_db(using=alias)
-        else:
-            row.folder = name
+        return True
     try:
-        found = mark.read_text().strip()
+        found = (root / _IDENTITY).read_text().strip()
     except FileNotFoundError:
         raise Unusable(
             f"{root} is not the folder of this archive: the file {_IDENTITY} is missing. Is the disk mounted?"
         ) from None
     if found != row.folder:
         raise Unusable(f"{root} is the folder of another archive.")
+    return False
+
+
+def _name(alias: str, root: Path) -> None:
+    """Give a new folder its name, or take the one that it has, for the database. Only who has its lock does."""
+    mark = root / _IDENTITY
+    if not mark.exists():
+        disk.write_whole(root / "README.txt", [README.format(day=timezone.now().date().isoformat()).encode()])
+        disk.write_whole(mark, [f"{secrets.token_hex(16)}\n".encode()])
+    name = mark.read_text().strip()[:64]
+    Writer.objects.using(alias).filter(pk=1, folder="").update(folder=name)
+    _check(alias, root)
 
 
 def _take(alias: str, token: str, deadline: float) -> None:

@@ -12,10 +12,11 @@ same messages again, after a crash or because some came late, writes none twice.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from archive.dayfiles import disk, format, marks, rewriting
+from archive.dayfiles import disk, format, marks, rescuing, rewriting
 from archive.dayfiles.marks import Key
 from archive.dayfiles.models import ROOMS, USERS, DayFile, Stretch, Writer
 from archive.dayfiles.options import Chosen
@@ -46,9 +47,10 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def add(turn: Turn, chosen: Chosen, records: Iterable[Record], *, domain: str = "") -> int:
+def add(turn: Turn, chosen: Chosen, records: Iterable[Record], *, domain: str = "", kept: bool = False) -> int:
     """Write what the files lack of these messages, of those domains that have files, or only of one and what is below
-    it; returns how many lines that were."""
+    it; with `kept` only where the files of the day are kept and not for days before they began. Returns how many lines
+    that were."""
     groups: dict[Key, list[tuple[int, bytes]]] = {}
     for record in records:
         line = b""
@@ -62,6 +64,9 @@ def add(turn: Turn, chosen: Chosen, records: Iterable[Record], *, domain: str = 
     if not groups:
         return 0
     known = marks.load(turn.alias, groups)
+    if kept:
+        kept_keys = [key for key, part in groups.items() if key in known or _is_kept(turn, chosen, key, part)]
+        groups = {key: groups[key] for key in kept_keys}
     count = 0
     grown: list[DayFile] = []
     late: list[tuple[DayFile, list[tuple[int, bytes]]]] = []
@@ -88,6 +93,14 @@ def add(turn: Turn, chosen: Chosen, records: Iterable[Record], *, domain: str = 
         count += sum(row.pending["records"] - row.records for row in changed)
         rewriting.carry_out(turn, changed)
     return count
+
+
+def _is_kept(turn: Turn, chosen: Chosen, key: Key, entries: list[tuple[int, bytes]]) -> bool:
+    """Whether a file that does not exist is to be: its domain has files of that day."""
+    domain = domain_of(key[2])
+    if entries[0][0] >= chosen.began(domain):
+        return True
+    return DayFile.objects.using(turn.alias).filter(domain=domain, day=key[0]).exists()
 
 
 def replace(turn: Turn, chosen: Chosen, records: Sequence[Record], why: str) -> list[DayFile]:
@@ -155,6 +168,8 @@ def begin_anew(turn: Turn, chosen: Chosen, row: DayFile) -> None:
 
 def _put(turn: Turn, chosen: Chosen, row: DayFile, entries: list[tuple[int, bytes]]) -> int:
     path = place(str(turn.root), row.path)
+    if os.path.exists(path) and os.stat(path).st_size > row.size:
+        rescuing.rescue(turn, chosen, row)
     if row.records and entries[0][0] <= row.last:
         with open(path, "rb") as file:
             _beginning, found, _starts = format.places(file, row.size)

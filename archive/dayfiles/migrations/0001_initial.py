@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("domain", models.CharField(max_length=1023, unique=True)),
                 ("on", models.BooleanField(default=False)),
+                ("since", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(

@@ -163,7 +163,9 @@ def check(archive: Archive) -> None:
     rows = DayFile.objects.using(archive.alias)
     assert not rows.filter(pending__isnull=False).exists()
     assert not rows.filter(listed=False).exists()
-    left = [path.name for path in archive.root.rglob("*") if path.name.endswith((".new", ".plain"))]
+    left = [
+        path.name for path in archive.root.rglob("*") if "+rest" in path.name or path.name.endswith((".new", ".plain"))
+    ]
     assert left == []
     for number in range(-2, 30):
         day: date = DAY + timedelta(days=number)
