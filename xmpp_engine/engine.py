@@ -491,6 +491,7 @@ class Engine:
             "ledger_waiting": self.ledger.depth,
             "ledger_batches": self.ledger.batches,
             "tasks": len(self.tasks),
+            **counters.gauges(),
         }
 
     def metrics(self) -> str:

@@ -44,6 +44,7 @@ from mlink_web.conf import snapshot
 from mlink_web.groups.resident import ResidentGroups
 from mlink_web.groups.resident import read as read_groups
 from mlink_web.node.control import ControlServer, NodeRunsAlready
+from mlink_web.node.lateness import Lateness
 from mlink_web.node.watcher import Watcher
 from mlink_web.node.worker import QUEUES, Worker
 from mlink_web.stores.build import DatabaseStores
@@ -97,6 +98,7 @@ class Node:
         self._stores: DatabaseStores | None = None
         self._engine: Engine | None = None
         self._watcher: Watcher | None = None
+        self._lateness: Lateness | None = None
         self._control: ControlServer | None = None
         self._server: EmbeddedServer | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -140,6 +142,8 @@ class Node:
             raise StartError(str(error)) from error
         await self._serve_http(config)
         await self._watcher.start()
+        self._lateness = Lateness(self._engine.counters)
+        self._lateness.start()
         for worker in self._workers:
             worker.start()
 
@@ -200,6 +204,8 @@ class Node:
         """Stop everything that was started, in the order that loses nothing."""
         # Workers take seconds to finish, so they begin at once.
         workers = [asyncio.create_task(worker.stop()) for worker in self._workers]
+        if self._lateness is not None:
+            self._lateness.stop()
         if self._control is not None:
             await self._control.stop()
         if self._watcher is not None:

@@ -7,12 +7,14 @@ is asked for.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 
 class Counters:
     """The figures of one engine since its start."""
 
     __slots__ = (
+        "_gauges",
         "_rare",
         "iqs",
         "logins",
@@ -30,6 +32,7 @@ class Counters:
         self.iqs = 0
         self.logins = 0
         self._rare: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._gauges: dict[str, Callable[[], float]] = {}
 
     def count(self, name: str, label: str = "") -> None:
         """One more rare event; `name` ends in `_total`, `label` is from a small fixed set."""
@@ -39,12 +42,20 @@ class Counters:
         """The counts of a rare event by label."""
         return dict(self._rare[name])
 
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Have a figure read whenever somebody asks for all."""
+        self._gauges[name] = read
+
+    def gauges(self) -> dict[str, float]:
+        """The figures that are read when somebody asks."""
+        return {name: read() for name, read in self._gauges.items()}
+
     def exposition(self, gauges: dict[str, float]) -> str:
         """Everything in the Prometheus text format, with `gauges` (name to value) added."""
         lines: list[str] = []
         for name in ("messages", "messages_delivered", "presences", "iqs", "logins"):
             lines += [f"# TYPE mlink_{name}_total counter", f"mlink_{name}_total {getattr(self, name)}"]
-        for name, value in gauges.items():
+        for name, value in {**gauges, **self.gauges()}.items():
             lines += [f"# TYPE mlink_{name} gauge", f"mlink_{name} {value:g}"]
         for name, labels in sorted(self._rare.items()):
             lines.append(f"# TYPE mlink_{name} counter")
