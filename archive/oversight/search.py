@@ -183,13 +183,21 @@ def _postgres(
         done = start <= low if backwards else stop >= high
         if len(found) >= limit or done:
             return found
-        span = (stop - start) * _GROWTH
+        span = _next_span(high - start if backwards else stop - low, len(found), limit)
         probing = False
         # The bounds are not included: the next window begins with the id at which this one ended.
         if backwards:
             start, stop = max(low, start + 1 - span), start + 1
         else:
             start, stop = stop - 1, min(high, stop - 1 + span)
+
+
+def _next_span(covered: int, found: int, limit: int) -> int:
+    """How long the next window is, from what the ones before gave: as much as will fill the page, but not much more
+    than was seen so far."""
+    if not found:
+        return covered * _GROWTH
+    return min(covered * (limit - found) * 3 // (found * 2) + 1, covered * _GROWTH)
 
 
 def _first_window(connection: BaseDatabaseWrapper, low: int, high: int, order: str) -> tuple[int, int, int]:

@@ -12,8 +12,8 @@ from archive import fulltext, ids, tokens
 from archive.oversight.criteria import KINDS, Criteria, Grant, Scope
 from archive.text import Term
 
-#: Time tokens that a query may name: a hundred days.
-_TIMES: Final = 8
+#: Time tokens that a query may name, some five months: each is looked at for each hit.
+_TIMES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
