@@ -1,7 +1,7 @@
 """How late the node's event loop is: what somebody waits for besides his own stanza's work.
 
 A timer that wants to run every tenth of a second notes by how much it came too late. The figures are those of the last
-minute, in /metrics and in `xmppctl stats`.
+half minute, in /metrics and in `xmppctl stats`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 from xmpp_engine.observe.counters import Counters
 
 PERIOD: Final = 0.1
-#: Notes of one minute.
-_NOTES: Final = 600
+#: Notes of half a minute.
+_NOTES: Final = 300
 
 
 class Lateness:
@@ -37,7 +37,7 @@ class Lateness:
             self._timer.cancel()
 
     def percentile(self, share: float) -> float:
-        """The seconds of lateness that this share (0 to 1) of the last minute's notes does not exceed."""
+        """The seconds of lateness that this share (0 to 1) of the last notes does not exceed."""
         ordered = sorted(self._notes)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 

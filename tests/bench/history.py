@@ -34,10 +34,11 @@ from tests.browser import ARGUMENTS
 from tests.live import ROOT, LiveNode, User
 
 Progress = Callable[[str], None]
-_DAYS = 730
+DAYS = 730
 _ASKED = 100
-#: Who asks: somebody with a hundred times the messages of the others, and people of the middle and the end.
-_PEOPLE = ("p00000", "p00010", "p00100", "p00500")
+#: Who asks, by rank: somebody with a hundred times the messages of others, and people of the middle. Some ranks are
+#: people of other servers: then the next one asks.
+_RANKS = (0, 10, 100, 500)
 #: Words that are frequent, some that are rarer, two that occur together, and one that nobody wrote.
 _WORDS = ("the", "meeting", "bridge report", "東京", "погода", '"good morning"', "harbour", "weath*", "nowherefound")
 _DEPTH = 60
@@ -46,7 +47,7 @@ _EXPORTED = 10_000
 
 def fill(node: LiveNode, messages: int, progress: Progress) -> dict[str, float]:
     """Fill the archive of a node that does not run; returns the rate and what a message takes on disk."""
-    command = [sys.executable, "manage.py", "archive_fill", "--messages", str(messages), "--days", str(_DAYS)]
+    command = [sys.executable, "manage.py", "archive_fill", "--messages", str(messages), "--days", str(DAYS)]
     command += ["--people", str(max(600, min(messages // 500, 20_000))), "--rooms", str(max(20, messages // 20_000))]
     process = subprocess.Popen(
         command, cwd=ROOT, env=node.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -79,21 +80,37 @@ def sizes(node: LiveNode) -> dict[str, float]:
     }
 
 
-async def queries(node: LiveNode, progress: Progress) -> dict[str, float]:
+def chosen(node: LiveNode) -> list[str]:
+    """The local parts of who asks."""
+    code = f"""
+from archive.query import bounds
+from django.db import connection
+from mlink_web.accounts.models import Account
+for rank in {_RANKS}:
+    names = [f"p{{number:05d}}@{node.domain}" for number in range(rank, rank + 10)]
+    numbers = dict(Account.objects.filter(username__in=names).values_list("username", "pk"))
+    print(next(name for name in names if name in numbers and bounds(connection, numbers[name])))
+"""
+    command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=node.environment(), capture_output=True, text=True, check=True)
+    return [line.partition("@")[0] for line in done.stdout.split()]
+
+
+async def queries(node: LiveNode, people: list[str], progress: Progress) -> dict[str, float]:
     """95th percentiles of MAM pages of 50, in milliseconds, over four people of very different archives."""
     random = Random(7)
     times: dict[str, list[float]] = {}
-    for name in _PEOPLE:
+    for name in people:
         session = Session(name, stream_management=False, conversing=True)
         session.resource = "history"
         await connect(session, node.c2s_port)
         try:
-            await _ask(session, "", "<before/>")  # the account becomes resident
-            newest = await _ask(session, "", "<before/>")
+            await ask(session, "", "<before/>")  # the account becomes resident
+            newest = await ask(session, "", "<before/>")
             peers = sorted({peer for peer in newest.peers if not peer.startswith(name)})
             ids = newest.ids
             for asked in range(_ASKED):
-                when = datetime.now(UTC) - timedelta(days=random.uniform(1, _DAYS))
+                when = datetime.now(UTC) - timedelta(days=random.uniform(1, DAYS))
                 start = f"<field var='start'><value>{when:%Y-%m-%dT%H:%M:%SZ}</value></field>"
                 contact = f"<field var='with'><value>{random.choice(peers)}</value></field>"
                 word = (
@@ -106,13 +123,13 @@ async def queries(node: LiveNode, progress: Progress) -> dict[str, float]:
                     ("by id", "", f"<before>{random.choice(ids)}</before>"),
                     ("by word", word, "<before/>"),
                 ):
-                    answer = await _ask(session, fields, place)
+                    answer = await ask(session, fields, place)
                     times.setdefault(kind, []).append(answer.ms)
                     if kind == "by time" and answer.ids:
                         ids = [*ids[-200:], answer.ids[-1]]
-            await _ask(session, "", "", limit=0)
+            await ask(session, "", "", limit=0)
             for _ in range(20):
-                times.setdefault("count", []).append((await _ask(session, "", "", limit=0)).ms)
+                times.setdefault("count", []).append((await ask(session, "", "", limit=0)).ms)
         finally:
             await session.close()
     found = {f"MAM, {kind}, p95 ms": percentile(values, 0.95) for kind, values in times.items()}
@@ -120,19 +137,20 @@ async def queries(node: LiveNode, progress: Progress) -> dict[str, float]:
     return found
 
 
-class _Answer:
+class Answer:
     """A page: milliseconds, ids and who is named in it."""
 
     def __init__(self, ms: float, text: bytes) -> None:
         self.ms = ms
-        self.ids = [found.decode() for found in re.findall(rb"<result [^>]*\bid='([0-9a-f]{16})'", text)]
+        self.ids = [found.decode() for found in re.findall(rb"<result [^>]*\bid=['\"]([^'\"]+)['\"]", text)]
         self.peers = [found.decode() for found in re.findall(rb" (?:to|from)='([^'/@]+@[^'/]+)", text)]
 
 
 _number = iter(range(1, 1 << 30))
 
 
-async def _ask(session: Session, fields: str, place: str, limit: int = 50) -> _Answer:
+async def ask(session: Session, fields: str, place: str, limit: int = 50) -> Answer:
+    """A page of the archive; raises RuntimeError where it is refused."""
     id = f"h{next(_number)}"
     form = (
         "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value>"
@@ -144,11 +162,12 @@ async def _ask(session: Session, fields: str, place: str, limit: int = 50) -> _A
         f"<iq type='set' id='{id}'><query xmlns='urn:xmpp:mam:2'>{form}{rsm}</query></iq>".encode(),
         b"</fin>",
         b"type='error'",
+        b'type="error"',
     )
     ms = (time.perf_counter() - begun) * 1e3
-    if b"type='error'" in text:
+    if b"<error" in text:
         raise RuntimeError(f"the query {fields}{place} was refused: {text[-400:]!r}")
-    return _Answer(ms, text)
+    return Answer(ms, text)
 
 
 class Console:
@@ -237,14 +256,18 @@ def browsing(node: LiveNode, people: list[User], progress: Progress) -> dict[str
     return found
 
 
-def export(node: LiveNode, progress: Progress) -> dict[str, float]:
-    """A PDF/A of many messages, by the command and in its process: seconds and the most memory it had."""
+def export(node: LiveNode, messages: int, progress: Progress) -> dict[str, float]:
+    """A PDF/A of about _EXPORTED messages, by the command and in its process: seconds and the most memory it had."""
     file = node.home / "export.pdf"
+    file.unlink(missing_ok=True)
+    end = datetime.now(UTC) - timedelta(days=2)
+    start = end - timedelta(days=_EXPORTED * DAYS / messages)
     code = f"""
-import resource, sys, time
+import resource, time
 from django.core.management import call_command
 begun = time.perf_counter()
-call_command("archive_export", format="pdf", limit={_EXPORTED}, file={str(file)!r})
+call_command("xmppctl", "archive", "export", {str(file)!r}, "--reason", "a measure",
+             "--start", "{start:%Y-%m-%dT%H:%M:%S}", "--end", "{end:%Y-%m-%dT%H:%M:%S}")
 print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
@@ -252,8 +275,8 @@ print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_m
     if done.returncode or not file.exists():
         raise RuntimeError(f"the export failed: {done.stdout[-500:]}{done.stderr[-1500:]}")
     seconds, megabytes = (float(part) for part in done.stdout.split()[-2:])
-    progress(f"PDF/A of {_EXPORTED:,} messages: {seconds:.1f} s, {megabytes:.0f} MB, {file.stat().st_size:,} bytes")
-    return {f"PDF/A of {_EXPORTED:,} messages, s": seconds, f"PDF/A of {_EXPORTED:,} messages, MB": megabytes}
+    progress(f"{done.stdout.splitlines()[0]} {seconds:.1f} s, {megabytes:.0f} MB, {file.stat().st_size:,} bytes")
+    return {f"PDF/A of about {_EXPORTED:,} messages, s": seconds, f"PDF/A of about {_EXPORTED:,}, MB": megabytes}
 
 
 def measured(messages: int, progress: Progress, database: str = "", home: str = "") -> Iterator[dict[str, float]]:
@@ -274,13 +297,14 @@ def measured(messages: int, progress: Progress, database: str = "", home: str = 
         node.admin_password = (node.home / "filled").read_text()
         yield sizes(node)
         node.start()
-        people = [User(f"{name}@{node.domain}", PASSWORD) for name in _PEOPLE]
+        names = chosen(node)
+        people = [User(f"{name}@{node.domain}", PASSWORD) for name in names]
         for user in people:
             node.ctl("user", "password", user.jid, "--password", PASSWORD)
-        yield asyncio.run(queries(node, progress))
+        yield asyncio.run(queries(node, names, progress))
         yield searches(Console(node, node.admin), progress)
         yield browsing(node, people, progress)
-        yield export(node, progress)
+        yield export(node, messages, progress)
     finally:
         if kept:
             node.stop()

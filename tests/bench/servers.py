@@ -87,6 +87,11 @@ class Server:
         self._home = None
 
     @property
+    def home(self) -> Path | None:
+        """Its directory while it runs."""
+        return self._home
+
+    @property
     def pid(self) -> int:
         """Process id of the running server; raises StartError when it is not running."""
         if self._child is None:
