@@ -22,7 +22,7 @@ from archive.dayfiles.models import Writer
 from tests.archive.dayfiles.kit import JULIET, ROMEO, ROOM, Archive
 from tests.archive.dayfiles.test_properties import check
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = (
     "archive.dayfiles.disk.append",

@@ -24,6 +24,9 @@ from tests.kits.databases import clear
 from xmpp_engine.api import ArchiveShare
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
 class Killed(BaseException):
     """The process ends here: nobody catches it."""
 
@@ -133,7 +136,7 @@ def folder(settings: Any) -> Any:
     shutil.rmtree(base, ignore_errors=True)
 
 
-@rules(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@rules(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(st.lists(acts, max_size=25))
 def test_in_the_end_files_and_database_are_equal(
     database: str, folder: Path, history: list[tuple[Any, Any, Any]]

@@ -6,12 +6,15 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
+from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from archive import records
 from archive.dayfiles import manifest
 from archive.dayfiles.models import Change, DayFile, Span, Stretch, Writer
+from archive.export import producing
 from tests.archive.dayfiles.kit import DAY, FAR, JULIET, NOON, ROMEO, ROOM, Archive
 from xmpp_engine.api import ArchiveShare
 
@@ -65,6 +68,17 @@ def test_a_day_that_is_over_is_closed_indexed_and_listed(archive: Archive) -> No
     assert {(domain, day) for domain, day, _about in archive.told} == {("a.example", DAY), ("rooms.a.example", DAY)}
     about = next(about for domain, _day, about in archive.told if domain == "a.example")
     assert about == {"files": 2, "messages": 4, "manifest": f"{chain.sequence}:{chain.digest}"}
+
+
+def test_closed_files_are_as_the_schema_says(archive: Archive) -> None:
+    archive.say(ROMEO, JULIET, "one & <two>")
+    archive.say(FAR, JULIET, "three")
+    archive.say(ROMEO, ROOM, "four")
+    archive.next_day()
+    archive.follow()
+    schema = etree.RelaxNG(etree.parse(Path(producing.__file__).parent / "archive.rng"))
+    for address in (ROMEO, JULIET, ROOM):
+        schema.assertValid(etree.parse(archive.path(address)))
 
 
 def test_the_manifest_is_a_chain_of_hashes(archive: Archive) -> None:
