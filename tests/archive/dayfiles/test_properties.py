@@ -23,7 +23,6 @@ from tests.archive.dayfiles.kit import DAY, FAR, JULIET, NOON, ROMEO, ROOM, Arch
 from tests.kits.databases import clear
 from xmpp_engine.api import ArchiveShare
 
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
