@@ -24,7 +24,7 @@ from mlink_web.stores.models import OfflineMessage
 from xmpp_engine.api import StanzaError, TakenBack, origin_of
 
 #: Rows that may wait for the index while messages keep coming, and seconds of quiet after which all are entered.
-_MANY: Final = 100_000
+_MANY: Final = 20_000
 _QUIET_SECONDS: Final = 15.0
 #: Steps of merging the full text each time.
 _MERGES: Final = 20

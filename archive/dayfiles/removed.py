@@ -11,10 +11,11 @@ from datetime import date
 from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 
 from archive.dayfiles import following, options, rewriting, turns, writing
 from archive.dayfiles.marks import Key
-from archive.dayfiles.models import INDEX, DayFile
+from archive.dayfiles.models import INDEX, USERS, DayFile
 from archive.dayfiles.options import Chosen
 from archive.dayfiles.turns import Turn
 from archive.records import Record
@@ -65,11 +66,23 @@ def days(
 ) -> list[str]:
     """Remove a domain's files of the days before this one, except those of which `keep(kind, address)` is true (kinds
     are "users" and "rooms"; a hold); returns their paths. Raises as `apply`."""
+    rows = DayFile.objects.using(alias).filter(domain=domain, day__lt=before)
+    return _whole(rows, keep, alias)
+
+
+def of_person(address: str, *, alias: str = DEFAULT_DB_ALIAS) -> list[str]:
+    """Remove the files of a user (his bare address), who is erased; returns their paths. Raises as `apply`."""
+    rows = DayFile.objects.using(alias).filter(kind=USERS, address=address)
+    return _whole(rows, lambda _kind, _address: False, alias)
+
+
+def _whole(rows: QuerySet[DayFile], keep: Callable[[str, str], bool], alias: str) -> list[str]:
+    """Remove these files, some hundred at a turn, but for those that are kept."""
+    rows = rows.filter(records__gt=0).exclude(kind=INDEX).order_by("pk")
     gone: list[str] = []
     after = 0
     while True:
-        rows = DayFile.objects.using(alias).filter(domain=domain, day__lt=before, pk__gt=after, records__gt=0)
-        part = list(rows.exclude(kind=INDEX).order_by("pk")[:_FILES])
+        part = list(rows.filter(pk__gt=after)[:_FILES])
         if not part:
             return gone
         after = part[-1].pk

@@ -1,7 +1,7 @@
 """Erasing an account: order, job, certificate.
 
-    goes     the account with all that hangs on it (as when it is removed), its side of the archive, its files, the
-             files that it had made
+    goes     the account with all that hangs on it (as when it is removed), its side of the archive and its day files,
+             its shared files, the files that it had made
     stays    what belongs to others or to the organisation: `STAYS` says what and why
 
 A legal hold refuses it, and so does not knowing whether there is one. The account is disabled when the erasure is
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import connection, transaction
 
 from archive import indexing, query, removal
+from archive.dayfiles import removed, turns
 from archive.filters import Filter
 from archive.oversight.access import may_oversee
 from archive.retention import holds
@@ -53,7 +54,7 @@ STAYS: Final = (
     ("forms that the person submitted", "They are records of their topic and are kept as long as that says."),
     ("bans", "That somebody is banned from a room or node is a decision of its owners about the address."),
     ("reports of abuse by or about the person", "They are needed to tell a repeated abuse."),
-    ("day files and exports that others made", "They follow their own retention."),
+    ("day files of others, and exports that others made", "They follow their own retention."),
     ("the audit log", "It says who did what on this server, and cannot be changed."),
     (
         "contact list entries of others",
@@ -173,6 +174,8 @@ class _Eraser:
                 raise CannotErase(str(error)) from None
         # What was on its way while the account still was there.
         held_messages = self._messages()
+        if not held_messages:
+            self._day_files()
         self._finish(held_messages)
 
     def _note_kinds(self, account: Account) -> None:
@@ -221,6 +224,17 @@ class _Eraser:
             jobs.cancel(job)
             jobs.remove(job)
             self._removed["exports"] += 1
+        self._save()
+
+    def _day_files(self) -> None:
+        """The person's own files of days. Where those cannot be changed now, the certificate says so."""
+        try:
+            gone = removed.of_person(self._row.address)
+        except (turns.Busy, turns.Unusable, OSError) as error:
+            log.error("the day files of %s stay: %s", self._row.address, error)
+            self._row.kept = [*self._row.kept, {"what": "the person's day files", "why": f"{error}"}]
+            return
+        self._removed["day files"] += len(gone)
         self._save()
 
     def _save(self) -> None:

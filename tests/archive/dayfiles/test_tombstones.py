@@ -135,3 +135,11 @@ def test_whole_days_go_but_for_what_is_held(archive: Archive, secret: int) -> No
     with archive.connection.cursor() as cursor:
         cursor.execute("DELETE FROM archive_message")
     assert verifying.verify(archive.alias, first=DAY, last=DAY).wrong == []
+
+
+def test_a_person_who_is_erased_leaves_no_file(archive: Archive, secret: int) -> None:
+    gone = removed.of_person(ROMEO, alias=archive.alias)
+    assert [path.rpartition("/")[2].partition(".")[0] for path in gone] == ["romeo"]
+    assert not [path for path in archive.root.rglob("romeo*") if path.is_file()]
+    assert "the secret word" in archive.text(JULIET), "what others have is theirs"
+    assert removed.of_person(ROMEO, alias=archive.alias) == []

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from archive import query
+from archive.dayfiles import removed, turns
 from archive.filters import Filter
 from archive.models import Message
 from archive.retention import holds
@@ -118,6 +119,24 @@ def test_the_whole_way(client: Client, ada: Account) -> None:
     told = list(Entry.objects.order_by("seq").values_list("did", flat=True))
     assert told == ["erasure ordered", "erasure done"]
     assert audit.verify().sound
+
+
+def test_the_certificate_says_where_day_files_stay(
+    client: Client, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(address: str) -> list[str]:
+        asked.append(address)
+        raise turns.Unusable("The folder is not there. Is the disk mounted?")
+
+    monkeypatch.setattr(removed, "of_person", away)
+    order(client, ada)
+    work.run(Job.objects.get().pk)
+    row = Erasure.objects.get()
+    assert row.state == Erasure.State.DONE
+    assert asked == ["ada@localhost"]
+    assert row.kept[-1] == {"what": "the person's day files", "why": "The folder is not there. Is the disk mounted?"}
 
 
 def test_a_hold_forbids_it(client: Client, ada: Account, boss: Account) -> None:
