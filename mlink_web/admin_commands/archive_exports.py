@@ -23,6 +23,7 @@ from archive.export.sources import Officer
 from archive.oversight.criteria import EVERYTHING, Criteria, address, parse_words
 from mlink_web.audit import log as audit
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.values import yes_or_no
 
 registry: Final = Registry()
 WHO: Final = "command line"
@@ -65,9 +66,9 @@ def archive_export(file: str, reason: str, format: str, zone: str, attach: str, 
         officers=True,
         criteria=criteria.to_json(),
         reason=reason,
-        attach=_yes("attach", attach),
+        attach=yes_or_no("attach", attach),
         earlier=True,
-        sign=_yes("sign", sign) and format == "pdf",
+        sign=yes_or_no("sign", sign) and format == "pdf",
     )
     order = replace(order, facts=[list(fact) for fact in facts_of(criteria, order.time_zone)])
     about = f"{FORMATS[format]} by command: " + ", ".join(f"{name} {value}" for name, value in order.facts)
@@ -157,9 +158,3 @@ def _time(name: str, text: str, zone: str) -> float | None:
     except ValueError:
         raise CommandError(f"{name} is a time such as 2026-05-31 or 2026-05-31T12:00.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone_of(zone))).timestamp()
-
-
-def _yes(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise CommandError(f"{name} is yes or no.")
-    return text == "yes"

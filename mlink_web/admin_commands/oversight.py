@@ -17,6 +17,7 @@ from mlink_web.accounts.services import address
 from mlink_web.admin_commands.archive_exports import WHO, criteria_of
 from mlink_web.audit import log as audit
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.values import yes_or_no
 from xmpp_engine.api import StreamError
 
 registry: Final = Registry()
@@ -57,7 +58,7 @@ def archive_search(
         raise CommandError(f"Kinds are {', '.join(KINDS)}.")
     criteria = Criteria(
         base.people,
-        _yes("together", together or "no"),
+        yes_or_no("together", together or "no"),
         base.rooms,
         base.domains,
         chosen,
@@ -65,7 +66,7 @@ def archive_search(
         base.end,
         base.words,
         base.exclusions,
-        _yes("files", files) if files else None,
+        yes_or_no("files", files) if files else None,
     )
     audit.record(WHO, "archive search", trail.says(criteria, UTC), limit=int(limit), before=before)
     try:
@@ -136,8 +137,8 @@ def oversight_set(administrators: str, agreement: str, hours: str) -> str:
     if hours and (not hours.isascii() or not hours.isdigit() or len(hours) > 6):
         raise CommandError("Hours are a number.")
     officers.change_options(
-        administrators=_yes("administrators", administrators) if administrators else options.administrators,
-        four_eyes=_yes("agreement", agreement) if agreement else options.four_eyes,
+        administrators=yes_or_no("administrators", administrators) if administrators else options.administrators,
+        four_eyes=yes_or_no("agreement", agreement) if agreement else options.four_eyes,
         hours=int(hours) if hours else options.hours,
         by=WHO,
     )
@@ -161,9 +162,3 @@ def _shown(record: Record) -> dict[str, Any]:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _yes(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise CommandError(f"{name} is yes or no.")
-    return text == "yes"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mlink_web.reports import services, store
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.values import row_number
 
 registry: Final = Registry()
 NUMBER: Final = Argument("number", "its number in the list")
@@ -38,7 +39,7 @@ def report_list(state: str) -> list[dict[str, Any]]:
 @registry.command("report show", "Show one report.", NUMBER, permission="read")
 def report_show(number: str) -> dict[str, Any]:
     """With the messages that it names, as far as the reporter's archive has them."""
-    row = services.find(_number(number))
+    row = services.find(row_number(number))
     return {
         "number": row.id,
         "reported": row.reported,
@@ -58,14 +59,8 @@ def report_show(number: str) -> dict[str, Any]:
 @registry.command("report close", "Close a report.", NUMBER, Argument("note", "what was done", default=""))
 def report_close(number: str, note: str) -> str:
     """The report stays in the list of closed ones."""
-    services.close(_number(number), "", note)
+    services.close(row_number(number), "", note)
     return f"Report {number} is closed."
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise CommandError(f"{text} is no number of a report.")
-    return int(text)
 
 
 def _moment(seconds: float) -> str | None:

@@ -18,6 +18,7 @@ from archive.retention.models import Hold, Policy
 from archive.retention.policies import Book
 from archive.retention.preview import preview
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.values import row_number, yes_or_no
 
 registry: Final = Registry()
 WHO: Final = "command line"
@@ -83,7 +84,7 @@ def retention_preview(subject: str, value: str, days: str, kind: str) -> list[di
 def retention_set(subject: str, value: str, days: str, kind: str, files: str, note: str) -> str:
     """In place of what was said for the same; look at the preview first."""
     wanted = policies.check(subject, _value(value), kind, _days(days), note)
-    wanted.files = _yes("files", files)
+    wanted.files = yes_or_no("files", files)
     policies.save(wanted, WHO)
     kept = "for ever" if wanted.days is None else f"{wanted.days} day(s)"
     return f"Messages of {wanted} are kept {kept}."
@@ -108,7 +109,7 @@ def retention_remove(subject: str, value: str, kind: str) -> str:
 )
 def retention_run(seconds: str) -> dict[str, Any]:
     """Otherwise it is done every ten minutes."""
-    done = Expiry(connection, seconds=float(min(_number(seconds), 86_400))).run()
+    done = Expiry(connection, seconds=float(min(row_number(seconds), 86_400))).run()
     return {
         "looked_at": done.seen,
         "removed": done.removed,
@@ -175,7 +176,7 @@ def hold_place(scope: str, address: str, peer: str, reason: str, until: str, **m
 )
 def hold_release(number: str, reason: str) -> str:
     """What is due goes with the next runs."""
-    hold = Hold.objects.filter(pk=_number(number)).first()
+    hold = Hold.objects.filter(pk=row_number(number)).first()
     if hold is None:
         raise CommandError(f"There is no hold {number}.")
     holds.release(hold, WHO, reason)
@@ -191,7 +192,7 @@ def redact_list() -> list[dict[str, Any]]:
 @registry.command("archive redact show", "Show one redaction.", NUMBER, permission="read")
 def redact_show(number: str) -> dict[str, Any]:
     """With what became of it in each place."""
-    found = Redaction.objects.filter(pk=_number(number)).first()
+    found = Redaction.objects.filter(pk=row_number(number)).first()
     if found is None:
         raise CommandError(f"There is no redaction {number}.")
     messages = [f"{item.key} {item.state} {item.sha256}".strip() for item in found.messages.all()]
@@ -210,8 +211,8 @@ def redact_show(number: str) -> dict[str, Any]:
 )
 def redact_message(reason: str, related: str, tell: str, **more: str) -> str:
     """Where a second officer must agree it is only proposed."""
-    chosen = _messages(more["ids"], with_related=_yes("related", related))
-    made = services.propose(WHO, chosen, reason, told=_yes("tell", tell))
+    chosen = _messages(more["ids"], with_related=yes_or_no("related", related))
+    made = services.propose(WHO, chosen, reason, told=yes_or_no("tell", tell))
     what = "waits for a second officer" if made.state == Redaction.State.PROPOSED else "is under way"
     return f"Redaction {made.pk} of {len(chosen)} message(s) {what}."
 
@@ -246,19 +247,7 @@ def _value(text: str) -> str:
 
 
 def _days(text: str) -> int | None:
-    return None if text == "forever" else _number(text)
-
-
-def _yes(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise CommandError(f"{name} is yes or no.")
-    return text == "yes"
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise CommandError(f"{text} is no number.")
-    return int(text)
+    return None if text == "forever" else row_number(text)
 
 
 def _day(name: str, text: str) -> float | None:

@@ -12,6 +12,7 @@ from fdp import domains, rules, sample_topics, services, transfer
 from fdp.definition import loads as read_definition
 from fdp.models import Submission, TemplateVersion, Topic
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.values import row_number, yes_or_no
 
 registry: Final = Registry()
 TOPIC: Final = Argument("topic", "its name, such as example.org/sitrep")
@@ -117,7 +118,7 @@ def topic_set(topic: str, key: str, value: str, service: str) -> str:
             raise CommandError("enabled is on or off.")
         services.change_topic(found, enabled=value in ("on", "yes"))
     elif key == "retention_days":
-        services.change_topic(found, retention_days=_number(value))
+        services.change_topic(found, retention_days=row_number(value))
     else:
         raise CommandError("A topic has the options title, description, enabled and retention_days.")
     return f"{found.suffix}: {key} is {value} now."
@@ -167,7 +168,9 @@ def topic_export(topic: str, file: str, service: str) -> str:
 )
 def topic_import(file: str, service: str, replace: str) -> list[str]:
     """All of them or none."""
-    made = transfer.import_topics(transfer.loads(_content(file)), _service(service), replace=_yes("replace", replace))
+    made = transfer.import_topics(
+        transfer.loads(_content(file)), _service(service), replace=yes_or_no("replace", replace)
+    )
     return [topic.suffix for topic in made]
 
 
@@ -188,7 +191,7 @@ def topic_sample(name: str, service: str) -> str:
 def topic_remove(topic: str, service: str, erase: str) -> str:
     """Its nodes go, and subscribers are told."""
     found = _find(topic, service)
-    services.remove_topic(found, erase=_yes("erase", erase))
+    services.remove_topic(found, erase=yes_or_no("erase", erase))
     return f"{found.suffix} is removed."
 
 
@@ -203,7 +206,7 @@ def topic_remove(topic: str, service: str, erase: str) -> str:
 def submission_list(topic: str, service: str, limit: str) -> list[dict[str, Any]]:
     """Of topics that were removed too."""
     found = _submissions(topic, service).select_related("version", "amends").defer("xml", "values")
-    return [_row(one) for one in found.order_by("-serial")[: min(_number(limit), MAX_LISTED)]]
+    return [_row(one) for one in found.order_by("-serial")[: min(row_number(limit), MAX_LISTED)]]
 
 
 @registry.command(
@@ -216,7 +219,7 @@ def submission_list(topic: str, service: str, limit: str) -> list[dict[str, Any]
 )
 def submission_show(topic: str, serial: str, service: str) -> dict[str, Any]:
     """With its values by field."""
-    found = _submissions(topic, service).select_related("version", "amends").filter(serial=_number(serial)).first()
+    found = _submissions(topic, service).select_related("version", "amends").filter(serial=row_number(serial)).first()
     if found is None:
         raise CommandError(f"{topic} has no submission {serial}.")
     amended = [one.serial for one in found.amendments.order_by("serial")[:MAX_LISTED]]
@@ -261,18 +264,6 @@ def _content(file: str) -> str:
     if len(text) > MAX_FILE:
         raise CommandError(f"{file} is larger than {MAX_FILE // 1024 // 1024} MiB.")
     return text
-
-
-def _yes(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise CommandError(f"{name} is yes or no.")
-    return text == "yes"
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise CommandError(f"{text} is no number.")
-    return int(text)
 
 
 def _moment(seconds: float) -> str | None:

@@ -20,20 +20,8 @@ from mlink_web.portability import names, person
 from mlink_web.pubsub import nodes
 from mlink_web.pubsub.models import Service
 from mlink_web.rooms.models import Room, RoomAffiliation
+from mlink_web.rooms.store import ROOM_FIELDS
 
-#: The fields of a room as they are stored; times are seconds since the epoch.
-ROOM_FIELDS: Final = (
-    "config",
-    "subject",
-    "subject_nick",
-    "subject_time",
-    "created",
-    "creator",
-    "last_activity",
-    "extras",
-    "approved",
-    "activity",
-)
 #: Entries of a room's lists in one line.
 _ENTRIES: Final = 500
 Line = dict[str, Any]

@@ -51,6 +51,20 @@ def whole_number(name: str, text: str, most: int) -> int:
     return int(text)
 
 
+def row_number(text: str) -> int:
+    """An argument as the number of a row; raises CommandError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise CommandError(f"{text} is no number.")
+    return int(text)
+
+
+def yes_or_no(name: str, text: str) -> bool:
+    """An argument as a switch; raises CommandError naming it."""
+    if text not in ("yes", "no"):
+        raise CommandError(f"{name} is yes or no.")
+    return text == "yes"
+
+
 def stamp(seconds: float) -> str:
     """A time as text (UTC, ISO 8601), "" for none."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z") if seconds else ""
