@@ -1,8 +1,8 @@
 """Command: measure the servers side by side and print the table.
 
     python -m tests.bench.compare [--servers prosody,ejabberd,mlink]
-                                  [--only messages,archive,rooms,events,forms,login,
-                                         memory,disturb] [--quick] [--disturb-all]
+                                  [--only messages,archive,rooms,events,forms,history,
+                                         login,memory,disturb] [--quick] [--disturb-all]
                                   [--write docs/benchmarks.md] [--json FILE]
 
 Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
@@ -45,7 +45,7 @@ from tests.bench.table import OURS, document, missed, render
 
 # Above this share of the machine the work of others shows in latencies.
 _QUIET_SHARE = 0.05
-_PARTS = ("login", "messages", "archive", "rooms", "events", "forms", "memory", "disturb")
+_PARTS = ("login", "messages", "archive", "rooms", "events", "forms", "history", "memory", "disturb")
 
 
 @contextlib.contextmanager
@@ -96,6 +96,8 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
                     await pages(servers[0], plan, results)
     if "forms" in parts and any(kind.name == OURS for kind in kinds):
         await _forms(plan, results)
+    if "history" in parts and any(kind.name == OURS for kind in kinds):
+        await _history(plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:
@@ -123,6 +125,22 @@ async def _forms(plan: Plan, results: Results) -> None:
     results.put("form|half of them", OURS, delays.p50)
     results.put("form|99 % of them", OURS, delays.p99)
     results.progress(f"{OURS:9} forms: p50 {delays.p50:.1f} ms, p99 {delays.p99:.1f} ms")
+
+
+async def _history(plan: Plan, results: Results) -> None:
+    """A large archive, of this server only; `history.py` alone fills one of any size, `history_peers.py` those of the
+    others."""
+    from tests.bench.history import measured
+
+    def all_of_it() -> None:
+        for group in measured(plan.history, results.progress):
+            for name, value in group.items():
+                results.put(f"history|{name}", OURS, value)
+
+    try:
+        await asyncio.to_thread(all_of_it)
+    except Exception as error:
+        results.note(f"history: {type(error).__name__}: {error}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -30,6 +30,7 @@ class Plan:
     readers: int = 200
     items: tuple[int, ...] = (1_000, 1_000_000)
     forms: int = 200
+    history: int = 300_000
     thorough: bool = True
     warm: float = 1.5
     window: float = 4.0
@@ -54,6 +55,7 @@ QUICK = Plan(
     readers=50,
     items=(1_000, 50_000),
     forms=50,
+    history=30_000,
     thorough=False,
     warm=0.7,
     window=2.0,
