@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from celery import Celery
+from celery import Celery, Task
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlink_web.settings.dev")
 
-app = Celery("mlink")
+
+class DatabaseTask(Task):
+    """A task that the database may fail: what is due comes again, and the node says in its log that the database is
+    away, so a worker is silent about it."""
+
+    throws = (OperationalError, InterfaceError)
+
+
+app = Celery("mlink", task_cls=DatabaseTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [

@@ -46,7 +46,7 @@ from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
 from xmpp_engine.sasl.throttle import Throttle
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.protocols import Stores
+from xmpp_engine.storage.protocols import Stores, StoreUnavailable
 from xmpp_engine.storage.rooms import PersonRoom
 from xmpp_engine.storage.types import TakenBack
 from xmpp_engine.stream.role_c2s import C2S
@@ -532,6 +532,8 @@ class Engine:
         async def wait() -> None:
             try:
                 await function()
+            except StoreUnavailable as error:
+                log.warning("a timer of %s waits for the database: %s", owner, error)
             except Exception:
                 log.exception("a timer of %s failed", owner)
             again()

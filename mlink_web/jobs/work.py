@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import storages
 from django.db import Error as DatabaseError
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from django.utils.module_loading import import_string
 
 from mlink_web.jobs import kinds
@@ -141,6 +141,9 @@ def _outcome(work: Work) -> dict[str, Any]:
         return {**work._take_result(), "state": Job.State.READY, "trouble": "", "done": job.total or job.done}
     except Cancelled:
         return {"state": Job.State.CANCELLED, "trouble": ""}
+    except (OperationalError, InterfaceError):
+        # The database went away: the job goes on from its checkpoint when it is back, as after a worker's death.
+        raise
     except OSError as error:
         log.exception("job %s (%s) of %s failed", job.pk, job.kind, job.owner)
         return {"state": Job.State.FAILED, "trouble": f"The file could not be written: {error.strerror or error}."}

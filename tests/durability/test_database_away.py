@@ -116,11 +116,11 @@ async def test_the_database_goes_and_comes_back(own_server: OwnServer, start_nod
         assert 2 * len(ENDS) <= len(lines) <= 6 * len(ENDS), "\n".join(lines)
         assert "Traceback" not in node.log.read_text()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for client in (sender, listener):
             client.cut()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=10)
 
 
 async def refused(client: Client) -> Any:
