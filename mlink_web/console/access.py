@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
+from mlink_web.audit.log import NotWritten
 from mlink_web.console.audit import record
 
 View = Callable[..., HttpResponse]
@@ -21,16 +24,21 @@ def may_use_console(user: Any) -> bool:
 
 
 def administrators_only(view: View) -> View:
-    """Send those who are signed out to the sign-in page, and others without rights to the page that says so."""
+    """Send those who are signed out to the sign-in page, and others without rights to the page that says so. While the
+    audit log takes nothing, nothing is done, and a page says why."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if not may_use_console(request.user):
-            record(request, "console refused", request.path)
+            with suppress(NotWritten):
+                record(request, "console refused", request.path)
             raise PermissionDenied
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        except NotWritten:
+            response = render(request, "audit/unwritten.html", status=503)
         # Pages with names and addresses of people must not show up again from a shared machine's cache.
         response.headers.setdefault("Cache-Control", "no-store")
         return response
