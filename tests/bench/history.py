@@ -263,12 +263,14 @@ def export(node: LiveNode, messages: int, progress: Progress) -> dict[str, float
     end = datetime.now(UTC) - timedelta(days=2)
     start = end - timedelta(days=_EXPORTED * DAYS / messages)
     code = f"""
-import resource, time
+import re, time
+from pathlib import Path
 from django.core.management import call_command
 begun = time.perf_counter()
 call_command("xmppctl", "archive", "export", {str(file)!r}, "--reason", "a measure",
              "--start", "{start:%Y-%m-%dT%H:%M:%S}", "--end", "{end:%Y-%m-%dT%H:%M:%S}")
-print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+most = re.search("VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1]
+print(time.perf_counter() - begun, int(most) / 1024)
 """
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=node.environment(), capture_output=True, text=True, check=False)
