@@ -342,7 +342,7 @@ def test_threads_write_one_file_each() -> None:
     assert len(set(made)) == 1
 
 
-LONG = """
+LONG = r"""
 import os, re, sys
 from pathlib import Path
 os.environ["DJANGO_SETTINGS_MODULE"] = "mlink_web.settings.test"
