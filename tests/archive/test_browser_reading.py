@@ -70,17 +70,20 @@ def texts(page: Any) -> list[str]:
     return found
 
 
+def at_rest(page: Any) -> None:
+    """Wait until the page has gone to its end, as it does by itself."""
+    line(page, "line 619").wait_for()
+    page.wait_for_function("() => document.getElementById('stretch').scrollTop > 0")
+
+
 def test_older_messages_come_while_one_reads_and_the_page_stays_small(reader: User, visit: Callable[..., Any]) -> None:
     page = visit(reader, talk())
-    line(page, "line 619").wait_for()
+    at_rest(page)
     seen = 0
     while not line(page, "line 0").count():
         first = texts(page)[0]
-        page.wait_for_function(
-            "first => { document.getElementById('stretch').scrollTop = 0;"
-            " return document.querySelector('.bubble .body').innerText !== first }",
-            arg=first,
-        )
+        page.locator("#stretch").evaluate("node => { node.scrollTop = 0 }")
+        page.wait_for_function("first => document.querySelector('.bubble .body').innerText !== first", arg=first)
         # What was being read has not moved away.
         assert line(page, first).count() == 1
         shown = texts(page)
@@ -93,10 +96,9 @@ def test_older_messages_come_while_one_reads_and_the_page_stays_small(reader: Us
     # And back again.
     while not line(page, "line 619").count():
         last = texts(page)[-1]
+        page.locator("#stretch").evaluate("node => { node.scrollTop = node.scrollHeight }")
         page.wait_for_function(
-            "last => { const node = document.getElementById('stretch'); node.scrollTop = node.scrollHeight;"
-            " return [...document.querySelectorAll('.bubble .body')].at(-1).innerText !== last }",
-            arg=last,
+            "last => [...document.querySelectorAll('.bubble .body')].at(-1).innerText !== last", arg=last
         )
     assert len(page.evaluate("[...new Set([...document.querySelectorAll('.bubble')].map(each => each.id))]")) == len(
         texts(page)
@@ -106,15 +108,11 @@ def test_older_messages_come_while_one_reads_and_the_page_stays_small(reader: Us
 def test_a_lost_connection_is_told_and_can_be_tried_again(reader: User, visit: Callable[..., Any]) -> None:
     visit.expected.append("ERR_")  # type: ignore[attr-defined]
     page = visit(reader, talk())
-    line(page, "line 619").wait_for()
+    at_rest(page)
     page.route("**/*part=1*", lambda route: route.abort())
+    page.locator("#stretch").evaluate("node => { node.scrollTop = 0 }")
     again = page.get_by_role("link", name="That did not work. Try again")
-    # The page itself goes to its end once it is there, which may be after the first time.
-    page.wait_for_function(
-        "words => { const node = document.getElementById('stretch'); node.scrollTop = 0;"
-        " return node.innerText.includes(words) }",
-        arg="That did not work. Try again",
-    )
+    again.wait_for()
     page.unroute("**/*part=1*")
     again.click()
     line(page, "line 530").wait_for()
