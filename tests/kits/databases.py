@@ -114,6 +114,23 @@ def sqlite_settings(path: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _whole_flush(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Django empties the tables of its models behind a test that commits, and knows nothing of those beside them."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is None or not marker.kwargs.get("transaction"):
+        yield
+        return
+    blocker = request.getfixturevalue("django_db_blocker")
+    request.getfixturevalue("transactional_db")
+    yield
+    with blocker.unblock(), connections["default"].cursor() as cursor:
+        if connections["default"].vendor == "sqlite":
+            cursor.execute("INSERT INTO archive_words (archive_words) VALUES ('delete-all')")
+            for table in _SQLITE_TABLES:
+                cursor.execute(f"DELETE FROM {table}")
+
+
 @pytest.fixture(scope="session")
 def sqlite_alias(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[str]:
     """Alias of a migrated SQLite file."""
