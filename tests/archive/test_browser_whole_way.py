@@ -23,6 +23,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(360)]
 __all__ = ["verapdf"]
 
 
+@pytest.fixture(scope="module")
+def live_node() -> Iterator[LiveNode]:
+    """A node of this file's own: its day has nothing else in it, and its worker nothing else to do."""
+    made = LiveNode()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
 @pytest.fixture
 def day_files(live_node: LiveNode) -> Iterator[None]:
     """Files of days are written while the test runs."""

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 FILES = "/admin/archive/files/"
 #: Milliseconds until what the worker does every few seconds must have happened; the cores may be busy.
 SOON = 90_000
+
+
+@pytest.fixture(scope="module")
+def live_node() -> Iterator[LiveNode]:
+    """A node of this file's own: its day has nothing else in it, and its worker nothing else to do."""
+    made = LiveNode()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
 
 
 def shown(page: Page, name: str) -> None:
