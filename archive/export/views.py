@@ -20,7 +20,7 @@ from archive.export.ordered import FORMATS
 from archive.oversight.access import officers_only
 from archive.views import reader_zone
 from mlink_web.audit import log as audit
-from mlink_web.console.audit import client_address
+from mlink_web.audit.log import client_address
 from mlink_web.jobs.models import Job
 from mlink_web.jobs.services import TooMany
 

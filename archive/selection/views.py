@@ -16,10 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from archive.selection import services
 from archive.selection.forms import DecisionForm, DomainArchiveForm, options_of
 from archive.selection.models import Decision
+from mlink_web.audit.log import client_address
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only
-from mlink_web.console.audit import client_address, record
+from mlink_web.console.audit import record
 
 PAGE_SIZE: Final = 50
 DONE: Final = {

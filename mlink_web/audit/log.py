@@ -89,8 +89,12 @@ def of_request(request: HttpRequest, did: str, target: str = "", **details: Any)
     """The same for what somebody does on a page."""
     user = getattr(request, "user", None)
     who = user.get_username() if user is not None and user.is_authenticated else ""
-    origin = str(request.META.get("REMOTE_ADDR", "")) or "unknown"
-    return record(who, did, target, origin=origin, **details)
+    return record(who, did, target, origin=client_address(request), **details)
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address the request came from; the HTTP server has replaced a trusted proxy's by its client's."""
+    return str(request.META.get("REMOTE_ADDR", "")) or "unknown"
 
 
 def digest_of(entry: Entry, before: str) -> str:

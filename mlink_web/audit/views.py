@@ -16,7 +16,9 @@ from mlink_web.console.access import administrators_only
 from mlink_web.jobs import services as jobs
 
 _PAGE: Final = 100
+#: Kinds of actions that are offered: those of so many of the newest entries.
 _CHOICES: Final = 200
+_LOOKED_AT: Final = 5_000
 
 
 @require_safe
@@ -47,7 +49,7 @@ def entries(request: HttpRequest) -> HttpResponse:
         "older": older,
         "newest": f"?{query.urlencode()}" if before else "",
         "head": Head.objects.filter(pk=1).first(),
-        "kinds": list(Entry.objects.order_by("did").values_list("did", flat=True).distinct()[:_CHOICES]),
+        "kinds": sorted(set(Entry.objects.order_by("-seq").values_list("did", flat=True)[:_LOOKED_AT]))[:_CHOICES],
         "checks": jobs.recent("audit check"),
         "narrowed": any(form.cleaned_data.values()),
     }

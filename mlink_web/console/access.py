@@ -25,7 +25,7 @@ def may_use_console(user: Any) -> bool:
 
 def administrators_only(view: View) -> View:
     """Send those who are signed out to the sign-in page, and others without rights to the page that says so. While the
-    audit log takes nothing, nothing is done, and a page says why."""
+    audit log takes nothing, a page says so: some actions are recorded when they are done, so it promises nothing."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

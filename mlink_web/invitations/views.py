@@ -24,9 +24,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mlink_web.accounts.models import Account
+from mlink_web.audit.log import client_address
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only
-from mlink_web.console.audit import client_address, record
+from mlink_web.console.audit import record
 from mlink_web.invitations import services, store
 from mlink_web.invitations.forms import AdminInviteForm, JoinForm, PasswordFields
 

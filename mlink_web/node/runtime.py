@@ -51,6 +51,7 @@ from mlink_web.stores.build import DatabaseStores
 from xmpp_engine.config.schema import EngineConfig
 from xmpp_engine.engine import Engine
 from xmpp_engine.plugin.loader import import_modules
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.transport.listener import ListenError
 
 log = logging.getLogger("mlink.node")
@@ -159,7 +160,11 @@ class Node:
     async def _audit(self, who: str, did: str, arguments: Mapping[str, Any], outcome: str) -> None:
         """Note a command that an administrator gave over XMPP."""
         assert self._stores is not None
-        await self._stores.executor.write(None, _note_command, who, did, arguments, outcome)
+        try:
+            await self._stores.executor.write(None, _note_command, who, did, arguments, outcome)
+        except (audit.NotWritten, StoreUnavailable) as error:
+            # The command has run: its answer must say how, not that the log is away.
+            log.error("%s gave the command %s, which the audit log did not take: %s", who, did, error)
 
     async def _serve_http(self, config: EngineConfig) -> None:
         if not settings.MLINK_HTTP_PORT:

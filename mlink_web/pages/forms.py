@@ -11,8 +11,9 @@ from django.http import HttpRequest
 
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
+from mlink_web.audit.log import client_address
 from mlink_web.conf.services import first_domain
-from mlink_web.console.audit import client_address, record
+from mlink_web.console.audit import record
 from mlink_web.pages import throttle
 
 

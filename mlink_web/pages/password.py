@@ -17,7 +17,8 @@ from django.views.decorators.http import require_http_methods
 
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account
-from mlink_web.console.audit import client_address, record
+from mlink_web.audit.log import client_address
+from mlink_web.console.audit import record
 from mlink_web.console.forms import PasswordForm
 from mlink_web.invitations.services import shortest_password
 from mlink_web.pages import throttle

@@ -8,8 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from mlink_web.audit.log import client_address
 from mlink_web.conf.models import Domain
-from mlink_web.console.audit import client_address, record
+from mlink_web.console.audit import record
 from mlink_web.console.forms import RemoveForm
 from mlink_web.pages import throttle
 from mlink_web.portability.erasing import MAX_REASON

@@ -68,7 +68,7 @@ def fill(node: LiveNode, messages: int, progress: Progress) -> dict[str, float]:
 def sizes(node: LiveNode) -> dict[str, float]:
     """Bytes that a message takes on disk: the row itself, and all that makes finding it quick."""
     code = (
-        "from archive.sizes import sizes; from django.db import connection; import json;"
+        "from tests.bench.sizes import sizes; from django.db import connection; import json;"
         "print(json.dumps(sizes(connection)))"
     )
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]

@@ -39,7 +39,7 @@ _PROSODY = (
 )
 _EJABBERD = (
     "INSERT INTO archive (username, timestamp, peer, bare_peer, xml, txt, kind, nick)"
-    " VALUES (?, ?, ?, ?, ?, ?, 'chat', '')"  # two literals: the line would be too long
+    " VALUES (?, ?, ?, ?, ?, ?, 'chat', '')"
 )
 
 

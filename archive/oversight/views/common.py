@@ -18,7 +18,7 @@ from archive.oversight.criteria import Scope
 from archive.oversight.search import TooSlow
 from archive.records import Record
 from archive.views import reader_zone
-from mlink_web.console.audit import client_address
+from mlink_web.audit.log import client_address
 
 View = Callable[..., HttpResponse]
 

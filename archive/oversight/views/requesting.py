@@ -16,7 +16,7 @@ from archive.oversight.access import officers_only
 from archive.oversight.forms import DecisionForm, RequestForm, last_moment, midnight
 from archive.oversight.models import Request
 from archive.oversight.views.common import answer, attempt, in_zone
-from mlink_web.console.audit import client_address
+from mlink_web.audit.log import client_address
 
 RIGHTS = ("search", "export", "approve")
 

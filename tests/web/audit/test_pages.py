@@ -88,13 +88,13 @@ def test_a_check_is_a_job(console: Client, django_capture_on_commit_callbacks) -
     assert "The chain is broken: entry 1 is not what was written." in page
 
 
-def test_what_cannot_be_recorded_is_not_done(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_recorded_first_is_not_done(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object, **_names: object) -> None:
         raise DatabaseError("disk full")
 
     monkeypatch.setattr(Entry, "save", fail)
     answer = console.post("/admin/audit/check")
     assert answer.status_code == 503
-    assert "Not done" in answer.content.decode()
+    assert "Not recorded" in answer.content.decode()
     assert not Job.objects.exists()
     assert console.get("/admin/audit/audit.jsonl").status_code == 503

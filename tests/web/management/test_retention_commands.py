@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from archive.redaction.models import Redaction
 from archive.retention.models import Hold, Policy
 from mlink_web.audit.models import Entry
 from mlink_web.jobs.models import Job
+from tests.kits.commands import ctl, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -21,22 +19,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _no_node(settings: Any, tmp_path: Path) -> None:
     settings.MLINK_HOME = tmp_path
-
-
-def ctl(*words: str) -> Any:
-    """What a command says, as JSON."""
-    out = StringIO()
-    call_command("xmppctl", *words, "--json", stdout=out, stderr=StringIO())
-    return json.loads(out.getvalue())
-
-
-def refused(*words: str) -> str:
-    """The sentence with which a command is refused."""
-    said = StringIO()
-    with pytest.raises(SystemExit) as ended:
-        call_command("xmppctl", *words, stdout=StringIO(), stderr=said)
-    assert ended.value.code == 1
-    return said.getvalue()
 
 
 def test_policies() -> None:
