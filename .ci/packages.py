@@ -40,6 +40,15 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("coturn", ("turnserver",)),
         # Answers as a timestamp server for signed files (tests/web/pdfa/pki.py).
         Package("openssl", ("openssl",)),
+        # The servers that federation is tried with.
+        Package("prosody", ("prosody",)),
+        Package("lua-sec", ()),
+        Package("ejabberd", ("ejabberdctl",)),
+        # A certificate authority that speaks ACME, a balancer for nodes, links that can be cut.
+        Package("pebble", ("pebble",)),
+        Package("haproxy", ("haproxy", "/usr/sbin/haproxy")),
+        Package("iproute2", ("ip", "/sbin/ip", "/usr/sbin/ip")),
+        Package("iptables", ("iptables", "/usr/sbin/iptables")),
         # What checks PDF/A files (tests/verapdf.py): a Java machine, and the classes that its jar leaves out.
         Package("default-jre-headless", ("java",)),
         Package("libjaxb-java", ("/usr/share/java/jaxb-runtime.jar",)),

@@ -20,12 +20,15 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.cluster.cluster import Cluster
+from xmpp_engine.component.components import Components
 from xmpp_engine.config.diff import difference
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
 from xmpp_engine.config.validate import check
 from xmpp_engine.modules.devices import Devices
 from xmpp_engine.modules.push import Push
 from xmpp_engine.modules.register import Register
+from xmpp_engine.modules.version import VERSION
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.plugin.loader import compile_table, load, options_of
 from xmpp_engine.plugin.module import Module
@@ -44,6 +47,7 @@ from xmpp_engine.routing.router import Router
 from xmpp_engine.runtime.clock import Clock, LoopClock, Timer
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.s2s.federation import Federation
 from xmpp_engine.sasl.throttle import Throttle
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.protocols import Stores, StoreUnavailable
@@ -70,7 +74,8 @@ _DRAIN_STEP: Final = 0.02
 class Engine:
     """One XMPP server in one event loop. `modules` are Module classes in reading order; `extras` goes to
     `Services.extras`; `clock` is the loop's unless a test brings its own; `secret` makes what unknown accounts are
-    answered and should be the same after a restart."""
+    answered and should be the same after a restart. `bus` is the way to other nodes (`cluster.bus.Bus`), None for a
+    node that is alone."""
 
     def __init__(
         self,
@@ -80,6 +85,7 @@ class Engine:
         clock: Clock | None = None,
         extras: dict[str, Any] | None = None,
         secret: bytes = b"",
+        bus: Any = None,
     ) -> None:
         check(config)
         self.config = config
@@ -101,6 +107,9 @@ class Engine:
         self.router = Router(self.registry, self.counters)
         iq = IqDispatch(self.router, self.clock, self.tasks)
         self.router.local = LocalDelivery(self.router, self.accounts, iq)
+        self.cluster: Cluster | None = None
+        if bus is not None:
+            self.cluster = Cluster(config.node, VERSION, bus, self.clock, self.tasks, config.cluster)
         self.services = Services(
             stores,
             self.clock,
@@ -112,11 +121,15 @@ class Engine:
             self.router,
             iq,
             extras or {},
+            self.cluster,
         )
         self.services.extras.setdefault("engine", self)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)
+        self.federation = Federation(self.services, self.contexts, self.dirty, self.sweeper, config)
+        self.components = Components(self.services, self.sweeper, config)
+        self.router.remote = self.federation
         self.running = False
         self._kinds = tuple(modules)
         self._binder = SessionBinder(self.services)
@@ -137,6 +150,10 @@ class Engine:
         self._publish(hosts)
         for host in hosts.values():
             await self._started(host)
+        await self.federation.start()
+        await self.components.start()
+        if self.cluster is not None:
+            await self.cluster.start()
         try:
             for listener in self.config.listeners:
                 await self._open(listener)
@@ -161,6 +178,8 @@ class Engine:
         for account in self.accounts.resident.values():
             if account.rescue is not None:
                 account.rescue.finish()
+        await self.components.stop()
+        await self.federation.stop()
         for stream in list(self.sweeper.streams):
             stream.close(StreamError("system-shutdown"))
         for _ in range(int(self.config.drain_seconds / _DRAIN_STEP)):
@@ -177,13 +196,19 @@ class Engine:
                 except Exception:
                     log.exception("module %s could not stop", module.name)
         await self.ledger.stop()
+        if self.cluster is not None:
+            await self.cluster.stop()
         for timers in self._timers.values():
             for timer in timers:
                 timer.cancel()
         await self.tasks.stop()
 
     def accept(self, transport: Transport, listener: ListenerConfig) -> Receiver:
-        """A new connection of a client, from a listener or an HTTP endpoint: its stream."""
+        """A new connection, from a listener or an HTTP endpoint: its stream."""
+        if listener.kind == "s2s":
+            return self.federation.accept(transport, listener)
+        if listener.kind == "component":
+            return self.components.accept(transport, listener)
         service = self._c2s.get(listener)
         if service is None:
             service = self._c2s[listener] = C2S(
@@ -224,7 +249,9 @@ class Engine:
         ordered = {domain: hosts[domain] for domain in new.hosts}
         for domain in changes.changed:
             self._reconfigure(ordered[domain], new.hosts[domain])
+        self.components.apply(new)
         self._publish(ordered)
+        self.federation.apply(new)
         for domain in changes.added:
             await self._started(ordered[domain])
         for name in changes.closed:
@@ -245,6 +272,8 @@ class Engine:
         self.accounts.grace = config.account_grace_seconds
         self.accounts.limit = config.account_cache
         self.ledger.configure(config.ledger_rows, config.ledger_ms, config.ledger_backlog)
+        if self.cluster is not None:
+            self.cluster.configure(config.cluster)
 
     def _make_host(self, config: HostConfig) -> Host:
         host = Host(config)
@@ -298,9 +327,8 @@ class Engine:
 
     def _publish(self, hosts: dict[str, Host]) -> None:
         self.router.hosts = hosts
-        self.router.services = {
-            domain: service for host in hosts.values() for domain, service in host.table.services.items()
-        }
+        own = {domain: service for host in hosts.values() for domain, service in host.table.services.items()}
+        self.router.services = {**self.components.services, **own}
 
     async def _open(self, config: ListenerConfig) -> None:
         listener = Listener(config, self.accept, self.contexts, self.dirty, self._admission)

@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar
 
 from django.conf import settings
 
+from mlink_web.components import snapshot as components
 from mlink_web.conf import sealing
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
+from mlink_web.federation import snapshot as federation
 from xmpp_engine.config.schema import (
     EngineConfig,
     HostConfig,
@@ -28,7 +30,7 @@ from xmpp_engine.plugin.loader import import_modules, options_of
 
 T = TypeVar("T")
 #: Fields that the snapshot makes itself.
-FIXED: Final = frozenset(("version", "node", "hosts", "listeners", "http"))
+FIXED: Final = frozenset(("version", "node", "hosts", "listeners", "http", "s2s", "components", "cluster"))
 
 
 def read() -> EngineConfig:
@@ -73,6 +75,8 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
         # Without a certificate nothing listens, rather than nothing starts: the web pages are needed to mend it.
         listeners=_listeners(listeners) if any(host.tls for host in hosts.values()) else (),
         http=http,
+        s2s=federation.read(),
+        components=components.read(),
     )
     return _with("engine", base, options.engine if options else {}, FIXED)
 
@@ -133,13 +137,15 @@ def certificate_of(domain: Domain) -> TlsConfig | None:
 def _listeners(limits: Mapping[str, Any]) -> tuple[ListenerConfig, ...]:
     """The sockets that the environment asks for, with the limits of the database."""
     found = []
-    for name, port, tls in (
-        ("c2s", settings.MLINK_C2S_PORT, settings.MLINK_C2S_TLS),
-        ("c2s_tls", settings.MLINK_C2S_TLS_PORT, "direct"),
+    for name, kind, port, tls in (
+        ("c2s", "c2s", settings.MLINK_C2S_PORT, settings.MLINK_C2S_TLS),
+        ("c2s_tls", "c2s", settings.MLINK_C2S_TLS_PORT, "direct"),
     ):
         if port:
             own = _with(f"listeners.{name}.limits", StreamLimits(), limits.get(name, {}))
-            found.append(ListenerConfig(name=name, address=settings.MLINK_BIND, port=port, tls=tls, limits=own))
+            found.append(
+                ListenerConfig(name=name, kind=kind, address=settings.MLINK_BIND, port=port, tls=tls, limits=own)
+            )
     return tuple(found)
 
 

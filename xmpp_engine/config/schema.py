@@ -44,7 +44,7 @@ class ListenerConfig:
     """One listening socket."""
 
     name: str
-    kind: Literal["c2s"] = "c2s"
+    kind: Literal["c2s", "s2s", "component"] = "c2s"
     address: str = "127.0.0.1"
     #: 0 asks the system for a free port (tests); a listener that is off is not in the configuration.
     port: int = 5222
@@ -63,6 +63,100 @@ class TlsConfig:
     key: str
     stamp: float = 0.0
     client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """What holds between us and another domain (FEATURES, 7 and 18): looked up before DNS. `S2sConfig.default` holds
+    for all domains that have none of their own."""
+
+    #: "" in the default.
+    domain: str = ""
+    #: Whether it holds for all domains below it too; the longest match wins.
+    subdomains: bool = False
+    #: A peer that is off is refused in both directions.
+    enabled: bool = True
+    #: Where it is: `host`, `host:port` or `[v6]:port`; "" asks DNS. `direct` speaks TLS there from the first byte.
+    route: str = ""
+    direct: bool = False
+    #: How it must prove who it is: `certificate` (SASL EXTERNAL and nothing else), `dialback` where that does not do,
+    #: or `dialback-only`.
+    authentication: Literal["certificate", "dialback", "dialback-only"] = "dialback"
+    #: `optional` talks in clear to who offers no TLS.
+    tls: Literal["required", "optional"] = "required"
+    #: Certificates that were revoked: not looked at, refused where a list can be had, or refused unless a fresh list
+    #: says that they are good.
+    revocation: Literal["off", "soft", "hard"] = "soft"
+    #: Whether a certificate that starts a stream must be one for clients (FEATURES, S2S-06).
+    strict_purpose: bool = False
+    #: SHA-256 of the keys (SubjectPublicKeyInfo, hexadecimal) of which its certificate must have one; then no authority
+    #: is asked.
+    pins: tuple[str, ...] = ()
+    #: A PEM file of authorities for this peer instead of all others, "" for those of `S2sConfig`.
+    authorities: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class S2sConfig:
+    """Federation of the whole node."""
+
+    enabled: bool = False
+    default: PeerConfig = field(default_factory=PeerConfig)
+    #: By domain.
+    peers: Mapping[str, PeerConfig] = field(default_factory=dict)
+    #: A PEM file of the authorities that are trusted, "" for those of the system, and when it was changed.
+    authorities: str = ""
+    stamp: float = 0.0
+    #: Name servers as `address` or `address:port`; none for those of the system.
+    nameservers: tuple[str, ...] = ()
+    #: Seconds after which a stream that carries nothing is closed; to connect and authenticate; between two tries at
+    #: most.
+    idle_seconds: float = 600.0
+    connect_seconds: float = 30.0
+    retry_seconds: float = 300.0
+    #: What may wait for one pair of domains, and for how many seconds.
+    queue_stanzas: int = 2_000
+    queue_bytes: int = 4_194_304
+    queue_seconds: float = 600.0
+    #: Pairs of domains for which something may wait, and streams that other servers may have open.
+    destinations: int = 10_000
+    incoming: int = 10_000
+    #: Makes dialback keys (XEP-0185): the same on all nodes. "" draws one.
+    dialback_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentConfig:
+    """A program that serves a domain of its own (XEP-0114)."""
+
+    domain: str
+    secret: str
+    enabled: bool = True
+    #: Networks it may connect from; none for every address.
+    networks: tuple[str, ...] = ()
+    #: What a second connection does while the first one lives.
+    conflict: Literal["refuse", "replace"] = "refuse"
+    #: XEP-0355: namespaces that it serves for our domains, each with the attributes by which stanzas are chosen.
+    delegated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: XEP-0356: what it may do to accounts, kind (`roster`, `message`, `presence`, `iq:NAMESPACE`) to permission.
+    privileges: Mapping[str, str] = field(default_factory=dict)
+    #: The domains of ours for which the two hold; none for all.
+    domains: tuple[str, ...] = ()
+    queue_bytes: int = 8_388_608
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """How nodes watch each other; the same for all of them."""
+
+    heartbeat_seconds: float = 1.0
+    #: Seconds of silence after which a node is gone.
+    gone_seconds: float = 5.0
+    #: Seconds by which clocks may differ.
+    skew_seconds: float = 0.2
+    #: Records that may wait for the acknowledgement of one node, and bytes of one envelope.
+    window: int = 50_000
+    envelope_bytes: int = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +182,9 @@ class HostConfig:
     contacts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Host name of the HTTP endpoints in XEP-0156 documents, "" for the name the request came with.
     public_url: str = ""
+    #: Whether the domain talks to other servers, and whether what waits for them outlives a restart.
+    federation: bool = True
+    federation_durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +216,10 @@ class EngineConfig:
     hosts: Mapping[str, HostConfig] = field(default_factory=dict)
     listeners: tuple[ListenerConfig, ...] = ()
     http: HttpConfig = field(default_factory=HttpConfig)
+    s2s: S2sConfig = field(default_factory=S2sConfig)
+    #: By domain.
+    components: Mapping[str, ComponentConfig] = field(default_factory=dict)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     #: Accounts kept resident after their last session has gone: seconds and number.
     account_grace_seconds: float = 60.0
     account_cache: int = 50_000

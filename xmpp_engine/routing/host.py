@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xmpp_engine.observe.counters import Counters
     from xmpp_engine.routing.account import AccountTable
     from xmpp_engine.routing.iq import IqDispatch
+    from xmpp_engine.routing.ports import Peers
     from xmpp_engine.routing.registry import Registry
     from xmpp_engine.routing.router import Router
     from xmpp_engine.runtime.clock import Clock
@@ -36,11 +37,12 @@ class Host:
 
 class Services:
     """The shared objects of one engine, handed to every module. `extras` carries what the embedding application adds
-    (the archive's reader, the administrators' commands), by name."""
+    (the archive's reader, the administrators' commands), by name. `cluster` is None for a node that is alone."""
 
     __slots__ = (
         "accounts",
         "clock",
+        "cluster",
         "counters",
         "extras",
         "iq",
@@ -63,7 +65,9 @@ class Services:
         router: Router,
         iq: IqDispatch,
         extras: dict[str, Any],
+        cluster: Peers | None = None,
     ) -> None:
+        self.cluster = cluster
         self.stores = stores
         self.clock = clock
         self.tasks = tasks

@@ -1,17 +1,22 @@
-"""What the router needs of layers beside it, as protocols: federation and the cluster fill these later."""
+"""What the router, sessions and features need of layers beside them, as protocols: federation and the cluster."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from xmpp_engine.stanza.stanza import Stanza
+
+#: What goes from node to node: a kind, and values that msgpack knows (None, bool, int, float, str, bytes, list, dict).
+Record = tuple[Any, ...]
 
 
 class RemoteDomains(Protocol):
     """Everything that is addressed to a domain not served here."""
 
     def send(self, stanza: Stanza) -> bool:
-        """Take the stanza for delivery elsewhere; False when there is no way to that domain."""
+        """Take the stanza for delivery elsewhere; False when there is no way to that domain. Where the stanza must be
+        durable before its sender may be told that it was taken, `stanza.commit` grows."""
 
 
 class NoRemoteDomains:
@@ -20,3 +25,48 @@ class NoRemoteDomains:
     def send(self, stanza: Stanza) -> bool:
         """Always False."""
         return False
+
+
+class Peers(Protocol):
+    """The other nodes of the cluster (`cluster.cluster.Cluster`). Everything belongs to the loop's thread.
+
+    A link to a node delivers records in the order in which they were posted, each once, as long as both nodes live. A
+    node that is silent for too long, or restarts, is *gone*: `on_gone` functions get what it never acknowledged. When
+    it is there again (another start, or a cut that healed), it has *joined* anew, and everybody tells it what it has to
+    know: so a state that is replicated is sent whole in an `on_joined` function and followed by its changes.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of this node."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the others that are here now, sorted."""
+
+    @property
+    def leader(self) -> str:
+        """The node that has been here longest, maybe this one: it alone does what must be done once."""
+
+    def post(self, node: str, record: Record) -> None:
+        """Send a record; never waits, never raises. What is posted to a node that is not here is dropped."""
+
+    def broadcast(self, record: Record) -> None:
+        """Post to all others."""
+
+    def handle(self, kind: str, function: Callable[[str, Record], Any]) -> None:
+        """Call function(node, record) for records whose first value is `kind`; what it raises is logged."""
+
+    def serve(self, name: str, function: Callable[..., Awaitable[Any]]) -> None:
+        """Answer what others `ask` by this name: an async function(node, **arguments)."""
+
+    async def ask(self, node: str, name: str, seconds: float = 5.0, **arguments: Any) -> Any:
+        """Ask a node and wait for the answer; this node may ask itself. Raises NodeGone, TimeoutError, or CommandError
+        with the sentence that the other side raised."""
+
+    def on_joined(self, function: Callable[[str, bool], Any]) -> None:
+        """Call function(node, returned) when a node has joined, before anything it sends is handled. `returned` says
+        that the same process was here before: a cut has healed, and it went on by itself meanwhile."""
+
+    def on_gone(self, function: Callable[[str, list[Record]], Any]) -> None:
+        """Call function(node, unacknowledged) when a node is gone: the records it may not have taken, in order."""

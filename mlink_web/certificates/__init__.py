@@ -1,0 +1,1 @@
+"""Certificates of the domains: upload, requests, ACME, expiry."""

@@ -1,0 +1,1 @@
+"""Nodes of the cluster: their numbers, pages and commands."""

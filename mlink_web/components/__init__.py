@@ -1,0 +1,1 @@
+"""External components: their pages, commands and models."""

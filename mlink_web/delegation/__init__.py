@@ -1,0 +1,1 @@
+"""Administrators of single domains: who they are and what they may see."""

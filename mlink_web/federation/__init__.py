@@ -1,0 +1,1 @@
+"""Peers and streams to other servers: their pages, commands and models."""

@@ -1,0 +1,1 @@
+"""Stanzas for other servers that outlive a restart: model and store."""

@@ -1,0 +1,1 @@
+"""Federation with other servers (layer 4): start reading at federation.py."""
