@@ -106,6 +106,7 @@ class LiveNode:
             "MLINK_C2S_TLS_PORT": str(self.c2s_tls_port),
             "MLINK_HTTP_PORT": str(self.http_port),
             "MLINK_S2S_PORT": "0",
+            "MLINK_S2S_TLS_PORT": "0",
             "MLINK_COMPONENT_PORT": "0",
             "MLINK_C2S_TLS": "optional",
             "MLINK_NODE_NAME": "live",

@@ -42,6 +42,10 @@ class Domain(models.Model):
         max_length=1000, default="", blank=True, help_text="PEM file with the chain; empty for one the node makes."
     )
     tls_key = models.CharField(max_length=1000, default="", blank=True, help_text="PEM file with the private key.")
+    federation = models.BooleanField(default=True, help_text="Talk to other servers.")
+    federation_durable = models.BooleanField(
+        default=False, help_text="What waits for other servers outlives a restart of the node."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -52,7 +56,7 @@ class Domain(models.Model):
 
 
 class Listener(models.Model):
-    """Options of one listening socket (`c2s`, `c2s_tls`); where it listens comes from the environment of each node."""
+    """Options of one listening socket (`c2s`, `s2s`...); where it listens comes from the environment of each node."""
 
     name = models.CharField(max_length=32, unique=True)
     limits = models.JSONField(default=dict, blank=True, help_text="Overrides of the limits of one connection.")

@@ -22,6 +22,7 @@ from xmpp_engine.config.schema import (
     HostConfig,
     HttpConfig,
     ListenerConfig,
+    S2sConfig,
     StreamLimits,
     TlsConfig,
 )
@@ -68,14 +69,15 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     }
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
+    s2s = federation.read()
     base = EngineConfig(
         version=version,
         node=settings.MLINK_NODE_NAME,
         hosts=hosts,
         # Without a certificate nothing listens, rather than nothing starts: the web pages are needed to mend it.
-        listeners=_listeners(listeners) if any(host.tls for host in hosts.values()) else (),
+        listeners=_listeners(listeners, s2s) if any(host.tls for host in hosts.values()) else (),
         http=http,
-        s2s=federation.read(),
+        s2s=s2s,
         components=components.read(),
     )
     return _with("engine", base, options.engine if options else {}, FIXED)
@@ -107,6 +109,8 @@ def host_of(domain: Domain, *, with_certificates: bool = True) -> HostConfig:
         disabled_modules=frozenset(_texts(f"{path}.disabled_modules", domain.disabled_modules)),
         contacts={kind: tuple(_texts(f"{path}.contacts.{kind}", uris)) for kind, uris in contacts.items()},
         public_url=domain.public_url,
+        federation=domain.federation,
+        federation_durable=domain.federation_durable,
     )
 
 
@@ -134,14 +138,18 @@ def certificate_of(domain: Domain) -> TlsConfig | None:
     return TlsConfig(str(certificate), str(key), stamp, authorities)
 
 
-def _listeners(limits: Mapping[str, Any]) -> tuple[ListenerConfig, ...]:
+def _listeners(limits: Mapping[str, Any], s2s: S2sConfig) -> tuple[ListenerConfig, ...]:
     """The sockets that the environment asks for, with the limits of the database."""
     found = []
+    # A stream tells who it is only once it stands: where one peer may go without TLS, the stream judges each.
+    clear = any(peer.tls == "optional" for peer in (s2s.default, *s2s.peers.values()))
     for name, kind, port, tls in (
         ("c2s", "c2s", settings.MLINK_C2S_PORT, settings.MLINK_C2S_TLS),
         ("c2s_tls", "c2s", settings.MLINK_C2S_TLS_PORT, "direct"),
+        ("s2s", "s2s", settings.MLINK_S2S_PORT, "optional" if clear else "required"),
+        ("s2s_tls", "s2s", settings.MLINK_S2S_TLS_PORT, "direct"),
     ):
-        if port:
+        if port and (s2s.enabled or kind != "s2s"):
             own = _with(f"listeners.{name}.limits", StreamLimits(), limits.get(name, {}))
             found.append(
                 ListenerConfig(name=name, kind=kind, address=settings.MLINK_BIND, port=port, tls=tls, limits=own)

@@ -65,6 +65,18 @@ class DomainForm(forms.Form):
         label="When an app takes a resource that is in use",
         initial=Domain.Conflict.REPLACE,
     )
+    federation = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Talks to other servers",
+        help_text="Off: its users reach only people on this server, and nobody else reaches them.",
+    )
+    federation_durable = forms.BooleanField(
+        required=False,
+        label="Keep what waits for other servers",
+        help_text="Messages for a server that cannot be reached outlive a restart. Each one is written to the database "
+        "before it is sent.",
+    )
     contacts = forms.CharField(
         required=False,
         label="Contact addresses",
@@ -91,6 +103,8 @@ class DomainForm(forms.Form):
             "registration": domain.registration,
             "max_resources": domain.max_resources,
             "resource_conflict": domain.resource_conflict,
+            "federation": domain.federation,
+            "federation_durable": domain.federation_durable,
             "contacts": "\n".join(lines),
         }
 
@@ -131,6 +145,8 @@ class DomainForm(forms.Form):
             "registration": data["registration"],
             "max_resources": data["max_resources"],
             "resource_conflict": data["resource_conflict"],
+            "federation": data["federation"],
+            "federation_durable": data["federation_durable"],
             "contacts": data["contacts"],
         }
 

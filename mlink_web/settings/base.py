@@ -33,6 +33,7 @@ MLINK_UPLOADS_SERVE = environment.choice("MLINK_UPLOADS_SERVE", "stream", ("stre
 #: Where the XML files of days are kept (docs/archive.md): the same folder for all machines that run workers.
 MLINK_ARCHIVE_FILES = Path(environment.text("MLINK_ARCHIVE_FILES", str(MLINK_HOME / "archive"))).expanduser().absolute()
 MLINK_S2S_PORT = environment.port("MLINK_S2S_PORT", 5269)
+MLINK_S2S_TLS_PORT = environment.port("MLINK_S2S_TLS_PORT", 5270)
 MLINK_COMPONENT_PORT = environment.port("MLINK_COMPONENT_PORT", 5347)
 MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
 MLINK_REDIS_URL = environment.text("MLINK_REDIS_URL", "")
