@@ -22,9 +22,9 @@ from typing import TypeVar
 from tests.bench.servers import HOST, PASSWORD
 
 _OPEN = (
-    f"<?xml version='1.0'?><stream:stream to='{HOST}' version='1.0' xmlns='jabber:client' "
-    "xmlns:stream='http://etherx.jabber.org/streams'>"
-).encode()
+    b"<?xml version='1.0'?><stream:stream to='%s' version='1.0' xmlns='jabber:client' "
+    b"xmlns:stream='http://etherx.jabber.org/streams'>"
+)
 _PING_ID = re.compile(rb"<iq\b[^>]*>")
 _ATTRIBUTE = re.compile(rb"\b(id|from)=['\"]([^'\"]*)['\"]")
 _MESSAGE_END = b"</message>"
@@ -77,9 +77,10 @@ class Session(asyncio.Protocol):
     closes a session that was up.
     """
 
-    def __init__(self, user: str, stream_management: bool = True, conversing: bool = False) -> None:
+    def __init__(self, user: str, stream_management: bool = True, conversing: bool = False, domain: str = HOST) -> None:
         """Prepare a session for the account `user`; a `conversing` one goes on answering `ask` after sign-in."""
         self.user = user
+        self.domain = domain
         self.stream_management = stream_management
         self.resource = "bench"
         self.received = 0
@@ -101,9 +102,10 @@ class Session(asyncio.Protocol):
 
     async def sign_in(self) -> None:
         """Open the stream and become an available resource; raises SignInError, TimeoutError."""
-        await self.ask(_OPEN, b"</stream:features>")
+        header = _OPEN % self.domain.encode()
+        await self.ask(header, b"</stream:features>")
         await self._authenticate()
-        await self.ask(_OPEN, b"</stream:features>")
+        await self.ask(header, b"</stream:features>")
         bind = f"<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{self.resource}"
         bound = await self.ask(f"{bind}</resource></bind></iq>".encode(), b"</iq>")
         if b"<jid>" not in bound:
@@ -279,6 +281,7 @@ async def connect_many(
     tls: ssl.SSLContext | None = None,
     concurrency: int = 10,
     stream_management: bool = True,
+    domain: str = HOST,
 ) -> list[Session]:
     """Sign in every user, `concurrency` at a time; on the first failure close what is open and raise it."""
     sessions: dict[int, Session] = {}
@@ -287,7 +290,7 @@ async def connect_many(
     async def work() -> None:
         for number, user in pending:
             source = f"127.0.0.{1 + number % 8}"
-            sessions[number] = await connect(Session(user, stream_management), port, tls, source)
+            sessions[number] = await connect(Session(user, stream_management, domain=domain), port, tls, source)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -117,7 +117,7 @@ class Pair:
         self.running = False
         self._closed_loop = closed_loop
         self._meter = meter
-        self._template = _MESSAGE.format(to=f"{receiver.user}@{HOST}").encode()
+        self._template = _MESSAGE.format(to=f"{receiver.user}@{receiver.domain}").encode()
         self._number = 0
         self._every = _SENDER_REQUEST_EVERY if sender.stream_management else 1 << 60
         self._sent: deque[float] = deque()

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from tests.bench.processes import (
     Child,
@@ -49,13 +49,32 @@ def _scram_sha1_keys() -> tuple[bytes, bytes]:
     return stored, hmac.digest(salted, b"Server Key", "sha1")
 
 
+class Abroad(NamedTuple):
+    """What a server needs to talk to others: the port where they reach it, and a file that takes the place of
+    /etc/resolv.conf (in a mount namespace of its own) and names the benchmark's name server at `nameserver`."""
+
+    port: int
+    resolv_conf: Path
+    nameserver: str
+
+    def around(self, command: list[str]) -> list[str]:
+        """The command, in its namespace."""
+        script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, str(self.resolv_conf), *command]
+
+
 class Server:
     """A server in its own directory. Subclasses write the configuration in `_launch`."""
 
     name = ""
 
-    def __init__(self, users: int, archive: bool, events: bool = False) -> None:
-        """Prepare, but do not start, a server with accounts u0 .. u(users-1)."""
+    def __init__(
+        self, users: int, archive: bool, events: bool = False, domain: str = HOST, abroad: Abroad | None = None
+    ) -> None:
+        """Prepare, but do not start, a server with accounts u0 .. u(users-1) of `domain`; one that is not `abroad`
+        talks to no other server."""
+        self.domain = domain
+        self.abroad = abroad
         self.users = users
         self.archive = archive
         self.events = events
@@ -132,13 +151,14 @@ class Prosody(Server):
         return f"Prosody {number}" if number else ""
 
     def _launch(self, home: Path) -> Child:
-        write_certificate(home, HOST)
-        self._write_accounts(home / "data" / HOST / "accounts")
+        write_certificate(home, self.domain)
+        self._write_accounts(home / "data" / self.domain.replace(".", "%2e") / "accounts")
         if self.archive:
             sqlite = bool(_package_version("lua-dbi-sqlite3"))
             self.archive_storage = "SQLite" if sqlite else "internal files"
         (home / "prosody.cfg.lua").write_text(self._config(home))
-        child = Child("Prosody", ["prosody", "-F", "--config", str(home / "prosody.cfg.lua")], {}, home)
+        command = ["prosody", "-F", "--config", str(home / "prosody.cfg.lua")]
+        child = Child("Prosody", self.abroad.around(command) if self.abroad else command, {}, home)
         self._child = child
         child.wait_ready(lambda: listening(self.port) and listening(self.tls_port), 20)
         return child
@@ -165,7 +185,18 @@ class Prosody(Server):
             "ping",
             *(["pep"] if self.events else []),
             *(["mam"] if self.archive else []),
+            *(["dialback"] if self.abroad else []),
         ]
+        federation = (
+            f"""
+s2s_interfaces = {{ "127.0.0.1" }}
+s2s_ports = {{ {self.abroad.port} }}
+s2s_secure_auth = false
+s2s_require_encryption = true
+"""
+            if self.abroad
+            else 'modules_disabled = { "s2s" }'
+        )
         storage = '{ archive = "sql" }' if sqlite else '"internal"'
         return f"""
 run_as_root = true
@@ -174,8 +205,8 @@ data_path = "{home}/data"
 certificates = "{home}"
 log = {{ warn = "{home}/prosody.log" }}
 modules_enabled = {{ "{'", "'.join(modules)}" }}
-modules_disabled = {{ "s2s" }}
-admins = {{ "u0@{HOST}" }}
+{federation}
+admins = {{ "u0@{self.domain}" }}
 authentication = "internal_hashed"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
@@ -189,9 +220,9 @@ default_storage = "internal"
 sql = {{ driver = "SQLite3", database = "{home}/data/archive.sqlite" }}
 default_archive_policy = true
 archive_expires_after = "never"
-VirtualHost "{HOST}"
-Component "conference.{HOST}" "muc"
-{f'Component "pubsub.{HOST}" "pubsub"' if self.events else ""}
+VirtualHost "{self.domain}"
+Component "conference.{self.domain}" "muc"
+{f'Component "pubsub.{self.domain}" "pubsub"' if self.events else ""}
 """
 
 
@@ -206,7 +237,7 @@ class Ejabberd(Server):
         return f"ejabberd {number}" if number else ""
 
     def _launch(self, home: Path) -> Child:
-        certificate, key = write_certificate(home, HOST)
+        certificate, key = write_certificate(home, self.domain)
         (home / "all.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
         if self.archive:
             self.archive_storage = "SQLite" if _package_version("erlang-p1-sqlite3") else "Mnesia"
@@ -225,7 +256,7 @@ class Ejabberd(Server):
             "ERL_CRASH_DUMP": "/dev/null",
             "ERL_MAX_PORTS": "32000",
         }
-        child = Child("ejabberd", command, env, home)
+        child = Child("ejabberd", self.abroad.around(command) if self.abroad else command, env, home)
         self._child = child
         child.wait_ready(lambda: (home / "ready").exists() and listening(self.tls_port), 60)
         return child
@@ -235,7 +266,7 @@ class Ejabberd(Server):
         stored, server, salt = (base64.b64encode(value).decode() for value in (*_scram_sha1_keys(), _SALT))
         scram = f'{{scram, <<"{stored}">>, <<"{server}">>, <<"{salt}">>, sha, {_ITERATIONS}}}'
         return (
-            '[mnesia:dirty_write({passwd, {<<$u, (integer_to_binary(N))/binary>>, <<"' + HOST + '">>}, '
+            '[mnesia:dirty_write({passwd, {<<$u, (integer_to_binary(N))/binary>>, <<"' + self.domain + '">>}, '
             f"{scram}}}) || N <- lists:seq(0, {self.users - 1})], "
             f'file:write_file("{home}/ready", <<>>).'
         )
@@ -247,8 +278,13 @@ class Ejabberd(Server):
             f"  mod_mam:\n    default: always\n    db_type: {'sql' if sqlite else 'mnesia'}\n" if self.archive else ""
         )
         events = "  mod_caps: {}\n  mod_pubsub: {plugins: [flat, pep]}\n" if self.events else ""
+        listener = dialback = ""
+        if self.abroad:
+            listener = f'  - {{port: {self.abroad.port}, ip: "127.0.0.1", module: ejabberd_s2s_in}}\n'
+            dialback = "  mod_s2s_dialback: {}\n"
         return f"""
-hosts: [{HOST}]
+hosts: ["{self.domain}"]
+s2s_use_starttls: required
 loglevel: warning
 certfiles: ["{home}/all.pem"]
 acme: {{auto: false}}
@@ -258,7 +294,7 @@ auth_password_format: scram
 listen:
   - {{port: {self.port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 1048576, access: c2s, starttls: true}}
   - {{port: {self.tls_port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 1048576, access: c2s, tls: true}}
-access_rules: {{c2s: {{allow: all}}}}
+{listener}access_rules: {{c2s: {{allow: all}}}}
 shaper_rules: {{max_user_sessions: 10, max_user_offline_messages: 1000}}
 modules:
   mod_roster: {{}}
@@ -268,7 +304,7 @@ modules:
   mod_offline: {{}}
   mod_ping: {{}}
   mod_muc: {{max_users: 5000, max_user_conferences: 100, default_room_options: {{max_users: 5000}}}}
-{archive}{events}"""
+{archive}{events}{dialback}"""
 
 
 class Mlink(Server):
@@ -280,28 +316,29 @@ class Mlink(Server):
     def version(cls) -> str:
         return "mlink" if (_ROOT / "manage.py").exists() else ""
 
-    _prepared: ClassVar[dict[int, Path]] = {}
+    _prepared: ClassVar[dict[tuple[int, str], Path]] = {}
 
     def _launch(self, home: Path) -> Child:
         self.http_port = free_port()
         self.env = {
             "MLINK_HOME": str(home / "var"),
-            "MLINK_DOMAIN": HOST,
+            "MLINK_DOMAIN": self.domain,
             "MLINK_BIND": "127.0.0.1",
             "MLINK_C2S_PORT": str(self.port),
             "MLINK_C2S_TLS_PORT": str(self.tls_port),
             "MLINK_HTTP_PORT": str(self.http_port),
-            "MLINK_S2S_PORT": "0",
+            "MLINK_S2S_PORT": str(self.abroad.port) if self.abroad else "0",
+            "MLINK_S2S_TLS_PORT": "0",
             "MLINK_COMPONENT_PORT": "0",
             "MLINK_C2S_TLS": "optional",
             "MLINK_ADMIN_PASSWORD": "bench-" + os.urandom(8).hex(),
         }
-        if self.users not in self._prepared:
+        if (self.users, self.domain) not in self._prepared:
             self._prepare(home)
-        shutil.copytree(self._prepared[self.users], home / "var", dirs_exist_ok=True)
+        shutil.copytree(self._prepared[self.users, self.domain], home / "var", dirs_exist_ok=True)
         child = self._run(home)
         self._child = child
-        self.xmppctl("domain", "set", HOST, "archive", "on" if self.archive else "off")
+        self.xmppctl("domain", "set", self.domain, "archive", "on" if self.archive else "off")
         self.archive_storage = "SQLite" if self.archive else "off"
         return child
 
@@ -314,7 +351,8 @@ class Mlink(Server):
 
     def _run(self, home: Path) -> Child:
         (home / "var").mkdir(exist_ok=True)
-        child = Child("mlink", [sys.executable, str(_ROOT / "manage.py"), "runnode"], self.env, home)
+        command = [sys.executable, str(_ROOT / "manage.py"), "runnode"]
+        child = Child("mlink", self.abroad.around(command) if self.abroad else command, self.env, home)
         try:
             child.wait_ready(self._healthy, 60)
         except BaseException:
@@ -325,7 +363,7 @@ class Mlink(Server):
     def _prepare(self, home: Path) -> None:
         """Make a home with the accounts once; every start copies it. Deriving thousands of keys takes its time."""
         accounts = home / "accounts.csv"
-        accounts.write_text("".join(f"u{number}@{HOST},{PASSWORD}\n" for number in range(self.users)))
+        accounts.write_text("".join(f"u{number}@{self.domain},{PASSWORD}\n" for number in range(self.users)))
         child = self._run(home)
         try:
             self.xmppctl("user", "import", str(accounts))
@@ -334,7 +372,7 @@ class Mlink(Server):
         kept = Path(tempfile.mkdtemp(prefix="bench-mlink-accounts-"))
         atexit.register(shutil.rmtree, kept, ignore_errors=True)
         shutil.copytree(home / "var", kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock", "*.log"))
-        self._prepared[self.users] = kept
+        self._prepared[self.users, self.domain] = kept
 
     def xmppctl(self, *arguments: str) -> str:
         """Run one administration command against this node; return its output, raise StartError with its complaint."""
