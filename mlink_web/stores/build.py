@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from mlink_web.devices.store import DatabaseDevices
 from mlink_web.invitations.store import DatabaseInvitations
+from mlink_web.outbox.store import DatabaseOutbox
 from mlink_web.pubsub.store import DatabasePubSub
 from mlink_web.pushes.store import DatabasePushes
 from mlink_web.reports.store import DatabaseReports
@@ -46,6 +47,7 @@ class DatabaseStores(Stores):
             invitations=DatabaseInvitations(self.executor),
             reports=DatabaseReports(self.executor),
             pubsub=DatabasePubSub(self.executor),
+            outbox=DatabaseOutbox(self.executor),
             ledger=ledger or self.database_ledger,  # type: ignore[arg-type]
         )
 

@@ -1,4 +1,5 @@
-"""The ledger's store: archive rows, offline messages and stream marks of one batch in one transaction (LedgerStore).
+"""The ledger's store: archive rows, offline messages, stream marks and stanzas for other servers of one batch in one
+transaction (LedgerStore).
 
 It has one thread and one connection of its own, so that a batch never waits behind another query. CPU time decides
 here: each archived message passes through. On SQLite rows are written by statements of up to 64 rows, because
@@ -31,6 +32,7 @@ from archive.lifecycle import UNLIST
 from archive.tally import Late
 from archive.text import for_postgres, index_text
 from xmpp_engine.api import ArchiveRow, ArchiveShare, Batch, StoreUnavailable, StreamMark
+from xmpp_engine.storage.outbox import OutboxRow
 
 T = TypeVar("T")
 log = logging.getLogger("mlink.ledger")
@@ -106,6 +108,7 @@ _COLUMNS: Final = "id, sender, recipient, sender_account, recipient_account, kin
 _ROOM: Final = f"{_COLUMNS}, room"
 _EVENT: Final = "id, kind, named"
 _OFFLINE: Final = "account_id, stamp, xml, size, expires"
+_OUTBOX: Final = "id, node, local, remote, xml, created, expires, size"
 _MARK: Final = "sm_id, account_id, handled, updated"
 _REPLACE_MARK: Final = (
     " ON CONFLICT (sm_id) DO UPDATE SET account_id = excluded.account_id, handled = excluded.handled,"
@@ -154,6 +157,10 @@ class SqliteWriter:
                 _insert(execute, f"INSERT INTO stores_streammark ({_MARK})", kept, _REPLACE_MARK)
             for sm_id in ended:
                 execute("DELETE FROM stores_streammark WHERE sm_id = ?", (sm_id,))
+            if batch.outgoing:
+                _insert(execute, f"INSERT OR IGNORE INTO outbox_waitingstanza ({_OUTBOX})", _waiting(batch.outgoing))
+            for id in batch.sent:
+                execute("DELETE FROM outbox_waitingstanza WHERE id = ?", (id,))
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -257,6 +264,11 @@ def _marks(marks: Iterable[StreamMark]) -> tuple[list[tuple[str, int, int, float
     return kept, ended
 
 
+def _waiting(rows: Iterable[OutboxRow]) -> list[tuple[Any, ...]]:
+    """Rows of the outbox in the order of _OUTBOX."""
+    return [(row.id, row.node, row.local, row.remote, row.xml, row.created, row.expires, row.size) for row in rows]
+
+
 def _from_json(table: str, columns: str, types: str, tail: str = "") -> str:
     """An INSERT that takes its rows from one JSON array of arrays: `types` are those of the columns."""
     fields = ", ".join(f"(value->>{number})::{type}" for number, type in enumerate(types.split()))
@@ -272,6 +284,9 @@ _COPIED: Final = 8
 _PG_EVENTS: Final = _from_json("archive_event", _EVENT, "int8 int2 text", " ON CONFLICT (id) DO NOTHING")
 _PG_OFFLINE: Final = _from_json("stores_offlinemessage", _OFFLINE, "int8 float8 text int4 float8")
 _PG_MARKS: Final = _from_json("stores_streammark", _MARK, "text int8 int8 float8", _REPLACE_MARK)
+_PG_OUTBOX: Final = _from_json(
+    "outbox_waitingstanza", _OUTBOX, "text text text text text float8 float8 int4", " ON CONFLICT (id) DO NOTHING"
+)
 _PG_SHARES: Final = (
     "UPDATE archive_message SET recipient_account = (value->>1)::int8 FROM json_array_elements(%s::json)"
     " WHERE id = (value->>0)::int8"
@@ -360,6 +375,10 @@ class PostgresWriter:
             execute(_PG_MARKS, [_json(sorted(kept))])
         if ended:
             execute("DELETE FROM stores_streammark WHERE sm_id = ANY(%s)", [ended])
+        if batch.outgoing:
+            execute(_PG_OUTBOX, [_json(_waiting(batch.outgoing))])
+        if batch.sent:
+            execute("DELETE FROM outbox_waitingstanza WHERE id = ANY(%s)", [batch.sent])
 
     def _copied(self, cursor: CursorWrapper, rows: list[tuple[Any, ...]]) -> bool:
         """Copy archive rows in, which takes the server half the time; False, and nothing is done, where one of them is

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from mlink_web.accounts.models import Account, AccountChange, SignInToken
 from mlink_web.celery import app
+from mlink_web.outbox.models import WaitingStanza
 from mlink_web.stores.models import OfflineMessage, StreamMark
 from mlink_web.stores.offline import SLICE, expire_slice
+from xmpp_engine.storage.outbox import FORGOTTEN_SECONDS
 
 log = logging.getLogger("mlink.sweep")
 
@@ -25,11 +27,14 @@ CHANGE_HOURS: Final = 24
 
 @app.task(name="mlink_web.stores.tasks.expire")
 def expire() -> dict[str, int]:
-    """Remove expired offline messages, stream marks, tokens and read changes; returns how many of each."""
+    """Remove expired offline messages, stream marks, tokens, stanzas for other servers and read changes; returns how
+    many of each."""
     now = time.time()
     gone = {"offline": _expired_offline(now), "orphans": _orphans()}
     gone["marks"] = StreamMark.objects.filter(updated__lt=now - MARK_SECONDS).delete()[0]
     gone["tokens"] = SignInToken.objects.filter(expires__lt=now).delete()[0]
+    # Their nodes never came back to tell the senders.
+    gone["outgoing"] = WaitingStanza.objects.filter(expires__lt=now - FORGOTTEN_SECONDS).delete()[0]
     old = timezone.now() - timedelta(hours=CHANGE_HOURS)
     gone["changes"] = AccountChange.objects.filter(when__lt=old).delete()[0]
     if any(gone.values()):

@@ -53,6 +53,7 @@ _TABLES = (
     "archive_tallied",
     "stores_offlinemessage",
     "stores_streammark",
+    "outbox_waitingstanza",
     "stores_rosteritem",
     "stores_rosterremoved",
     "stores_blockitem",

@@ -1,14 +1,11 @@
 """The ledger: what must be durable before it may be acknowledged.
 
-Archive rows, offline messages and the counters of resumable streams collect in one open batch. Every few
-milliseconds, or when it
-is full, the batch is committed by the store in one transaction; meanwhile the next one collects. Each entry gets a
-sequence number;
-`committed` tells up to which one everything is on disk. An XEP-0198 `<a/>` counts a stanza only once its number is
-committed
-(`stream/feature_sm.py`), so killing the node at any moment loses nothing that was acknowledged; and since the
-counter of the
-stream is in the same transaction as the rows, a client that comes back learns exactly what it need not send again.
+Archive rows, offline messages, stanzas that wait for other servers and the counters of resumable streams collect in
+one open batch. Every few milliseconds, or when it is full, the batch is committed by the store in one transaction;
+meanwhile the next one collects. Each entry gets a sequence number; `committed` tells up to which one everything is on
+disk. An XEP-0198 `<a/>` counts a stanza only once its number is committed (`stream/feature_sm.py`), so killing the node
+at any moment loses nothing that was acknowledged; and since the counter of the stream is in the same transaction as the
+rows, a client that comes back learns exactly what it need not send again.
 
     hook --> open batch --(25 ms or 500 rows)--> in flight --> committed += n --> waiters (acks, sync, held senders)
 
@@ -20,11 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from xmpp_engine.runtime.clock import Clock, Timer
 from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.storage.outbox import OutboxIds, OutboxRow
 from xmpp_engine.storage.protocols import LedgerStore, StoreUnavailable
 from xmpp_engine.storage.types import ArchiveRow, ArchiveShare, Batch, OfflineRow, StreamMark
 
@@ -45,9 +43,12 @@ class Ledger:
         "_idle",
         "_marks",
         "_offline",
+        "_outbox",
+        "_outgoing",
         "_pause",
         "_room",
         "_rows",
+        "_sent",
         "_shares",
         "_size",
         "_store",
@@ -73,6 +74,9 @@ class Ledger:
         self._shares: list[ArchiveShare] = []
         self._offline: list[OfflineRow] = []
         self._marks: dict[str, StreamMark] = {}
+        self._outgoing: dict[str, OutboxRow] = {}
+        self._sent: list[str] = []
+        self._outbox = OutboxIds(clock.time)
         self._timer: Timer | None = None
         self._flying = False
         self._flying_rows = 0
@@ -107,6 +111,20 @@ class Ledger:
         """Add an offline message."""
         self._offline.append(row)
         return self._added()
+
+    def outgoing(self, row: OutboxRow) -> int:
+        """Add a stanza that waits for another server; gives the row its id, by which `sent` takes it back."""
+        row.id = self._outbox.next()
+        self._outgoing[row.id] = row
+        return self._added()
+
+    def sent(self, ids: Iterable[str]) -> None:
+        """These stanzas wait no more: they go with the next batch, or are never written where they are still in the
+        open one. After a crash they may be there again: what is sent twice is better than what is lost."""
+        waiting = self._outgoing
+        self._sent.extend(id for id in ids if waiting.pop(id, None) is None)
+        if self._sent and self._timer is None and not self._flying:
+            self._timer = self._clock.call_later(self._pause, self._due)
 
     def mark(self, sm_id: str, account_id: int, handled: int) -> None:
         """Remember, in the open batch, how many stanzas of a resumable stream count as handled; -1 forgets the
@@ -190,7 +208,11 @@ class Ledger:
             self._timer.cancel()
             self._timer = None
         batch = Batch(list(self._rows.values()), self._shares, self._offline, self._marks)
-        if not batch:
+        if self._outgoing or self._sent:
+            batch.outgoing, batch.sent = list(self._outgoing.values()), self._sent
+            self._outgoing, self._sent = {}, []
+        # A batch whose stanzas were all sent meanwhile is empty, and somebody may wait for its number.
+        if not batch and self.committed == self.seq:
             return
         self._rows, self._shares, self._offline, self._marks = {}, [], [], {}
         self._flying = True
@@ -237,5 +259,5 @@ class Ledger:
         waiting = self.seq - seq
         if waiting >= self._size or self._idle:
             self._start()
-        elif (waiting or self._marks) and self._timer is None:
+        elif (waiting or self._marks or self._sent) and self._timer is None:
             self._timer = self._clock.call_later(self._pause, self._due)

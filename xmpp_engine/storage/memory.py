@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from xmpp_engine.storage.devices import MemoryDevices
 from xmpp_engine.storage.invitations import MemoryInvitations
 from xmpp_engine.storage.memory_pubsub import MemoryPubSub
+from xmpp_engine.storage.outbox import MemoryOutbox, OutboxRow
 from xmpp_engine.storage.protocols import AccountExists, QuotaExceeded, Stores, StoreUnavailable
 from xmpp_engine.storage.pushes import MemoryPushes
 from xmpp_engine.storage.reports import MemoryReports
@@ -68,6 +69,7 @@ class Memory:
         self.offline: dict[int, OfflineRow] = {}
         self.archive: dict[int, ArchiveRow] = {}
         self.marks: dict[str, StreamMark] = {}
+        self.outbox: dict[str, OutboxRow] = {}
         self.last_account = 0
         self.last_offline = 0
         self.fail_with: str | None = None
@@ -368,6 +370,10 @@ class MemoryLedger:
                 memory.marks.pop(sm_id, None)
             else:
                 memory.marks[sm_id] = replace(mark)
+        for waiting in batch.outgoing:
+            memory.outbox.setdefault(waiting.id, replace(waiting))
+        for id in batch.sent:
+            memory.outbox.pop(id, None)
 
     async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
         """See the protocol."""
@@ -399,6 +405,7 @@ class MemoryStores(Stores):
             invitations=MemoryInvitations(self.memory),
             reports=MemoryReports(self.memory),
             pubsub=MemoryPubSub(self.memory),
+            outbox=MemoryOutbox(self.memory),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from xmpp_engine.storage.devices import DeviceStore
 from xmpp_engine.storage.invitations import InvitationStore
+from xmpp_engine.storage.outbox import OutboxStore
 from xmpp_engine.storage.pubsub import PubSubStore
 from xmpp_engine.storage.pushes import PushStore
 from xmpp_engine.storage.reports import ReportStore
@@ -132,7 +133,8 @@ class LedgerStore(Protocol):
     async def commit(self, batch: Batch) -> None:
         """Write all of the batch in one transaction, synced to disk; raises StoreUnavailable when nothing was written.
 
-        Archive rows whose id exists already are skipped, so a batch may be tried again.
+        Archive rows and rows of the outbox whose id exists already are skipped, so a batch may be tried again; ids in
+        `sent` that are not there are no error.
         """
 
     async def stream_mark(self, sm_id: str) -> tuple[int, int] | None:
@@ -149,6 +151,7 @@ class Stores:
         "invitations",
         "ledger",
         "offline",
+        "outbox",
         "private",
         "pubsub",
         "pushes",
@@ -175,6 +178,7 @@ class Stores:
         invitations: InvitationStore,
         reports: ReportStore,
         pubsub: PubSubStore,
+        outbox: OutboxStore,
     ) -> None:
         self.accounts = accounts
         self.rosters = rosters
@@ -190,3 +194,4 @@ class Stores:
         self.invitations = invitations
         self.reports = reports
         self.pubsub = pubsub
+        self.outbox = outbox

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from xmpp_engine.storage.outbox import OutboxRow
+
 Subscription = Literal["none", "to", "from", "both"]
 #: Removed contacts that a store remembers per account, the newest. An account that has this many has lost older ones: a
 #: roster version before the oldest of them is answered with the whole roster.
@@ -178,6 +180,9 @@ class Batch:
     shares: list[ArchiveShare] = field(default_factory=list)
     offline: list[OfflineRow] = field(default_factory=list)
     marks: dict[str, StreamMark] = field(default_factory=dict)
+    #: Stanzas that wait for other servers, and ids of those that wait no more.
+    outgoing: list[OutboxRow] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.archive or self.shares or self.offline or self.marks)
+        return bool(self.archive or self.shares or self.offline or self.marks or self.outgoing or self.sent)

@@ -10,6 +10,7 @@ import pytest
 from xmpp_engine.runtime.clock import LoopClock
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.storage.outbox import OutboxRow
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import ArchiveRow, Batch
 
@@ -161,3 +162,57 @@ async def test_a_store_that_is_away_for_long_is_told_of_seldom(
     assert len(lines) == 2
     assert lines[0].startswith("the database does not take a batch of 1 rows")
     assert lines[1].startswith("the database takes batches again, after")
+
+
+def waiting() -> OutboxRow:
+    return OutboxRow("a.example", "b.example", "<message/>", 0.0, 600.0, 10)
+
+
+async def test_stanzas_for_other_servers_are_written_and_taken_back(store: Store, make: Callable[..., Ledger]) -> None:
+    ledger = make(ms=1)
+    first, second = waiting(), waiting()
+    assert [ledger.outgoing(first), ledger.outgoing(second)] == [1, 2]
+    assert first.id < second.id
+    await ledger.sync()
+    assert store.batches[0].outgoing == [first, second]
+    ledger.sent([first.id])
+    ledger.outgoing(waiting())
+    await ledger.sync()
+    assert (len(store.batches[1].outgoing), store.batches[1].sent) == (1, [first.id])
+
+
+async def test_what_was_sent_before_its_batch_left_is_never_written(store: Store, make: Callable[..., Ledger]) -> None:
+    ledger = make(ms=60_000)
+    row = waiting()
+    assert ledger.outgoing(row) == 1
+    ledger.sent([row.id])
+    await ledger.sync()
+    assert ledger.committed == 1
+    assert not any(batch.outgoing or batch.sent for batch in store.batches)
+
+
+async def test_what_was_sent_while_its_batch_is_under_way_goes_with_the_next(
+    store: Store, make: Callable[..., Ledger]
+) -> None:
+    store.gate = asyncio.Event()
+    ledger = make(ms=1)
+    row = waiting()
+    ledger.outgoing(row)
+    wait = asyncio.ensure_future(ledger.sync())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ledger.sent([row.id])
+    store.gate.set()
+    await wait
+    ledger.outgoing(waiting())
+    await ledger.sync()
+    assert [batch.sent for batch in store.batches] == [[], [row.id]]
+
+
+async def test_what_was_sent_needs_no_further_entry_to_be_written(store: Store, make: Callable[..., Ledger]) -> None:
+    ledger = make(ms=1)
+    committed = asyncio.Event()
+    ledger.on_commit(lambda _seq: committed.set())
+    ledger.sent(["a" * 24])
+    await asyncio.wait_for(committed.wait(), 5)
+    assert store.batches[0].sent == ["a" * 24]

@@ -11,8 +11,10 @@ from django.utils import timezone
 from mlink_web.accounts import services
 from mlink_web.accounts.models import AccountChange, SignInToken
 from mlink_web.conf.models import Domain
+from mlink_web.outbox.models import WaitingStanza
 from mlink_web.stores import offline, tasks
 from mlink_web.stores.models import OfflineMessage, StreamMark
+from xmpp_engine.storage.outbox import FORGOTTEN_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,10 +35,15 @@ def test_what_has_expired_goes_and_the_rest_stays(monkeypatch: pytest.MonkeyPatc
     AccountChange.objects.create(bare="new@a.example")
     SignInToken.objects.filter(mechanism="SCRAM-SHA-1").update(expires=now - 1)
 
-    assert tasks.expire() == {"offline": 3, "orphans": 1, "marks": 1, "tokens": 1, "changes": 1}
+    for number, age in (("a", FORGOTTEN_SECONDS + 9), ("b", 9)):
+        WaitingStanza.objects.create(
+            id=number, node="n", local="a", remote="b", xml="", created=0, expires=now - age, size=0
+        )
+
+    assert tasks.expire() == {"offline": 3, "orphans": 1, "marks": 1, "tokens": 1, "outgoing": 1, "changes": 1}
 
     assert sorted(OfflineMessage.objects.values_list("expires", flat=True)) == [0.0, now + 900]
     assert list(StreamMark.objects.values_list("sm_id", flat=True)) == ["new"]
     assert list(AccountChange.objects.values_list("bare", flat=True)) == ["new@a.example"]
     assert SignInToken.objects.count() == 1
-    assert tasks.expire() == dict.fromkeys(("offline", "orphans", "marks", "tokens", "changes"), 0)
+    assert tasks.expire() == dict.fromkeys(("offline", "orphans", "marks", "tokens", "outgoing", "changes"), 0)
