@@ -154,9 +154,18 @@ class ClusterConfig:
     gone_seconds: float = 5.0
     #: Seconds by which clocks may differ.
     skew_seconds: float = 0.2
-    #: Records that may wait for the acknowledgement of one node, and bytes of one envelope.
+    #: Seconds that a node listens before it joins: it hears there of another node with its name, of clocks that
+    #: differ and of versions it cannot talk to. 0 joins at once.
+    join_seconds: float = 1.0
+    #: Records that may wait for the acknowledgement of one node, their bytes, and bytes of one envelope.
     window: int = 50_000
+    window_bytes: int = 67_108_864
     envelope_bytes: int = 262_144
+    #: Of this node: its number (0 to 255, no two alike), the address at which clients reach it ("" where it says none)
+    #: and what proves to the others that it is one of them.
+    number: int = 0
+    address: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
