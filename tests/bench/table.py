@@ -15,6 +15,7 @@ OURS = "mlink"
 _PEERS = ("Prosody", "ejabberd")
 _KINDS = {
     "cpu": ("CPU per message, us", "{:.1f}"),
+    "s2s": ("CPU of both servers per message from one to the other, us", "{:.1f}"),
     "rate": ("messages per second", "{:,.0f}"),
     "p99": ("99th percentile latency, ms", "{:.1f}"),
     "own": ("CPU of the load generator per message, us", "{:.1f}"),
@@ -60,6 +61,8 @@ def _limits(kind: str, what: str) -> dict[str, float]:
         return {"Prosody": 0.5, "ejabberd": 0.5}
     if kind == "cpu" and what.startswith(("plain", "TLS")):
         return {"Prosody": 0.25, "ejabberd": 0.5}
+    if kind == "s2s":
+        return {"Prosody": 0.5, "ejabberd": 0.5}
     if kind in ("room", "enter", "broadcast", "notify"):
         return {"Prosody": 0.25, "ejabberd": 0.5}
     if kind in ("login", "memory"):
