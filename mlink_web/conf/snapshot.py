@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from mlink_web.components import snapshot as components
 from mlink_web.conf import sealing
@@ -65,7 +66,7 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     listeners = {row.name: row.limits for row in Listener.objects.all()}
     hosts = {
         domain.name: host_of(domain, with_certificates=with_certificates)
-        for domain in sorted(Domain.objects.filter(enabled=True).order_by("pk"), key=_configured_first)
+        for domain in sorted(_enabled(), key=_configured_first)
     }
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
@@ -81,6 +82,10 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
         components=components.read(),
     )
     return _with("engine", base, options.engine if options else {}, FIXED)
+
+
+def _enabled() -> QuerySet[Domain]:
+    return Domain.objects.filter(enabled=True).order_by("pk").prefetch_related("administrators__account")
 
 
 def _configured_first(domain: Domain) -> bool:
@@ -111,6 +116,7 @@ def host_of(domain: Domain, *, with_certificates: bool = True) -> HostConfig:
         public_url=domain.public_url,
         federation=domain.federation,
         federation_durable=domain.federation_durable,
+        administrators=frozenset(row.account.username for row in domain.administrators.all()),
     )
 
 

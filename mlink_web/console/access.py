@@ -1,4 +1,12 @@
-"""Who may open the console: the only judge of it, for pages and for WebSockets."""
+"""Who may open the console, and what of it: the only judge of it, for pages, for WebSockets and for commands.
+
+    administrators_only    a page for those who administer the whole server; whoever administers single domains is
+                           refused. So a page that nobody thought about shows nobody too much.
+    within_domains         a page for these too: `reach(request)` says of which domains it may tell, and the page asks
+                           it about everything that it shows and does
+
+What lies out of reach is as if it were not there: 404, as for a number that was never given.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +17,67 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from mlink_web.audit.log import NotWritten
 from mlink_web.console.audit import record
+from mlink_web.delegation.reach import EVERYTHING, NOTHING, Reach, is_administrator, may_change, reach_of
 
 View = Callable[..., HttpResponse]
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "Reach",
+    "administrators_only",
+    "may_change",
+    "may_use_console",
+    "need",
+    "reach",
+    "reach_of",
+    "within_domains",
+]
 
 
 def may_use_console(user: Any) -> bool:
-    """True for an administrator whose account is active."""
-    return bool(user is not None and user.is_authenticated and user.is_active and (user.is_staff or user.is_superuser))
+    """True for an administrator of the whole server whose account is active."""
+    return is_administrator(user)
 
 
 def administrators_only(view: View) -> View:
     """Send those who are signed out to the sign-in page, and others without rights to the page that says so. While the
     audit log takes nothing, a page says so: some actions are recorded when they are done, so it promises nothing."""
+    return _guarded(view, lambda user: EVERYTHING if may_use_console(user) else NOTHING)
 
+
+def within_domains(view: View) -> View:
+    """The same for a page that administrators of single domains may open too: it asks `reach(request)`."""
+    return _guarded(view, reach_of)
+
+
+def reach(request: HttpRequest) -> Reach:
+    """How far who opens the page reaches; nothing where no guard has said so."""
+    found: Reach = getattr(request, "administration", NOTHING)
+    return found
+
+
+def need(request: HttpRequest, address: str) -> None:
+    """Raise Http404 where an address, a domain or a service is out of reach."""
+    if not reach(request).covers(address):
+        raise Http404
+
+
+def _guarded(view: View, judge: Callable[[Any], Reach]) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        if not may_use_console(request.user):
+        found = judge(request.user)
+        if not found:
             with suppress(NotWritten):
                 record(request, "console refused", request.path)
             raise PermissionDenied
+        request.administration = found  # type: ignore[attr-defined]
         try:
             response = view(request, *args, **kwargs)
         except NotWritten:

@@ -194,6 +194,8 @@ class HostConfig:
     #: Whether the domain talks to other servers, and whether what waits for them outlives a restart.
     federation: bool = True
     federation_durable: bool = False
+    #: Bare JIDs of those who administer this domain and no more than that.
+    administrators: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
