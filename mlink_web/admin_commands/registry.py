@@ -10,6 +10,7 @@ from mlink_web.admin_commands import (
     archive_exports,
     devices,
     domains,
+    federation,
     groups,
     invitations,
     oversight,
@@ -25,6 +26,7 @@ from xmpp_engine.admin.command import Registry
 registry: Final = Registry()
 registry.include(domains.registry)
 registry.include(users.registry)
+registry.include(federation.registry)
 registry.include(groups.registry)
 registry.include(devices.registry)
 registry.include(announcements.registry)

@@ -70,7 +70,7 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     }
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
-    s2s = federation.read()
+    s2s = federation.read(with_files=with_certificates)
     base = EngineConfig(
         version=version,
         node=settings.MLINK_NODE_NAME,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,8 +49,10 @@ class EngineClient:
         """Have the node look for changes in the database now instead of in two seconds."""
         await self.call("wake")
 
-    async def call(self, command: str, **arguments: str) -> Any:
-        """Run any command of the node; returns its result."""
+    async def call(
+        self, command: str, /, *, progress: Callable[[Any], Awaitable[None]] | None = None, **arguments: str
+    ) -> Any:
+        """Run any command of the node; returns its result. `progress` gets what a command tells while it runs."""
         try:
             with reachable(self._path) as name:
                 reader, writer = await asyncio.open_unix_connection(name, limit=MAX_LINE)
@@ -58,11 +61,15 @@ class EngineClient:
         except OSError as error:
             raise NodeDown(f"The node's control socket cannot be opened: {error.strerror}.") from None
         try:
-            writer.write(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+            request = {"command": command, "arguments": arguments, "progress": progress is not None}
+            writer.write(json.dumps(request).encode() + b"\n")
             rows: list[Any] = []
             while line := await reader.readline():
                 answer = json.loads(line)
-                if "rows" in answer:
+                if "progress" in answer:
+                    if progress is not None:
+                        await progress(answer["progress"])
+                elif "rows" in answer:
                     rows += answer["rows"]
                 elif "error" in answer:
                     raise EngineError(answer["error"])

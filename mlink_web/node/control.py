@@ -5,6 +5,8 @@ open.
     <- {"result": {"jid": "romeo@example.org", "ended": 1}}        or {"error": "a sentence"}
 
 Long lists come in slices, `{"rows": [...]}` before the last line, so that ten thousand sessions do not stop the loop.
+A request with `"progress": true` is answered by lines `{"progress": ...}` too, while a command that tells them runs; it
+ends when the one who asks goes away.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ class ControlServer:
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         try:
-            result = await self._run(line)
+            result = await self._run(line, writer)
         except (CommandError, ValueError) as error:
             await _send(writer, {"error": str(error)})
             return
@@ -134,7 +136,7 @@ class ControlServer:
             result = []
         await _send(writer, {"result": result})
 
-    async def _run(self, line: bytes) -> Any:
+    async def _run(self, line: bytes, writer: asyncio.StreamWriter) -> Any:
         request = json.loads(line)
         if not isinstance(request, dict) or not isinstance(request.get("arguments", {}), dict):
             raise CommandError("A request is an object with a command and its arguments.")
@@ -147,9 +149,24 @@ class ControlServer:
         level = logging.DEBUG if command.permission == "read" else logging.INFO
         arguments = request.get("arguments", {})
         log.log(level, "command %s %s", command.name, command.told(arguments) or "")
-        return await command.function(self._engine, **command.bind(arguments))
+        bound = command.bind(arguments)
+        if not (command.progress and request.get("progress") is True):
+            return await command.function(self._engine, **bound)
+        running = asyncio.current_task()
+
+        def report(step: Any) -> None:
+            if writer.is_closing() and running is not None:
+                running.cancel()
+            else:
+                writer.write(_line({"progress": step}))
+
+        return await command.function(self._engine, **bound, report=report)
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    writer.write(json.dumps(answer, default=str).encode() + b"\n")
+    writer.write(_line(answer))
     await writer.drain()
+
+
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, default=str).encode() + b"\n"

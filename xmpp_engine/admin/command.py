@@ -56,6 +56,8 @@ class Command:
     function: Callable[..., Any]
     #: Whether it works on files of the machine, and so is for people with a shell there only.
     local: bool = False
+    #: Whether its function takes `report`, which it calls with what it is about while it runs.
+    progress: bool = False
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, str]:
         """The arguments complete with defaults; raises CommandError for one that is missing, unknown or no text."""
@@ -95,13 +97,14 @@ class Registry:
         permission: Permission = "manage",
         where: Where = "data",
         local: bool = False,
+        progress: bool = False,
     ) -> Callable[[F], F]:
         """Decorator that registers a function; a name that is taken is an error of the program (ValueError)."""
 
         def register(function: F) -> F:
             if name in self._commands:
                 raise ValueError(f"two commands are named {name}")
-            self._commands[name] = Command(name, help, arguments, permission, where, function, local)
+            self._commands[name] = Command(name, help, arguments, permission, where, function, local, progress)
             return function
 
         return register
