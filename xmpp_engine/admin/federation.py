@@ -4,12 +4,14 @@ clients do with them. Who may be talked to at all is configuration (`peer`, `fed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.prep import domainpart
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.federation_advice import advice
 from xmpp_engine.admin.values import stamp
+from xmpp_engine.config.schema import EngineConfig
 
 registry: Final = Registry()
 
@@ -18,22 +20,23 @@ PROBE_SECONDS: Final = 90.0
 #: Tests of peers that may run at once: each opens a connection.
 PROBES: Final = 4
 _running: list[str] = []
-Report = Callable[[dict[str, Any]], None]
+Step = dict[str, Any]
+Report = Callable[[Step], Any]
 
 LOCAL: Final = Argument("local", "our domain, empty for all", option=True, default="")
 
 
 class Streams(Protocol):
-    """What the commands use of the engine's streams to other servers."""
+    """What the commands use of the engine's streams to other servers; see `s2s/federation.py`."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each stream (`kind` is `stream`) and for each queue (`queue`)."""
+        """A row for each stream (`kind` is `stream`), and for each pair for which something waits (`queue`)."""
 
-    def close(self, stream_id: str) -> int:
-        """Close a stream; returns how many were."""
+    def close_stream(self, id: str) -> bool:
+        """End a stream."""
 
-    def retry(self, local: str, remote: str) -> int:
-        """Have queues try at once; returns how many. "" stands for all."""
+    def retry(self, local: str, remote: str) -> bool:
+        """Try at once to reach a domain for which something waits."""
 
     def drop(self, local: str, remote: str) -> int:
         """Send back what waits; returns how many stanzas."""
@@ -41,12 +44,16 @@ class Streams(Protocol):
     def refused(self) -> list[dict[str, Any]]:
         """What was refused lately, newest first."""
 
-    async def probe(self, domain: str, from_domain: str, report: Report) -> None:
-        """Connect to a domain and tell each step."""
+    async def probe(
+        self, domain: str, from_domain: str, report: Callable[[str, bool, str, dict[str, Any]], Any]
+    ) -> bool:
+        """Try the way to a domain and tell each step."""
 
 
 class Federated(Protocol):
     """What the commands use of the engine."""
+
+    config: EngineConfig
 
     @property
     def federation(self) -> Streams:
@@ -95,7 +102,7 @@ async def s2s_refused(engine: Federated) -> list[dict[str, Any]]:
             "code": row.get("code", ""),
             "reason": row.get("reason", ""),
         }
-        for row in engine.federation.refused()
+        for row in _refused(engine)
     ]
 
 
@@ -107,10 +114,9 @@ async def s2s_refused(engine: Federated) -> list[dict[str, Any]]:
 )
 async def s2s_close(engine: Federated, id: str) -> dict[str, Any]:
     """What waits is kept and sent by the next stream."""
-    closed = engine.federation.close(id.strip())
-    if not closed:
+    if not engine.federation.close_stream(id.strip()):
         raise CommandError(f"There is no stream {id.strip()!r} any more.")
-    return {"id": id.strip(), "closed": closed}
+    return {"id": id.strip(), "closed": 1}
 
 
 @registry.command(
@@ -122,7 +128,7 @@ async def s2s_close(engine: Federated, id: str) -> dict[str, Any]:
 )
 async def s2s_retry(engine: Federated, remote: str, local: str) -> dict[str, Any]:
     """Without waiting for the end of the pause between two tries."""
-    tried = engine.federation.retry(*_pair(local, remote))
+    tried = sum(engine.federation.retry(*pair) for pair in _pairs(engine, local, remote))
     if not tried:
         raise CommandError(f"Nothing waits for {remote}.")
     return {"remote": remote, "tried": tried}
@@ -139,7 +145,8 @@ async def s2s_drop(engine: Federated, remote: str, local: str) -> dict[str, Any]
     """The senders get `remote-server-timeout`."""
     if remote == "all":
         raise CommandError("Name the domain whose queue is to be dropped.")
-    return {"remote": remote, "dropped": engine.federation.drop(*_pair(local, remote))}
+    dropped = sum(engine.federation.drop(*pair) for pair in _pairs(engine, local, remote))
+    return {"remote": remote, "dropped": dropped}
 
 
 @registry.command(
@@ -156,7 +163,7 @@ async def peer_test(
 ) -> list[dict[str, Any]]:
     """The steps in the order in which they ended. Nothing of it is kept: the next stanza opens a stream of its own."""
     name = _domain(domain)
-    hosts = getattr(engine, "config").hosts  # noqa: B009  (the protocol is about streams alone)
+    hosts = engine.config.hosts
     origin = _domain(sender) if sender else next(iter(hosts), "")
     if origin not in hosts:
         raise CommandError(f"{origin or 'This server'} is no domain that is served here.")
@@ -164,46 +171,59 @@ async def peer_test(
         raise CommandError(f"{name} is a domain of this server; there is nothing to connect to.")
     if len(_running) >= PROBES:
         raise CommandError(f"{PROBES} tests are running already; wait until one of them has ended.")
-    steps: dict[str, dict[str, Any]] = {}
+    steps: list[Step] = []
 
-    def take(step: dict[str, Any]) -> None:
-        steps.pop(str(step["step"]), None)
-        steps[str(step["step"])] = step
-        report(step)
+    def take(step: str, ok: bool, text: str, details: dict[str, Any]) -> None:
+        told = "" if ok else advice(step, details, name, origin)
+        steps.append({"step": step, "ok": ok, "text": text, "advice": told, "details": details})
+        report(steps[-1])
 
     _running.append(name)
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await engine.federation.probe(name, origin, take)
     except TimeoutError:
-        take({"step": "end", "state": "failed", "text": f"The test took longer than {PROBE_SECONDS:.0f} seconds."})
+        take("end", False, f"The test took longer than {PROBE_SECONDS:.0f} seconds.", {})
     finally:
         _running.remove(name)
-    return list(steps.values())
+    return steps
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     """One row for a terminal: streams and queues under the same columns."""
     queue = row.get("kind") == "queue"
+    certificate = row.get("certificate") or {}
     return {
-        "id": "" if queue else row.get("id", ""),
+        "id": row.get("id", ""),
         "kind": "queue" if queue else row.get("direction", ""),
         "local": row.get("local", ""),
         "remote": row.get("remote", ""),
-        "state": row.get("error", "") if queue else row.get("state", ""),
+        "state": row.get("state", ""),
         "authentication": row.get("authentication", ""),
         "tls": row.get("tls", ""),
-        "certificate": row.get("certificate", ""),
+        "certificate": certificate.get("reason", ""),
         "since": stamp(float((row.get("oldest") if queue else row.get("since")) or 0.0)),
         "stanzas_in": row.get("stanzas_in", ""),
         "stanzas_out": row.get("stanzas_out", ""),
-        "waiting": row.get("waiting", ""),
-        "next_try": stamp(float(row.get("next") or 0.0)),
+        "waiting": row.get("queued", 0),
+        "next_try": stamp(float(row.get("next_try") or 0.0)),
+        "error": row.get("error", ""),
     }
 
 
-def _pair(local: str, remote: str) -> tuple[str, str]:
-    return (_domain(local) if local else "", "" if remote == "all" else _domain(remote))
+def _refused(engine: Federated) -> list[dict[str, Any]]:
+    return engine.federation.refused() if hasattr(engine.federation, "refused") else []
+
+
+def _pairs(engine: Federated, local: str, remote: str) -> list[tuple[str, str]]:
+    """The pairs of domains for which something waits, of those that were named; "" and "all" stand for every one."""
+    ours, theirs = _domain(local) if local else "", "" if remote == "all" else _domain(remote)
+    found = {
+        (str(row["local"]), str(row["remote"])): None
+        for row in engine.federation.rows()
+        if row.get("kind") == "queue" and ours in ("", row["local"]) and theirs in ("", row["remote"])
+    }
+    return list(found)
 
 
 def _domain(text: str) -> str:
@@ -211,8 +231,3 @@ def _domain(text: str) -> str:
         return domainpart(text.strip())
     except ValueError as error:
         raise CommandError(f"{text.strip()!r} is not a domain name: {error}.") from None
-
-
-def domains_of(rows: Iterable[dict[str, Any]]) -> set[str]:
-    """The domains of others that stand in these rows."""
-    return {str(row.get("remote", "")) for row in rows} - {""}
