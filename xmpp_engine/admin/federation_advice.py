@@ -12,11 +12,12 @@ _STEPS: Final[Mapping[str, str]] = {
     "tcp": "Nothing answers at this address. The other server may be down, a firewall there may close the port, or "
     "one here may let nothing out.",
     "tls": "The other server answers, but no encryption comes about. Its record may name the wrong kind of port: "
-    "direct TLS where STARTTLS is spoken, or the other way round. Servers that know nothing newer than TLS 1.1 are refused.",
+    "direct TLS where STARTTLS is spoken, or the other way round. Servers that know nothing newer than "
+    "TLS 1.1 are refused.",
     "certificate": "The certificate does not prove that this is {domain}.",
     "authentication": "The other server does not believe that we are {origin}. For a certificate, ours must name "
-    "{origin} and come from an authority that it trusts. For dialback, it must reach us under {origin}: the service record of "
-    "{origin} and the port for other servers must be right.",
+    "{origin} and come from an authority that it trusts. For dialback, it must reach us under {origin}: the service "
+    "record of {origin} and the port for other servers must be right.",
     "end": "Try again. Where it happens each time, a firewall may drop packets without an answer.",
 }
 _CERTIFICATES: Final[Mapping[str, str]] = {
