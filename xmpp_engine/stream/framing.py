@@ -1,6 +1,7 @@
 """Framing: how a stream opens, closes and separates its elements. Three small strategies behind one protocol.
 
 * StreamFraming: one XML document, `<stream:stream>` (RFC 6120, 4) over TCP.
+* ServerFraming: the same between servers. Its content namespace is jabber:server on the wire and jabber:client inside.
 * FramedFraming: one element in each message, `<open/>` and `<close/>` (RFC 7395) over WebSocket.
 * BodyFraming: elements inside BOSH bodies (XEP-0206). The transport reads and writes the bodies; it hands in an
   `<open/>` where a session begins or is restarted, and gets our `<open/>`, stanzas, features and stream errors as
@@ -16,11 +17,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from xmpp_engine.config.schema import StreamLimits
-from xmpp_engine.stanza.stanza import CLIENT, FRAMED
+from xmpp_engine.stanza.stanza import CLIENT, FRAMED, SERVER
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
 from xmpp_engine.xml.errors import StreamError
-from xmpp_engine.xml.parser import StreamParser, XmlLimits, strip_declaration
+from xmpp_engine.xml.parser import SERVER_NAMES, StreamParser, XmlLimits, strip_declaration
 from xmpp_engine.xml.writer import encode, escape_attr, write
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _LANG: Final = "en"
 class Framing(Protocol):
     """What a Stream asks of its framing."""
 
-    #: stanza.CLIENT or stanza.FRAMED: how stanzas are encoded.
+    #: stanza.CLIENT, stanza.FRAMED or stanza.SERVER: how stanzas are encoded.
     flavour: int
     #: What closes our side, b"" where the transport does it.
     closing: bytes
@@ -94,6 +95,31 @@ class StreamFraming:
             raise StreamError("bad-format", "the root element is not a stream")
         if not parser.declares(self.content) and not parser.declares(ns.STREAM, default=True):
             raise StreamError("invalid-namespace", f"the content namespace of this port is {self.content}")
+
+
+class ServerFraming(StreamFraming):
+    """Streams between servers (RFC 6120, 4; XEP-0220, 2.1). The one who opens a stream gives it no id."""
+
+    __slots__ = ("_initiating",)
+
+    def __init__(self, initiating: bool) -> None:
+        super().__init__(ns.SERVER)
+        self.flavour = SERVER
+        self._initiating = initiating
+        self._head = self._head.replace(" version=", f" xmlns:db='{ns.DIALBACK}' version=")
+
+    def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:
+        """See Framing."""
+        parser = StreamParser(stream.peer_opened, stream.on_element, stream.peer_closed, limits, SERVER_NAMES)
+        return parser, parser.feed
+
+    def header(self, id: str, domain: str, to: str) -> bytes:
+        """See Framing."""
+        return super().header("" if self._initiating else id, domain, to)
+
+    def encode(self, element: Element) -> bytes:
+        """See Framing."""
+        return encode(element, ns.CLIENT)
 
 
 class FramedFraming:
@@ -165,7 +191,8 @@ class BodyFraming:
 def _header_attrs(id: str, domain: str, to: str) -> str:
     origin = f" from='{escape_attr(domain)}'" if domain else ""
     target = f" to='{escape_attr(to)}'" if to else ""
-    return f" id='{id}'{origin}{target} {XML_LANG}='{_LANG}'"
+    given = f" id='{id}'" if id else ""
+    return f"{given}{origin}{target} {XML_LANG}='{_LANG}'"
 
 
 def _self_contained(element: Element) -> bytes:
@@ -184,5 +211,7 @@ def xml_limits(limits: StreamLimits, authenticated: bool) -> XmlLimits:
 
 
 CLIENT_STREAM: Final = StreamFraming()
+SERVER_IN: Final = ServerFraming(initiating=False)
+SERVER_OUT: Final = ServerFraming(initiating=True)
 FRAMES: Final = FramedFraming()
 BODIES: Final = BodyFraming()

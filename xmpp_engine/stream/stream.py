@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.config.schema import StreamLimits
 from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.stanza.stanza import FRAMED
 from xmpp_engine.stream.framing import Framing, xml_limits
 from xmpp_engine.transport.base import Transport
 from xmpp_engine.xml import ns
@@ -60,6 +61,7 @@ class Stream:
         "closed",
         "error",
         "flavour",
+        "framed",
         "framing",
         "host",
         "id",
@@ -79,6 +81,8 @@ class Stream:
         self.transport = transport
         self.framing = framing
         self.flavour = framing.flavour
+        #: Whether elements come one in a frame, through `frame`.
+        self.framed = framing.flavour == FRAMED
         self.role = role
         self.clock = clock
         self.limits = limits
@@ -115,7 +119,7 @@ class Stream:
         if self.closed:
             return
         self._handler = handler
-        if not self.flavour:
+        if not self.framed:
             self._parser.on_element = handler
 
     # From the transport

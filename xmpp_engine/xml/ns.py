@@ -6,6 +6,10 @@ from typing import Final
 STREAM: Final = "http://etherx.jabber.org/streams"
 CLIENT: Final = "jabber:client"
 SERVER: Final = "jabber:server"
+DIALBACK: Final = "jabber:server:dialback"  # XEP-0220
+DIALBACK_FEATURE: Final = "urn:xmpp:features:dialback"
+BIDI: Final = "urn:xmpp:bidi"  # XEP-0288
+BIDI_FEATURE: Final = "urn:xmpp:features:bidi"
 TLS: Final = "urn:ietf:params:xml:ns:xmpp-tls"
 SASL: Final = "urn:ietf:params:xml:ns:xmpp-sasl"
 BIND: Final = "urn:ietf:params:xml:ns:xmpp-bind"

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from xml.parsers import expat
 
+from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StreamError
 from xmpp_engine.xml.writer import escape_attr
@@ -54,6 +55,30 @@ class XmlLimits:
         self.attributes = attributes
 
 
+class TagNames(dict[str, tuple[str, str]]):
+    """Tags as expat writes them to (namespace, name): shared strings compare by identity. Bounded like `_interned`.
+
+    `alias` names a namespace that is read as another one: what other servers send in jabber:server is jabber:client
+    inside (RFC 6120, 4.8.3), at no cost for a stanza.
+    """
+
+    __slots__ = ("_alias",)
+
+    def __init__(self, alias: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self._alias = alias or {}
+
+    def __missing__(self, tag: str) -> tuple[str, str]:
+        space, _, name = tag.rpartition(_SEPARATOR)
+        pair = (sys.intern(self._alias.get(space, space)), sys.intern(name))
+        if len(self) >= _MAX_INTERNED:
+            self.clear()
+        self[tag] = pair
+        return pair
+
+
+CLIENT_NAMES: Final = TagNames()
+SERVER_NAMES: Final = TagNames({ns.SERVER: ns.CLIENT})
 DEFAULT_LIMITS: Final = XmlLimits()
 #: For what this server has written itself: escaping may have made a stanza longer than it was allowed to come.
 STORED_LIMITS: Final = XmlLimits(67_108_864, 256, 1_024)
@@ -72,6 +97,7 @@ class StreamParser:
         "_fed",
         "_header",
         "_limits",
+        "_names",
         "_namespaces",
         "_rest",
         "_stack",
@@ -88,11 +114,13 @@ class StreamParser:
         on_element: Callable[[Element], Any],
         on_close: Callable[[], Any],
         limits: XmlLimits = DEFAULT_LIMITS,
+        names: TagNames = CLIENT_NAMES,
     ) -> None:
         self.on_open = on_open
         self.on_element = on_element
         self.on_close = on_close
         self._limits = limits
+        self._names = names
         self._expat: Any = None
         self._header: bytes | None = None
         self._rest: bytes = b""
@@ -248,8 +276,7 @@ class StreamParser:
                     attrs = _named(attrs)
                     break
         element = Element.__new__(Element)
-        pair = _tags.get(tag)
-        element.ns, element.name = pair if pair is not None else _split(tag)
+        element.ns, element.name = self._names[tag]
         element.attrs = attrs
         element.children = []
         depth = self._depth
@@ -307,17 +334,6 @@ class StreamParser:
 
 
 _shared_headers: dict[str, bytes] = {}
-#: Tag as expat writes it to (namespace, name): shared strings compare by identity. Bounded like `_interned`.
-_tags: dict[str, tuple[str, str]] = {}
-
-
-def _split(tag: str) -> tuple[str, str]:
-    space, _, name = tag.rpartition(_SEPARATOR)
-    pair = (sys.intern(space), sys.intern(name))
-    if len(_tags) >= _MAX_INTERNED:
-        _tags.clear()
-    _tags[tag] = pair
-    return pair
 
 
 def _named(attrs: dict[str, str]) -> dict[str, str]:
