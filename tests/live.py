@@ -73,6 +73,16 @@ class LiveNode:
         self.c2s_port, self.c2s_tls_port, self.http_port = free_port(), free_port(), free_port()
 
     @property
+    def address(self) -> str:
+        """Where clients reach it."""
+        return "127.0.0.1"
+
+    @property
+    def command(self) -> list[str]:
+        """What runs it."""
+        return [sys.executable, "manage.py", "runnode", "--with-web"]
+
+    @property
     def url(self) -> str:
         """Where the web pages and HTTP endpoints are, without a slash at the end."""
         return f"http://localhost:{self.http_port}"
@@ -129,7 +139,7 @@ class LiveNode:
         prctl = ctypes.CDLL(None).prctl
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runnode", "--with-web"],
+                self.command,
                 cwd=ROOT,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

@@ -139,14 +139,16 @@ def free_port() -> int:
 class PostgresServer:
     """A running PostgreSQL cluster; `url(name)` addresses a database of it, `create()` makes a new empty one."""
 
-    def __init__(self, bin_folder: Path) -> None:
+    def __init__(self, bin_folder: Path, address: str = "127.0.0.1") -> None:
+        """`address` is where it listens."""
         self.bin = bin_folder
+        self.address = address
         self.password = secrets.token_hex(8)
         self.service = Service("postgres", user="postgres" if os.geteuid() == 0 else None)
 
     def url(self, database: str) -> str:
         """Connection URL as MLINK_DATABASE_URL takes it."""
-        return f"postgresql://mlink:{self.password}@127.0.0.1:{self.service.port}/{database}"
+        return f"postgresql://mlink:{self.password}@{self.address}:{self.service.port}/{database}"
 
     def start(self) -> None:
         """Make the cluster and start it; raises ServiceError."""
@@ -163,12 +165,14 @@ class PostgresServer:
             text = self.service.log.read_text(errors="replace")[-2000:]
             self.service.remove()
             raise ServiceError(f"initdb ended with code {code}:\n{text}")
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
         self.service.start(lambda port: self.command(data, port), lambda _port: self.execute("SELECT 1"))
 
     def command(self, data: Path, port: int) -> list[str]:
         """The server's arguments. No fsync: tests kill our processes, never the machine under them."""
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "port": str(port),
             "unix_socket_directories": "",
             "fsync": "off",
@@ -238,23 +242,73 @@ def fresh_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop(name)
 
 
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """URL of the Redis of this process of the run, empty at its start."""
+class RedisServer:
+    """A running Redis that keeps nothing on disk; `restart` loses everything, as a crash would."""
+
+    def __init__(self, program: str, address: str = "127.0.0.1") -> None:
+        self.address = address
+        self.service = Service("redis")
+        self._program = program
+
+    @property
+    def url(self) -> str:
+        """As MLINK_REDIS_URL takes it."""
+        return f"redis://{self.address}:{self.service.port}/0"
+
+    def start(self) -> None:
+        """Start on a free port; raises ServiceError."""
+        self.service.start(self._command, self._ping)
+
+    def restart(self) -> None:
+        """Kill it and start it again, empty, on the same port."""
+        self.service.stop_process(signal.SIGKILL)
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Start it again, empty, on the same port, after `service.stop_process`."""
+        port = self.service.port
+        with self.service.log.open("ab") as log:
+            self.service.process = self.service.spawn(self._command(port), log.fileno())
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._ping(port)
+            except (OSError, redis.RedisError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it."""
+        self.service.stop_process(signal.SIGTERM)
+        self.service.remove()
+
+    def _command(self, port: int) -> list[str]:
+        options = ["--bind", self.address, "--protected-mode", "no", "--save", "", "--appendonly", "no"]
+        return [self._program, "--port", str(port), *options, "--dir", str(self.service.folder)]
+
+    def _ping(self, port: int) -> None:
+        with redis.Redis(host=self.address, port=port, socket_timeout=2) as client:
+            client.ping()
+
+
+def redis_program() -> str:
+    """Where redis-server is; skips the test where it is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("Redis is not installed; `make test` installs it")
-    service = Service("redis")
-    options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(service.folder)]
+    return program
 
-    def ping(port: int) -> None:
-        with redis.Redis(host="127.0.0.1", port=port, socket_timeout=2) as client:
-            client.ping()
 
-    service.start(lambda port: [program, "--port", str(port), *options], ping)
-    yield f"redis://127.0.0.1:{service.port}/0"
-    service.stop_process(signal.SIGTERM)
-    service.remove()
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of the Redis of this process of the run, empty at its start."""
+    server = RedisServer(redis_program())
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -68,11 +68,12 @@ class Connection:
         self.features: Element = Element("none")
 
     @classmethod
-    async def open(cls, port: int, domain: str, *, tls: ssl.SSLContext | None = None) -> Connection:
+    async def open(
+        cls, port: int, domain: str, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> Connection:
         """Connect and open the stream; `tls` for direct TLS. Raises OSError, StreamEnded, TimeoutError."""
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=tls, server_hostname=domain if tls else None
-        )
+        async with asyncio.timeout(STEP_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=domain if tls else None)
         self = cls(reader, writer, domain)
         try:
             await self.restart()
@@ -212,7 +213,7 @@ class Client:
 
     async def connect(self) -> None:
         """Sign in, and resume or bind; raises OSError, StreamEnded, LoginRefused, TimeoutError."""
-        connection = await Connection.open(self._port, self._domain)
+        connection = await self.open()
         try:
             if self._starttls:
                 await connection.starttls()
@@ -226,6 +227,10 @@ class Client:
         self.connected.set()
         if self.queue:
             self.question()
+
+    async def open(self) -> Connection:
+        """A connection to the server, its stream open; raises OSError, StreamEnded, TimeoutError."""
+        return await Connection.open(self._port, self._domain)
 
     async def _resume(self, connection: Connection) -> bool:
         answer = await connection.ask(f"<resume xmlns='{SM}' previd={quoteattr(self._sm_id)} h='{self._handled}'/>")

@@ -1,0 +1,229 @@
+"""A site: nodes in network namespaces of their own, joined by a bridge to Redis, PostgreSQL and the tests.
+
+                     root namespace: tests, Redis, PostgreSQL
+                           10.213.S.1 on the bridge
+                    +------------+------------+
+                 10.213.S.11  10.213.S.12  10.213.S.13
+                  node1         node2         node3
+
+`cut(node)` takes away what the node says to Redis, and so to the other nodes, without a word to anybody: clients and
+the database still reach it. `isolate(node)` takes its link down altogether. `freeze` is SIGSTOP, `kill` SIGKILL. Needs
+root, as namespaces do.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.live import LiveNode
+from tests.services import PostgresServer, RedisServer, postgres_bin, redis_program
+
+DOMAIN = "cluster.example"
+
+
+def ip(*arguments: str) -> None:
+    """Run iproute2; raises CalledProcessError."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+class SiteNode(LiveNode):
+    """A node in a namespace of the site."""
+
+    def __init__(self, site: Site, number: int, **environment: str) -> None:
+        self.site = site
+        self.number = number
+        self.name = f"node{number}"
+        self.namespace = f"mlink-{site.number}-{number}"
+        super().__init__(DOMAIN, **environment)
+
+    def choose_ports(self) -> None:
+        """The ordinary ports: the namespace is the node's alone."""
+        self.c2s_port, self.c2s_tls_port, self.http_port = 5222, 5223, 8080
+
+    @property
+    def address(self) -> str:
+        """Of the namespace."""
+        return f"{self.site.network}.{10 + self.number}"
+
+    @property
+    def url(self) -> str:
+        """Where its HTTP endpoints are."""
+        return f"http://{self.address}:{self.http_port}"
+
+    @property
+    def command(self) -> list[str]:
+        """In its namespace, without the web pages."""
+        return ["ip", "netns", "exec", self.namespace, sys.executable, "manage.py", "runnode", "--no-worker"]
+
+    def environment(self) -> dict[str, str]:
+        """See LiveNode.environment."""
+        return {
+            **super().environment(),
+            "MLINK_BIND": "0.0.0.0",
+            "MLINK_CLUSTER": "on",
+            "MLINK_NODE_NAME": self.name,
+            "MLINK_NODE_ADDRESS": f"{self.address}:{self.c2s_port}",
+            "MLINK_REDIS_URL": self.site.redis.url,
+            "MLINK_DATABASE_URL": self.site.database,
+            "MLINK_ADMIN_PASSWORD": "of the whole cluster",
+            **self.extra,
+        }
+
+    def start(self, seconds: float = 90.0) -> None:
+        """See LiveNode.start; the secret is that of all nodes."""
+        if not (self.home / "secret_key").exists():
+            shutil.copy(self.site.secret, self.home / "secret_key")
+            (self.home / "secret_key").chmod(0o600)
+        super().start(seconds)
+
+    def freeze(self) -> None:
+        """Stop the process where it stands."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def inside(self, *command: str) -> None:
+        """Run a command in its namespace; raises CalledProcessError."""
+        subprocess.run(["ip", "netns", "exec", self.namespace, *command], check=True, capture_output=True, text=True)
+
+
+class Site:
+    """Redis, PostgreSQL and the nodes that were started."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.nodes: list[SiteNode] = []
+        self._cut: set[str] = set()
+        self._bridge()
+        folder = postgres_bin()
+        assert folder is not None, "PostgreSQL is not installed; `make test` installs it"
+        self.redis = RedisServer(redis_program(), self.gate)
+        self.postgres = PostgresServer(folder, self.gate)
+        self.redis.start()
+        self.postgres.start()
+        self.database = self.postgres.url(self.postgres.create())
+        self.secret = self.redis.service.folder / "secret_key"
+        self.secret.write_text(secrets.token_urlsafe(64))
+
+    @property
+    def network(self) -> str:
+        """The first three numbers of all addresses."""
+        return f"10.213.{self.number}"
+
+    @property
+    def gate(self) -> str:
+        """The address of the root namespace."""
+        return f"{self.network}.1"
+
+    def start(self, count: int, **environment: str) -> list[SiteNode]:
+        """Start so many further nodes; the first prepares the database before the others begin."""
+        fresh = []
+        for _ in range(count):
+            node = self.prepare(**environment)
+            node.start()
+            fresh.append(node)
+        return fresh
+
+    def prepare(self, **environment: str) -> SiteNode:
+        """A further node with its namespace, not started."""
+        node = SiteNode(self, len(self.nodes) + 1, **environment)
+        self.nodes.append(node)
+        inner, outer = f"mli{self.number}-{node.number}", f"mlo{self.number}-{node.number}"
+        ip("netns", "add", node.namespace)
+        ip("link", "add", outer, "type", "veth", "peer", "name", inner)
+        ip("link", "set", inner, "netns", node.namespace)
+        ip("link", "set", outer, "master", self.bridge, "up")
+        node.inside("ip", "link", "set", "lo", "up")
+        node.inside("ip", "addr", "add", f"{node.address}/24", "dev", inner)
+        node.inside("ip", "link", "set", inner, "up")
+        return node
+
+    def cut(self, node: SiteNode) -> None:
+        """The node and Redis hear nothing of each other any more; its clients and the database do not notice."""
+        if node.name not in self._cut:
+            self._cut.add(node.name)
+            for rule in self._rules():
+                node.inside("iptables", "-A", *rule)
+
+    def heal(self, node: SiteNode) -> None:
+        """The end of `cut`."""
+        if node.name in self._cut:
+            self._cut.discard(node.name)
+            for rule in self._rules():
+                node.inside("iptables", "-D", *rule)
+
+    def isolate(self, node: SiteNode) -> None:
+        """Nothing reaches the node or comes from it."""
+        ip("link", "set", f"mlo{self.number}-{node.number}", "down")
+
+    def rejoin(self, node: SiteNode) -> None:
+        """The end of `isolate`."""
+        ip("link", "set", f"mlo{self.number}-{node.number}", "up")
+
+    def remove(self) -> None:
+        """End everything, and leave no namespace behind."""
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.thaw()
+            node.remove()
+            subprocess.run(["ip", "netns", "delete", node.namespace], check=False, capture_output=True)
+        self.redis.stop()
+        self.postgres.stop()
+        subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
+
+    @property
+    def bridge(self) -> str:
+        """The name of the bridge."""
+        return f"mlb{self.number}"
+
+    def _rules(self) -> list[list[str]]:
+        port = str(self.redis.service.port)
+        return [
+            ["OUTPUT", "-p", "tcp", "--dport", port, "-j", "DROP"],
+            ["INPUT", "-p", "tcp", "--sport", port, "-j", "DROP"],
+        ]
+
+    def _bridge(self) -> None:
+        """A bridge with a number that no other site has."""
+        assert os.geteuid() == 0, "network namespaces need root"
+        for number in range(1, 250):
+            done = subprocess.run(
+                ["ip", "link", "add", f"mlb{number}", "type", "bridge"], capture_output=True, text=True, check=False
+            )
+            if done.returncode == 0:
+                self.number = number
+                ip("addr", "add", f"10.213.{number}.1/24", "dev", self.bridge)
+                ip("link", "set", self.bridge, "up")
+                return
+            assert "exists" in done.stderr, done.stderr
+        raise AssertionError("there is no number left for a bridge")
+
+
+@contextmanager
+def running_site() -> Iterator[Site]:
+    """A site that is gone afterwards."""
+    site = Site()
+    try:
+        yield site
+    finally:
+        site.remove()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """The site of one module of tests."""
+    with running_site() as found:
+        yield found
