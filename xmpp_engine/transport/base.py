@@ -17,7 +17,7 @@ from xmpp_engine.xml.element import Element
 
 if TYPE_CHECKING:
     from xmpp_engine.config.schema import ListenerConfig
-    from xmpp_engine.transport.tls import Contexts
+    from xmpp_engine.transport.records import TlsLayer
 
 
 class Receiver(Protocol):
@@ -34,6 +34,17 @@ class Receiver(Protocol):
 
     def tls_established(self) -> None:
         """The handshake begun by `start_tls` has ended well."""
+
+
+class TlsSource(Protocol):
+    """What makes the TLS layer of a connection: `tls.Contexts` for clients, `peering.PeerContexts` and
+    `peering.Dialer` between servers."""
+
+    def wrap(self, server_name: str = "") -> TlsLayer:
+        """The layer of a new connection; raises LookupError where there is no certificate."""
+
+    def binding(self, layer: TlsLayer, kind: str) -> bytes | None:
+        """Channel binding data of an established connection, None where this kind is not to be had."""
 
 
 class Transport(Protocol):
@@ -69,10 +80,10 @@ class Transport(Protocol):
     def authenticated(self) -> None:
         """The peer has proved who it is: it no longer counts against the limit of unauthenticated connections."""
 
-    def start_tls(self, contexts: Contexts, server_name: str) -> None:
-        """Begin the server side of a TLS handshake; only where `can_start_tls`. What was queued by `write` before
-        (`<proceed/>`) leaves in clear; bytes read in clear and not yet handed over are dropped. `server_name` is the
-        domain whose certificate is shown when the client names none."""
+    def start_tls(self, contexts: TlsSource, server_name: str) -> None:
+        """Begin a TLS handshake; only where `can_start_tls`. What was queued by `write` before (`<proceed/>`) leaves in
+        clear; bytes read in clear and not yet handed over are dropped. `server_name` is the domain whose certificate
+        is shown when the client names none."""
 
     @property
     def can_start_tls(self) -> bool:
@@ -86,6 +97,9 @@ class Transport(Protocol):
 
     def peer_certificate(self) -> bytes | None:
         """The client's certificate (DER) where TLS has verified it, None where there is none."""
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """All certificates (DER) that the peer showed, its own first, judged by nobody; between servers only."""
 
     def idle_bytes(self) -> int:
         """Bytes queued and not yet taken by the peer: who has much to send (offline messages) looks here first."""
@@ -101,7 +115,7 @@ class WithoutTls:
         """See `Transport.can_start_tls`."""
         return False
 
-    def start_tls(self, contexts: Contexts, server_name: str) -> None:
+    def start_tls(self, contexts: TlsSource, server_name: str) -> None:
         """Never offered, so never asked for."""
         raise RuntimeError("TLS cannot be started on this transport")
 
@@ -116,6 +130,10 @@ class WithoutTls:
     def peer_certificate(self) -> bytes | None:
         """See `Transport.peer_certificate`."""
         return None
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """See `Transport.peer_chain`."""
+        return ()
 
 
 #: Makes the stream of a new connection. `Any` for the transport keeps implementations free of each other's extras.

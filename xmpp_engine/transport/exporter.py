@@ -1,4 +1,5 @@
-"""What OpenSSL offers and Python's `ssl` does not: keying material (RFC 5705, 8446), and no session cache.
+"""What OpenSSL offers and Python's `ssl` does not: keying material (RFC 5705, 8446), no session cache, and certificates
+of clients that are taken as they come.
 
 The functions are found through the `_ssl` extension module itself, so they come from the very library that Python uses.
 They want OpenSSL's own pointers, which lie in Python's C objects right behind the object header. That is a build's
@@ -30,6 +31,16 @@ _HEADER: Final = object.__basicsize__
 _SSL_OFFSET: Final = _HEADER + _POINTER
 _CONTEXT_OFFSET: Final = _HEADER + 2 * _POINTER
 _SET_SESSION_CACHE_MODE: Final = 44
+_Verify: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def _accept(_store: int, _argument: int) -> int:
+    """OpenSSL asks whether a chain is good: the handshake goes on whatever it is."""
+    return 1
+
+
+#: OpenSSL calls it as long as the process lives.
+_ACCEPT: Final = _Verify(_accept)
 
 
 @functools.cache
@@ -47,6 +58,8 @@ def _library() -> ctypes.CDLL | None:
         library.SSL_get_SSL_CTX.restype = ctypes.c_void_p
         library.SSL_CTX_ctrl.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p]
         library.SSL_CTX_ctrl.restype = ctypes.c_long
+        library.SSL_CTX_set_cert_verify_callback.argtypes = [ctypes.c_void_p, _Verify, ctypes.c_void_p]
+        library.SSL_CTX_set_cert_verify_callback.restype = None
     except (ImportError, OSError, AttributeError):
         return None
     return library
@@ -73,6 +86,18 @@ def forget_sessions(context: ssl.SSLContext) -> None:
     library = _library()
     if library is not None and exporter_works():
         library.SSL_CTX_ctrl(_word(id(context) + _HEADER), _SET_SESSION_CACHE_MODE, 0, None)
+
+
+def ask_for_certificates(context: ssl.SSLContext) -> bool:
+    """Have a server's context ask for the client's certificate and go on with any, or with none: whoever needs one
+    judges it himself. (Python's CERT_OPTIONAL breaks the handshake off where OpenSSL does not know the authority.)
+    False, and nobody is asked, where this build does not allow it."""
+    library = _library()
+    if library is None or not exporter_works():
+        return False
+    library.SSL_CTX_set_cert_verify_callback(_word(id(context) + _HEADER), _ACCEPT, None)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return True
 
 
 @functools.cache

@@ -94,7 +94,8 @@ class Listener(Owner):
             connection.abort()
 
     def _connection(self) -> TcpTransport:
-        direct = self._contexts if self.config.tls == "direct" else None
+        contexts = self._contexts.peers if self.config.kind == "s2s" else self._contexts
+        direct = contexts if self.config.tls == "direct" else None
         return TcpTransport(self._loop, self._dirty, self.config.limits, self, direct)
 
     # Owner

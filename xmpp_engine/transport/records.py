@@ -48,19 +48,36 @@ class BioPair:
 
 
 class TlsLayer:
-    """The server side of TLS on one connection. Not to be used again after a TlsError or once `ended`."""
+    """TLS on one connection: the server's side, or with `server_name` (which may be "" for none) the client's. Not to
+    be used again after a TlsError or once `ended`."""
 
     __slots__ = ("_bios", "_incoming", "_outgoing", "ended", "established", "ssl")
 
-    def __init__(self, context: ssl.SSLContext, bios: BioPair) -> None:
+    def __init__(self, context: ssl.SSLContext, bios: BioPair, server_name: str | None = None) -> None:
         self._bios = bios
         self._incoming = bios.incoming
         self._outgoing = bios.outgoing
-        self.ssl = context.wrap_bio(bios.incoming, bios.outgoing, server_side=True)
+        self.ssl = context.wrap_bio(
+            bios.incoming, bios.outgoing, server_side=server_name is None, server_hostname=server_name or None
+        )
         #: The handshake is done.
         self.established = False
         #: The peer has said that it sends no more (close_notify).
         self.ended = False
+
+    def hello(self) -> bytes:
+        """What the client's side sends first; b"" on the server's, which waits for that."""
+        if self.ssl.server_side:
+            return b""
+        if self._incoming.pending or self._outgoing.pending:
+            raise self._broken("bytes of another connection")
+        try:
+            self.ssl.do_handshake()
+        except _WANT_READ:
+            pass
+        except (ssl.SSLError, OSError) as error:
+            raise self._broken(reason(error)) from None
+        return self._outgoing.read()
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Bytes from the peer, at most CHUNK of them: the plain text they complete, and bytes to send back at once."""

@@ -31,10 +31,10 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from xmpp_engine.config.schema import StreamLimits
-from xmpp_engine.transport.base import Receiver
+from xmpp_engine.transport.base import Receiver, TlsSource
 from xmpp_engine.transport.flush import DirtySet
 from xmpp_engine.transport.records import TlsError, TlsLayer
-from xmpp_engine.transport.tls import Contexts, verified_certificate
+from xmpp_engine.transport.tls import shown_chain, verified_certificate
 
 log = logging.getLogger("mlink.transport")
 
@@ -92,7 +92,7 @@ class Owner:
 
 
 class TcpTransport(asyncio.Protocol):
-    """One TCP connection: asyncio's protocol below, `base.Transport` above."""
+    """One TCP connection, accepted or made by us: asyncio's protocol below, `base.Transport` above."""
 
     __slots__ = (
         "_bucket",
@@ -125,7 +125,7 @@ class TcpTransport(asyncio.Protocol):
         dirty: DirtySet,
         limits: StreamLimits,
         owner: Owner,
-        contexts: Contexts | None = None,
+        contexts: TlsSource | None = None,
     ) -> None:
         """`contexts` is given for direct TLS: the handshake then comes first, the receiver after it."""
         self._loop = loop
@@ -380,7 +380,7 @@ class TcpTransport(asyncio.Protocol):
         """See `Transport.can_start_tls`."""
         return self._tls is None and self._state == _OPEN
 
-    def start_tls(self, contexts: Contexts, server_name: str) -> None:
+    def start_tls(self, contexts: TlsSource, server_name: str) -> None:
         """See `Transport.start_tls`. Raises LookupError where no host has a certificate."""
         if not self.can_start_tls:
             raise RuntimeError("TLS is on already")
@@ -389,13 +389,16 @@ class TcpTransport(asyncio.Protocol):
         self._unpause(_BY_TURN)
         self._handshake(contexts, server_name)
 
-    def _handshake(self, contexts: Contexts, server_name: str) -> None:
+    def _handshake(self, contexts: TlsSource, server_name: str) -> None:
         self._contexts = contexts
         try:
             self._tls = contexts.wrap(server_name)
-        except LookupError as error:
+            hello = self._tls.hello()
+        except (LookupError, TlsError) as error:
             self._fail(str(error))
             return
+        if hello and self._transport is not None:
+            self._transport.write(hello)
         self._start_timer(HANDSHAKE_SECONDS, self._fail, "the TLS handshake took too long")
 
     def _established(self) -> None:
@@ -451,6 +454,16 @@ class TcpTransport(asyncio.Protocol):
         """See `Transport.peer_certificate`."""
         tls = self._tls
         return verified_certificate(tls.ssl) if tls is not None and tls.established else None
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """See `Transport.peer_chain`."""
+        tls = self._tls
+        return shown_chain(tls.ssl) if tls is not None and tls.established else ()
+
+    @property
+    def reason(self) -> str:
+        """Why the connection has ended, "" where nothing is known."""
+        return self._reason
 
     # Ends
 

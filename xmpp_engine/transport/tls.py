@@ -15,12 +15,13 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from xmpp_engine.config.schema import HostConfig, TlsConfig
+from xmpp_engine.transport.base import TlsSource
 from xmpp_engine.transport.exporter import exporter_works, forget_sessions, key_material
 from xmpp_engine.transport.records import BioPair, TlsLayer
 
@@ -29,6 +30,7 @@ log = logging.getLogger("mlink.tls")
 _EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"
 #: Hashes that RFC 5929 replaces by SHA-256.
 _WEAK: Final = frozenset({"md5", "sha1"})
+_LONGEST_CHAIN: Final = 10
 
 
 class HostContext(ssl.SSLContext):
@@ -51,6 +53,8 @@ class Contexts:
         self._default: HostContext | None = None
         self._bios = BioPair()
         self.has_exporter = exporter_works()
+        #: The same certificates for streams between servers (`peering.PeerContexts`), set by federation.
+        self.peers: TlsSource | None = None
 
     def __bool__(self) -> bool:
         return self._default is not None
@@ -118,6 +122,20 @@ class Contexts:
             raise LookupError("no host has a certificate")
         return TlsLayer(context, self._bios)
 
+    def certificate_of(self, domain: str) -> TlsConfig | None:
+        """The certificate by which a domain, or the host that it lies below, is known; None where there is none."""
+        while domain:
+            found = self._by_domain.get(domain)
+            if found is not None:
+                return found.stamp
+            domain = domain.partition(".")[2]
+        return None
+
+    @property
+    def default_certificate(self) -> TlsConfig | None:
+        """The one shown to who names no domain."""
+        return self._default.stamp if self._default is not None else None
+
     def binding(self, layer: TlsLayer, kind: str) -> bytes | None:
         """Channel binding data of an established connection, None where this kind is not to be had."""
         return channel_binding(layer.ssl, kind, self.has_exporter)
@@ -142,6 +160,16 @@ def verified_certificate(connection: ssl.SSLObject) -> bytes | None:
     if context.verify_mode == ssl.CERT_NONE or not isinstance(context, HostContext) or not context.stamp.client_ca:
         return None
     return connection.getpeercert(binary_form=True)
+
+
+def shown_chain(connection: ssl.SSLObject) -> tuple[bytes, ...]:
+    """All certificates (DER) that the other end showed, its own first; () for none, or for a chain longer than any that
+    is needed."""
+    inner: Any = getattr(connection, "_sslobj", None)
+    chain = inner.get_unverified_chain() if inner is not None else None
+    if not chain or len(chain) > _LONGEST_CHAIN:
+        return ()
+    return tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain)
 
 
 def server_end_point(path: str) -> bytes | None:
