@@ -14,6 +14,7 @@ import uvloop
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from tests.cluster_story import ClusterStory
     from tests.story import Story
 
 pytest_plugins = ["tests.services", "tests.strict", "tests.live", "tests.browser", "tests.kits.databases"]
@@ -39,5 +40,15 @@ async def story() -> AsyncIterator[Story]:
     from tests.story import Story  # only here: other tests must not depend on the whole engine
 
     told = Story()
+    yield told
+    await told.end()
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[ClusterStory]:
+    """Clients on several nodes in one process, see tests/cluster_story.py."""
+    from tests.cluster_story import ClusterStory
+
+    told = ClusterStory()
     yield told
     await told.end()

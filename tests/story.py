@@ -264,15 +264,21 @@ class World:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         domains: Sequence[str] = (DOMAIN,),
         extras: dict[str, Any] | None = None,
+        clock: Any = None,
+        stores: MemoryStores | None = None,
+        bus: Any = None,
+        config: Mapping[str, Any] | None = None,
         **host: Any,
     ) -> None:
-        """`options` are those of modules by name, `extras` goes to Services, `host` are fields of HostConfig."""
+        """`options` are those of modules by name, `extras` goes to Services, `host` are fields of HostConfig, `config`
+        those of EngineConfig. Worlds that are nodes of one cluster share `stores` and have a `bus` each."""
         self.writes = 0
-        self.clock = FakeClock()
-        self.stores = MemoryStores(domains, self.clock.time)
+        self.clock = FakeClock() if clock is None else clock
+        self.stores = stores or MemoryStores(domains, self.clock.time)
         self.elsewhere = Elsewhere()
         hosts = {domain: HostConfig(domain, modules=options or {}, **host) for domain in domains}
-        self.engine = Engine(EngineConfig(hosts=hosts), self.stores, import_modules(modules), self.clock, extras)
+        whole = EngineConfig(hosts=hosts, **(config or {}))
+        self.engine = Engine(whole, self.stores, import_modules(modules), self.clock, extras, bus=bus)
         self.services = self.engine.services
         self.router = self.engine.router
         self.router.remote = self.elsewhere
@@ -319,12 +325,16 @@ class World:
         self.clock.advance(0.03)
         quiet = 0
         for _ in range(_MOST_TURNS):
-            before = (self.writes, len(self.engine.tasks), self.engine.ledger.committed)
+            before = self.moved()
             await asyncio.sleep(0)
-            quiet = quiet + 1 if before == (self.writes, len(self.engine.tasks), self.engine.ledger.committed) else 0
+            quiet = quiet + 1 if before == self.moved() else 0
             if quiet >= _QUIET_TURNS:
                 return
         raise AssertionError("the engine does not come to rest")
+
+    def moved(self) -> tuple[int, ...]:
+        """What is another value after anything has happened."""
+        return (self.writes, len(self.engine.tasks), self.engine.ledger.committed)
 
 
 class Story:
