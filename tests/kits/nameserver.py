@@ -133,7 +133,7 @@ class NameServer:
             response.set_rcode(dns.rcode.from_text(self.failing[failing]))
         else:
             self._fill(response, name, type_)
-        data = response.to_wire()
+        data = response.to_wire(max_size=65_535)
         if udp and (self.truncating or len(data) > UDP_SIZE):
             cut = dns.message.make_response(query, recursion_available=True)
             cut.flags |= dns.flags.TC

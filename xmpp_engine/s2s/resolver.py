@@ -1,0 +1,326 @@
+"""Where the server of a domain is: SRV records and addresses (RFC 6120, 3.2; RFC 2782; XEP-0368).
+
+    peer.route               before all DNS
+    an IP literal            itself, port 5269
+    _xmpps-server._tcp       TLS from the first byte  \\  one list, by priority
+    _xmpp-server._tcp        STARTTLS                 /   and weight
+    A, AAAA                  port 5269, where there are no SRV records
+
+What was found is remembered for its TTL, what was not for the zone's negative TTL, both within bounds. With the name
+servers of the system, a name that DNS does not know is looked up as programs do too, so that /etc/hosts counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import random
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+
+from xmpp_engine.config.schema import PeerConfig, S2sConfig
+from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.s2s.names import ascii_domain
+
+log = logging.getLogger("mlink.s2s.resolver")
+
+PORT: Final = 5269
+DIRECT_PORT: Final = 5270
+#: SRV records of one domain and addresses of one host that are tried.
+MAX_TARGETS: Final = 16
+MAX_ADDRESSES: Final = 8
+#: Names that are remembered; for how long at least and at most, and absences, and failures.
+CACHE_SIZE: Final = 10_000
+MIN_TTL: Final = 5.0
+MAX_TTL: Final = 3_600.0
+MAX_NEGATIVE_TTL: Final = 300.0
+FAILURE_TTL: Final = 5.0
+HOSTS_TTL: Final = 60.0
+#: Seconds that one question may take, all servers and tries together.
+LIFETIME: Final = 6.0
+#: Questions under way at once.
+CONCURRENT: Final = 100
+_SYSTEM: Final = Path("/etc/resolv.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server to try: `direct` speaks TLS from the first byte; addresses in the order to try."""
+
+    host: str
+    port: int
+    direct: bool
+    addresses: tuple[str, ...]
+
+
+class Unreachable(Exception):
+    """There is no way to a domain: the condition for the senders, and a sentence for people."""
+
+    def __init__(self, condition: str, text: str) -> None:
+        super().__init__(text)
+        self.condition = condition
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Records of one name and type; `failed` where nobody answered."""
+
+    records: tuple[Any, ...] = ()
+    exists: bool = True
+    failed: str = ""
+
+
+class Resolver:
+    """Asks DNS for the whole engine. `shuffle` orders by weight; tests give their own."""
+
+    def __init__(self, clock: Clock, shuffle: random.Random | None = None) -> None:
+        self._clock = clock
+        self._random = shuffle or random.SystemRandom()
+        self._nameservers: tuple[str, ...] = ()
+        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._read = 0.0
+        self._cache: dict[tuple[str, str], tuple[float, _Answer]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[_Answer]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT)
+
+    def configure(self, config: S2sConfig) -> None:
+        """Take the name servers of a snapshot; other ones mean that nothing is remembered."""
+        if config.nameservers != self._nameservers:
+            self._nameservers = config.nameservers
+            self._resolver = None
+            self._cache.clear()
+
+    async def targets(self, domain: str, peer: PeerConfig) -> list[Target]:
+        """The servers of a domain in the order to try; raises Unreachable."""
+        try:
+            name = ascii_domain(domain)
+        except ValueError:
+            raise Unreachable("remote-server-not-found", f"{domain} is no name that DNS could know") from None
+        if peer.route:
+            return await self._routed(peer)
+        if _is_address(name):
+            return [Target(name, PORT, False, (name,))]
+        direct, plain = await asyncio.gather(
+            self._ask(f"_xmpps-server._tcp.{name}", "SRV"), self._ask(f"_xmpp-server._tcp.{name}", "SRV")
+        )
+        records = [(record, True) for record in direct.records if not _is_dot(record)]
+        records += [(record, False) for record in plain.records if not _is_dot(record)]
+        if records:
+            return await self._addressed(domain, self._ordered(records))
+        if direct.records or plain.records:
+            raise Unreachable("remote-server-not-found", f"{domain} says that it has no XMPP server (SRV record “.”)")
+        # RFC 6120, 3.2.1: also where the SRV question got no answer.
+        return await self._addressed(domain, [(name, PORT, False)])
+
+    async def _routed(self, peer: PeerConfig) -> list[Target]:
+        try:
+            host, port = split_route(peer.route, DIRECT_PORT if peer.direct else PORT)
+        except ValueError as error:
+            raise Unreachable("remote-server-not-found", f"the route {peer.route!r} cannot be read: {error}") from None
+        return await self._addressed(peer.route, [(host, port, peer.direct)])
+
+    def _ordered(self, records: Sequence[tuple[Any, bool]]) -> list[tuple[str, int, bool]]:
+        """By priority; within one, drawn by weight (RFC 2782). Zero gets a small chance."""
+        by_priority: dict[int, list[tuple[Any, bool]]] = {}
+        for record, direct in records:
+            by_priority.setdefault(record.priority, []).append((record, direct))
+        ordered = []
+        for priority in sorted(by_priority):
+            left = by_priority[priority]
+            # Equal records in no order of their own, direct TLS among them: an answer's order is nobody's wish.
+            self._random.shuffle(left)
+            while left:
+                weights = [record.weight or 0.01 for record, _ in left]
+                (chosen,) = self._random.choices(range(len(left)), weights)
+                record, direct = left.pop(chosen)
+                ordered.append((record.target.to_text(omit_final_dot=True).lower(), record.port, direct))
+        return list(dict.fromkeys(ordered))[:MAX_TARGETS]
+
+    async def _addressed(self, domain: str, hosts: Sequence[tuple[str, int, bool]]) -> list[Target]:
+        """Targets with their addresses, without those that have none; raises Unreachable where none has."""
+        found = await asyncio.gather(*(self._addresses(host) for host, _, _ in hosts))
+        targets = [
+            Target(host, port, direct, addresses)
+            for (host, port, direct), (addresses, _) in zip(hosts, found, strict=True)
+            if addresses
+        ]
+        if targets:
+            return targets
+        names = ", ".join(dict.fromkeys(host for host, _, _ in hosts))
+        failures = [failed for _, failed in found if failed]
+        if failures:
+            raise Unreachable("remote-server-timeout", f"DNS gave no answer for {names}: {failures[0]}")
+        text = f"{domain} has neither SRV records nor an address" if names == domain else f"{names} has no address"
+        raise Unreachable("remote-server-not-found", text)
+
+    async def _addresses(self, host: str) -> tuple[tuple[str, ...], str]:
+        """Addresses of a host, IPv6 and IPv4 in turn, and why there are none where nobody answered."""
+        if _is_address(host):
+            return (host,), ""
+        v6, v4 = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"))
+        addresses = _in_turn([record.address for record in v6.records], [record.address for record in v4.records])
+        if addresses:
+            return addresses, ""
+        if not self._nameservers:
+            hosts = await self._ask(host, "hosts")
+            if hosts.records:
+                return hosts.records, ""
+        return (), v4.failed or v6.failed
+
+    async def _ask(self, name: str, kind: str) -> _Answer:
+        key = (name, kind)
+        known = self._cache.get(key)
+        if known is not None and known[0] > self._clock.now():
+            return known[1]
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._look(name, kind))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        # Whoever gives up does not take the answer away from those who still wait for it.
+        return await asyncio.shield(task)
+
+    async def _look(self, name: str, kind: str) -> _Answer:
+        async with self._slots:
+            answer, ttl = await (self._look_in_hosts(name) if kind == "hosts" else self._query(name, kind))
+        if len(self._cache) >= CACHE_SIZE:
+            self._shrink()
+        self._cache[name, kind] = (self._clock.now() + ttl, answer)
+        return answer
+
+    async def _query(self, name: str, kind: str) -> tuple[_Answer, float]:
+        try:
+            resolver = await self._servers()
+            question = dns.name.from_text(name, dns.name.root)
+            found = await resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN as error:
+            responses: dict[Any, Any] = error.responses()  # type: ignore[no-untyped-call]
+            return _Answer(exists=False), _negative_ttl(next(iter(responses.values()), None))
+        except dns.exception.Timeout:
+            return _Answer(failed=f"no answer within {LIFETIME:.0f} seconds"), FAILURE_TTL
+        except dns.resolver.NoNameservers as error:
+            return _Answer(failed=_shortened(error)), FAILURE_TTL
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            if isinstance(error, dns.name.LabelTooLong | dns.name.NameTooLong | dns.name.EmptyLabel):
+                return _Answer(exists=False), MAX_NEGATIVE_TTL
+            return _Answer(failed=_shortened(error)), FAILURE_TTL
+        if found.rrset is None:
+            return _Answer(), _negative_ttl(found.response)
+        # In some order, bounded: an answer with a thousand records costs no more than one with many.
+        records = tuple(found.rrset)[: 4 * MAX_TARGETS]
+        return _Answer(records), min(max(float(found.rrset.ttl), MIN_TTL), MAX_TTL)
+
+    async def _look_in_hosts(self, name: str) -> tuple[_Answer, float]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await asyncio.wait_for(loop.getaddrinfo(name, None, type=socket.SOCK_STREAM), LIFETIME)
+        except (OSError, UnicodeError, TimeoutError):
+            return _Answer(exists=False), HOSTS_TTL
+        addresses = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+        v6 = [address for address in addresses if ":" in address]
+        return _Answer(_in_turn(v6, [address for address in addresses if ":" not in address])), HOSTS_TTL
+
+    async def _servers(self) -> dns.asyncresolver.Resolver:
+        """The resolver with the servers of the configuration, or of the system, read anew where they have changed."""
+        if self._nameservers:
+            if self._resolver is None:
+                self._resolver = dns.asyncresolver.Resolver(configure=False)
+                self._resolver.nameservers = [
+                    dns.nameserver.Do53Nameserver(*split_route(server, 53)) for server in self._nameservers
+                ]
+                _tune(self._resolver)
+            return self._resolver
+        changed = await asyncio.to_thread(_changed, _SYSTEM)
+        if self._resolver is None or changed != self._read:
+            self._resolver = await asyncio.to_thread(dns.asyncresolver.Resolver)
+            self._read = changed
+            _tune(self._resolver)
+        return self._resolver
+
+    def _shrink(self) -> None:
+        """Drop what is over, and the oldest if that is not enough."""
+        now = self._clock.now()
+        over = [key for key, (until, _) in self._cache.items() if until <= now]
+        for key in over or list(self._cache)[: CACHE_SIZE // 10]:
+            del self._cache[key]
+
+
+def split_route(route: str, port: int) -> tuple[str, int]:
+    """`host`, `host:port`, `[v6]:port` or a bare address as host (A-labels, no brackets) and port.
+
+    Raises ValueError for anything else.
+    """
+    host, rest = route.strip(), ""
+    if host.startswith("["):
+        host, bracket, rest = host[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("after [ address ] comes : port or nothing")
+        rest = rest[1:]
+    elif host.count(":") == 1:
+        host, _, rest = host.partition(":")
+    if rest:
+        port = int(rest)
+    if not host or not 0 < port < 65_536:
+        raise ValueError("a host and a port between 1 and 65535 are needed")
+    return (str(ipaddress.ip_address(host)) if ":" in host else ascii_domain(host)), port
+
+
+def _tune(resolver: dns.asyncresolver.Resolver) -> None:
+    resolver.use_edns(0, 0, 1232)
+    resolver.lifetime = LIFETIME
+    resolver.timeout = 2.0
+    resolver.cache = None
+    # Without it a list of ten name servers of which one does not answer makes each question slow.
+    resolver.rotate = False
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _negative_ttl(response: Any) -> float:
+    """RFC 2308, 5: the smaller of the SOA's TTL and its minimum."""
+    for rrset in getattr(response, "authority", ()):
+        if rrset.rdtype == dns.rdatatype.SOA:
+            return float(min(max(min(rrset.ttl, rrset[0].minimum), MIN_TTL), MAX_NEGATIVE_TTL))
+    return MIN_TTL
+
+
+def _in_turn(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    """Both kinds of address, one after the other (RFC 8305, 4)."""
+    mixed = []
+    for number in range(max(len(first), len(second))):
+        mixed += [*first[number : number + 1], *second[number : number + 1]]
+    return tuple(mixed[:MAX_ADDRESSES])
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_dot(record: Any) -> bool:
+    return bool(record.target == dns.name.root)
+
+
+def _shortened(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:199] + "…"
