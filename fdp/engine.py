@@ -74,15 +74,16 @@ class Forms(Module):
             service.wake()
 
     def look_again(self) -> None:
-        """Try once more where the database did not answer."""
+        """Try once more where the database did not answer, or this node of the cluster did not serve yet."""
         for service in self.hosted.values():
-            if service.failed:
+            if service.waits:
                 service.wake()
 
     async def sweep(self) -> None:
         """Now and then: what is kept no longer goes."""
         for service in list(self.hosted.values()):
-            await retention.expire(service)
+            if service.pubsub.leads:
+                await retention.expire(service)
 
     def _make_services(self) -> None:
         if self._store is None:

@@ -76,6 +76,7 @@ class FormsService:
         self.failed = False
         pubsub.gate = self
         pubsub.publisher = self.publish
+        pubsub.renewed = self._renewed
         self.configure(options)
 
     def configure(self, options: FormService) -> None:
@@ -144,11 +145,22 @@ class FormsService:
     # The nodes follow the topics
 
     def wake(self) -> None:
-        """Topics may have changed: bring the nodes into step."""
+        """Topics may have changed: bring the nodes into step, where this is the node of the cluster that serves."""
         self._wanted = True
-        if not self._running:
+        if not self._running and self.pubsub.leads:
             self._running = True
             self.services.tasks.spawn(f"topics of {self.domain}", self._follow())
+
+    @property
+    def waits(self) -> bool:
+        """Whether nodes are to be brought into step and nothing does so now."""
+        return self.failed or (self._wanted and not self._running)
+
+    def _renewed(self) -> None:
+        """Another node of the cluster has served until now: nobody's rights are known before the topics are read."""
+        self.followed.clear()
+        self._loaded = False
+        self.wake()
 
     @property
     def in_step(self) -> bool:

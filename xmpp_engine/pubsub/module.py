@@ -143,11 +143,7 @@ class PubSub(Module):
         """A client has come or gone: services of all domains may wait for it."""
         if (old is None) == (new is None):
             return
-        for service in self.shared.services():
-            if new is None:
-                service.went(session.jid)
-            else:
-                service.came(session.jid)
+        self.shared.leading.presence(session.jid, new is not None)
 
     def account_removed(self, bare: str) -> None:
         """The nodes in memory forget somebody, as the store has."""
@@ -171,7 +167,8 @@ class PubSub(Module):
         """Now and then: what expires goes, what is not used leaves memory."""
         for service in list(self.hosted.values()):
             service.sweep()
-        await expiry.sweep(self.shared, self.services)
+        if self.shared.leading.leads:
+            await expiry.sweep(self.shared, self.services)
 
     def _make_services(self) -> None:
         wanted = {f"{name}.{self.host.domain}": values for name, values in self.config.services.items()}

@@ -136,6 +136,21 @@ class Nodes:
             after = rows[-1].name
         self.complete = True
 
+    def forget(self) -> None:
+        """Everything is to be read anew by `start`; a node in use goes when its turn is over, and who waits for one
+        finds the new one."""
+        for node in list(self.resident.values()):
+            self._unload(node)
+            node.gone = True
+        self.directory.clear()
+        self.children.clear()
+        self.created.clear()
+        self.on_presence.clear()
+        self.purge_offline.clear()
+        self.stamp += 1
+        self.complete = False
+        self._ready = None
+
     async def ready(self) -> None:
         """Wait until the directory is there. Raises StoreUnavailable where that takes too long."""
         if self.complete:

@@ -76,6 +76,8 @@ class PubSubService:
         self.publisher: Publisher | None = None
         self.identities: tuple[tuple[str, str, str], ...] = ()
         self.features: tuple[str, ...] = ()
+        #: Called when everything was read anew from the store, for another module whose service this is.
+        self.renewed: Callable[[], None] | None = None
         self.refusals = refusals or Refusals(services)
         self.presences = Presences(self)
         #: Subscriptions that end when somebody goes offline, by bare JID: (node, subid).
@@ -124,7 +126,10 @@ class PubSubService:
     def receive(self, stanza: Stanza) -> None:
         """Everything that is sent to the service's domain; never raises."""
         try:
-            self._take(stanza)
+            if self.shared.leading.leads:
+                self._take(stanza)
+            else:
+                self.shared.leading.pass_on(stanza)
         except StanzaError as error:
             self.refusals.refuse(stanza, error)
         except Exception as error:
@@ -322,6 +327,23 @@ class PubSubService:
     async def start(self) -> None:
         """Read which nodes there are; again and again until the store answers."""
         await self.nodes.start()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node of a cluster is the one that serves; see leading.py."""
+        return self.shared.leading.leads
+
+    def read_anew(self) -> None:
+        """Another node has served until now: nothing in memory counts any more."""
+        self.temporary.clear()
+        self.bounces.clear()
+        self.nodes.forget()
+        self.services.tasks.spawn(f"nodes of {self.domain}", self._read_anew())
+
+    async def _read_anew(self) -> None:
+        await self.nodes.start()
+        if self.renewed is not None:
+            self.renewed()
 
     def sweep(self) -> None:
         """Let go of what is not used."""

@@ -1,11 +1,12 @@
-"""What the publish-subscribe services of one engine share, whatever domain they belong to: the writer of items, and
-the way from an address to its service."""
+"""What the publish-subscribe services of one engine share, whatever domain they belong to: the writer of items, which
+node of a cluster serves, and the way from an address to its service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from xmpp_engine.pubsub.leading import Leading
 from xmpp_engine.pubsub.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Shared:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.writer = Writer(services.stores, services.tasks)
+        self.leading = Leading(services, self)
         #: Functions that know further services by address, by the domain that added them: those of accounts.
         self.finders: dict[str, Callable[[str], PubSubService | None]] = {}
         #: When expired items and subscriptions were looked for last (monotonic).
