@@ -13,6 +13,7 @@ from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
+from mlink_web.console.access import EVERYTHING, Reach
 
 #: Kinds of contact that XEP-0157 registers.
 CONTACT_KINDS = ("abuse", "admin", "feedback", "sales", "security", "status", "support")
@@ -151,6 +152,22 @@ class DomainForm(forms.Form):
         }
 
 
+class DelegatedDomainForm(DomainForm):
+    """What an administrator of the domain sets. The rest is the server's: whether the domain is on and what it talks
+    to, and what is archived, for whoever keeps archives must not depend on those whom they are about."""
+
+    SET = ("registration", "max_resources", "resource_conflict", "contacts")
+
+    def __init__(self, *args: Any, domain: Domain, **kwargs: Any) -> None:
+        super().__init__(*args, domain=domain, **kwargs)
+        for name in set(self.fields) - set(self.SET):
+            del self.fields[name]
+
+    def options(self) -> dict[str, Any]:
+        """The model fields that this form sets."""
+        return {name: self.cleaned_data[name] for name in self.SET}
+
+
 class UserForm(forms.Form):
     """A new user."""
 
@@ -170,6 +187,12 @@ class UserForm(forms.Form):
         widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
     )
     administrator = forms.BooleanField(required=False, help_text="May use this console and change everything in it.")
+
+    def __init__(self, *args: Any, reach: Reach = EVERYTHING, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["domain"].queryset = reach.narrowed(Domain.objects.all(), "name")  # type: ignore[attr-defined]
+        if not reach.everything:
+            del self.fields["administrator"]
 
     def clean_local(self) -> str:
         """A name that can stand before the @."""

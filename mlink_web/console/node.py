@@ -10,8 +10,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from mlink_web.delegation.reach import EVERYTHING, Reach
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
 
 ASK_SECONDS = 3.0
@@ -36,8 +38,11 @@ async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
         raise NodeUnavailable(f"The node cannot be asked: {error}") from None
 
 
-async def afigures() -> dict[str, Any]:
-    """Sessions, rooms and their occupants, messages since the start, uptime as text; or `error`."""
+async def afigures(reach: Reach = EVERYTHING) -> dict[str, Any]:
+    """Sessions, rooms and their occupants, messages since the start, uptime as text; or `error`. Of some domains there
+    are the first three only."""
+    if not reach.everything:
+        return await _figures_of(reach)
     try:
         stats = await _ask(lambda client: client.stats())
     except NodeUnavailable as error:
@@ -52,24 +57,41 @@ async def afigures() -> dict[str, Any]:
     }
 
 
-async def asessions(bare: str = "") -> dict[str, Any]:
+async def _figures_of(reach: Reach) -> dict[str, Any]:
+    try:
+        sessions = await _ask(lambda client: client.sessions())
+        services = await _ask(lambda client: client.call("room page", limit="0"))
+        rooms: list[dict[str, Any]] = []
+        for service in reach.of(services["services"]):
+            rooms += await _ask(partial(EngineClient.call, command="room list", service=service))
+    except NodeUnavailable as error:
+        return {"error": str(error)}
+    return {
+        "sessions": sum(reach.covers(str(row["jid"])) for row in sessions),
+        "rooms": len(rooms),
+        "occupants": sum(int(row["occupants"]) for row in rooms),
+        "error": "",
+    }
+
+
+async def asessions(bare: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
     """Rows for the sessions page, of one account if `bare` is given: `list`, `total`, `more`; or `error`."""
     try:
-        rows = await _ask(lambda client: client.sessions(bare))
+        rows = [row for row in await _ask(lambda client: client.sessions(bare)) if reach.covers(str(row["jid"]))]
     except NodeUnavailable as error:
         return {"list": [], "total": 0, "more": False, "error": str(error)}
     shown = [as_row(row) for row in sorted(rows, key=lambda row: str(row["jid"]))[:LIST_LIMIT]]
     return {"list": shown, "total": len(rows), "more": len(rows) > LIST_LIMIT, "error": ""}
 
 
-def figures() -> dict[str, Any]:
+def figures(reach: Reach = EVERYTHING) -> dict[str, Any]:
     """See `afigures`; for threads."""
-    return asyncio.run(afigures())
+    return asyncio.run(afigures(reach))
 
 
-def sessions(bare: str = "") -> dict[str, Any]:
+def sessions(bare: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
     """See `asessions`; for threads."""
-    return asyncio.run(asessions(bare))
+    return asyncio.run(asessions(bare, reach))
 
 
 def end_session(jid: str) -> int:

@@ -57,6 +57,13 @@ class Reach:
         """Those of these addresses that are within reach."""
         return [address for address in addresses if self.covers(address)]
 
+    def told(self, sentence: str) -> str:
+        """A sentence of a refusal, unless it names a domain out of reach."""
+        foreign = self.served - self.domains if self.domains is not None else frozenset()
+        if any(name in sentence for name in foreign):
+            return "This cannot be done now; an administrator of the server can say why."
+        return sentence
+
     def narrowed(self, rows: QuerySet[Row], field: str) -> QuerySet[Row]:
         """The rows whose domain, by the name in `field`, is within reach."""
         return rows if self.domains is None else rows.filter(**{f"{field}__in": self.domains})

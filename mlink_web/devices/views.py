@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from mlink_web.accounts.models import Account
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import within_domains
 from mlink_web.console.audit import record
+from mlink_web.console.views.users import changeable
 from mlink_web.devices import services
 from mlink_web.pushes import services as pushes
 
@@ -39,11 +40,12 @@ def revoke_own(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def revoke_of(request: HttpRequest, pk: int) -> HttpResponse:
-    """Revoke a device of any account."""
-    account = get_object_or_404(Account, pk=pk)
-    _revoke(request, account)
+    """Revoke a device of any account within reach."""
+    account = changeable(request, pk)
+    if account is not None:
+        _revoke(request, account)
     return redirect("console:user", pk)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from mlink_web.conf.models import Domain
+from mlink_web.console.access import EVERYTHING, Reach
 from mlink_web.groups import services
 from mlink_web.groups.models import MAX_NAME
 
@@ -27,11 +28,13 @@ class GroupForm(forms.Form):
     domain = forms.ModelChoiceField(Domain.objects.all(), empty_label=None, help_text="Whose group it is.")
     description = forms.CharField(max_length=services.MAX_DESCRIPTION, required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, reach: Reach = EVERYTHING, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if Domain.objects.count() < 2:
+        domains = reach.narrowed(Domain.objects.all(), "name")
+        self.fields["domain"].queryset = domains  # type: ignore[attr-defined]
+        if domains.count() < 2:
             self.fields["domain"].widget = forms.HiddenInput()
-            self.fields["domain"].initial = Domain.objects.first()
+            self.fields["domain"].initial = domains.first()
 
 
 class DescriptionForm(forms.Form):

@@ -29,6 +29,10 @@ class UnknownGroup(ValueError):
     """There is no such group."""
 
 
+class GroupExists(ValueError):
+    """There is a group with this name already, of whatever domain."""
+
+
 def find(name: str) -> Group:
     """The group with this name; raises UnknownGroup."""
     try:
@@ -78,7 +82,7 @@ def add_group(domain: Domain, name: str, description: str = "") -> Group:
                 domain=domain, name=canonical_name(name), description=description, version=version
             )
     except IntegrityError:
-        raise ValueError(f"There is a group {canonical_name(name)} already.") from None
+        raise GroupExists(f"There is a group {canonical_name(name)} already.") from None
     return made
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.groups import services
 from mlink_web.groups.forms import DescriptionForm, GroupForm, MembersForm, RemoveForm
@@ -21,15 +21,15 @@ MEMBERS_PAGE = 100
 
 
 @require_safe
-@administrators_only
+@within_domains
 def groups(request: HttpRequest) -> HttpResponse:
     """The list, by pages; `q` is looked for in names, descriptions and members."""
     q = request.GET.get("q", "").strip()[:200]
-    found = Group.objects.select_related("domain").annotate(size=Count("members", distinct=True))
+    found = _within(request).annotate(size=Count("members", distinct=True))
     if q:
         found = found.filter(Q(name__icontains=q) | Q(description__icontains=q) | Q(members__jid=q.lower()))
         # The filter on members must not count for their number.
-        found = Group.objects.select_related("domain").annotate(size=Count("members")).filter(pk__in=found.values("pk"))
+        found = _within(request).annotate(size=Count("members")).filter(pk__in=found.values("pk"))
     context = {
         "section": "groups",
         "page": Paginator(found.order_by("name"), PAGE_SIZE).get_page(request.GET.get("page")),
@@ -38,15 +38,24 @@ def groups(request: HttpRequest) -> HttpResponse:
     return render(request, "groups/groups.html", context)
 
 
+def _within(request: HttpRequest) -> QuerySet[Group]:
+    """The groups of the domains within reach."""
+    return reach(request).narrowed(Group.objects.select_related("domain"), "domain__name")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def add_group(request: HttpRequest) -> HttpResponse:
     """The form for a new group."""
-    form = GroupForm(request.POST or None)
+    form = GroupForm(request.POST or None, reach=reach(request))
     if form.is_valid():
         data = form.cleaned_data
         try:
             made = services.add_group(data["domain"], data["name"], data["description"])
+        except services.GroupExists as error:
+            # Names are unique on the server: that it is another domain's group is nobody's business.
+            own = _within(request).filter(name=services.canonical_name(data["name"])).exists()
+            form.add_error("name", str(error) if own else "This name cannot be used; try another one.")
         except ValueError as error:
             form.add_error("name", str(error))
         else:
@@ -65,10 +74,10 @@ def add_group(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@administrators_only
+@within_domains
 def group(request: HttpRequest, pk: int) -> HttpResponse:
     """The page of a group."""
-    return _group_page(request, get_object_or_404(Group, pk=pk), MembersForm())
+    return _group_page(request, get_object_or_404(_within(request), pk=pk), MembersForm())
 
 
 def _group_page(request: HttpRequest, found: Group, form: MembersForm) -> HttpResponse:
@@ -88,10 +97,10 @@ def _group_page(request: HttpRequest, found: Group, form: MembersForm) -> HttpRe
 
 
 @require_POST
-@administrators_only
+@within_domains
 def describe(request: HttpRequest, pk: int) -> HttpResponse:
     """Change the description."""
-    found = get_object_or_404(Group, pk=pk)
+    found = get_object_or_404(_within(request), pk=pk)
     try:
         services.describe(found, request.POST.get("description", ""))
     except ValueError as error:
@@ -103,10 +112,10 @@ def describe(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def add_members(request: HttpRequest, pk: int) -> HttpResponse:
     """Add people and domains."""
-    found = get_object_or_404(Group, pk=pk)
+    found = get_object_or_404(_within(request), pk=pk)
     form = MembersForm(request.POST)
     if form.is_valid():
         try:
@@ -122,10 +131,10 @@ def add_members(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def remove_member(request: HttpRequest, pk: int) -> HttpResponse:
     """Take somebody out."""
-    found = get_object_or_404(Group, pk=pk)
+    found = get_object_or_404(_within(request), pk=pk)
     try:
         jid = services.remove_member(found, request.POST.get("member", ""))
     except ValueError as error:
@@ -137,10 +146,10 @@ def remove_member(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def remove_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the name, then delete the group."""
-    found = get_object_or_404(Group, pk=pk)
+    found = get_object_or_404(_within(request), pk=pk)
     name = found.name
     form = RemoveForm(name, request.POST or None)
     if form.is_valid():

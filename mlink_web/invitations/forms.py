@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from mlink_web.conf.models import Domain
+from mlink_web.console.access import EVERYTHING, Reach
 from mlink_web.invitations import services
 
 _NEW_PASSWORD = {"autocomplete": "new-password"}
@@ -86,6 +87,11 @@ class JoinForm(PasswordFields):
 
 class AdminInviteForm(forms.Form):
     """What an administrator invites to."""
+
+    def __init__(self, *args: Any, reach: Reach = EVERYTHING, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        enabled = Domain.objects.filter(enabled=True)
+        self.fields["domain"].queryset = reach.narrowed(enabled, "name")  # type: ignore[attr-defined]
 
     domain = forms.ModelChoiceField(Domain.objects.filter(enabled=True), to_field_name="name", empty_label=None)
     name = forms.CharField(

@@ -7,6 +7,7 @@ passed by two that come together. Using one is a single conditional UPDATE.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
@@ -110,11 +111,18 @@ def made(
     return _values(rows.order_by("-pk")[:limit])
 
 
-def revoke(number: int, inviter: str | None = None, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """See `InvitationStore.revoke`."""
+def revoke(
+    number: int,
+    inviter: str | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+    domains: Collection[str] | None = None,
+) -> bool:
+    """See `InvitationStore.revoke`; only one of these domains where they are given."""
     rows = Row.objects.using(using).filter(pk=number, revoked=False, uses__lt=F("most"))
     if inviter is not None:
         rows = rows.filter(inviter=inviter)
+    if domains is not None:
+        rows = rows.filter(domain__in=domains)
     return bool(rows.update(revoked=True))
 
 

@@ -6,7 +6,7 @@ by browsers and not found by search engines.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
@@ -17,17 +17,17 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mlink_web.accounts.models import Account
 from mlink_web.audit.log import client_address
 from mlink_web.conf.models import Domain
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import reach, within_domains
 from mlink_web.console.audit import record
+from mlink_web.console.views.users import changeable
 from mlink_web.invitations import services, store
 from mlink_web.invitations.forms import AdminInviteForm, JoinForm, PasswordFields
 
@@ -194,15 +194,15 @@ def revoke_own(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 @private
 def console(request: HttpRequest) -> HttpResponse:
     """Invitations of a domain by everybody, and new ones of administrators."""
     wanted = request.GET.get("domain", "")
-    domains = list(Domain.objects.filter(enabled=True))
+    domains = list(reach(request).narrowed(Domain.objects.filter(enabled=True), "name"))
     domain = next((one for one in domains if one.name == wanted), domains[0] if domains else None)
     posted = request.POST if request.method == "POST" else None
-    form = AdminInviteForm(posted, initial={"domain": domain.name if domain else None})
+    form = AdminInviteForm(posted, initial={"domain": domain.name if domain else None}, reach=reach(request))
     made = None
     if form.is_valid():
         domain = form.cleaned_data["domain"]
@@ -212,7 +212,7 @@ def console(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             record(request, "made invitation", domain.name, number=made.row.id)
-            form = AdminInviteForm(initial={"domain": domain.name})
+            form = AdminInviteForm(initial={"domain": domain.name}, reach=reach(request))
     context = {
         **_listed(request, domain.name if domain else "", None),
         **_shown(request, made),
@@ -225,19 +225,21 @@ def console(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def revoke(request: HttpRequest) -> HttpResponse:
-    """Withdraw any invitation."""
-    _revoke(request, None)
+    """Withdraw any invitation within reach."""
+    _revoke(request, None, reach(request).domains)
     return redirect("console-invitations")
 
 
 @require_POST
-@administrators_only
+@within_domains
 @private
 def reset_of(request: HttpRequest, pk: int) -> HttpResponse:
     """A link by which the owner of an account sets a new password; shown once, in this answer."""
-    account = get_object_or_404(Account.objects.select_related("domain"), pk=pk)
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
     try:
         made = services.invite_to_new_password(account)
     except ValueError as error:
@@ -277,10 +279,10 @@ def _shown(request: HttpRequest, made: services.Made | None) -> dict[str, Any]:
     return {"made": made, "link": link, "qr": qr(link)}
 
 
-def _revoke(request: HttpRequest, inviter: str | None) -> None:
+def _revoke(request: HttpRequest, inviter: str | None, domains: Collection[str] | None = None) -> None:
     number = request.POST.get("number", "")
     known = number.isascii() and number.isdigit() and len(number) < 19
-    if known and store.revoke(int(number), inviter):
+    if known and store.revoke(int(number), inviter, domains=domains):
         record(request, "withdrew invitation", number)
         messages.success(request, "The invitation is withdrawn: its link opens nothing any more.")
     else:

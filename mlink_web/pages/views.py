@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from mlink_web.accounts import services as accounts
 from mlink_web.conf.services import first_domain
+from mlink_web.console.access import reach_of
 from mlink_web.console.audit import record
 from mlink_web.pages.forms import SignInForm
 from mlink_web.pages.places import endpoint_places, file_places, websocket_url
@@ -66,7 +67,7 @@ class SignIn(LoginView):
 
     def get_default_redirect_url(self) -> str:
         """Where a person without a `next` goes: administrators to the console, others to the chat."""
-        return reverse("console:overview") if self.request.user.is_staff else reverse("chat")
+        return reverse("console:overview") if reach_of(self.request.user) else reverse("chat")
 
 
 class SignOut(LogoutView):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from archive import ids
@@ -82,6 +83,6 @@ def local_account(report: Report) -> Account | None:
     return Account.objects.select_related("domain").filter(username=bare).first()
 
 
-def about_same(report: Report) -> int:
-    """How many other reports there are about the same address."""
-    return store.about(report.reported) - 1
+def about_same(report: Report, domains: Collection[str] | None = None) -> int:
+    """How many other reports there are about the same address; of some domains where they are given."""
+    return store.about(report.reported, domains) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -67,9 +68,15 @@ def get(number: int, using: str = DEFAULT_DB_ALIAS) -> Report | None:
     return next(iter(_values(Row.objects.using(using).filter(pk=number))), None)
 
 
-def listed(opened: bool | None, limit: int, before: int = 0, using: str = DEFAULT_DB_ALIAS) -> list[Report]:
-    """See `ReportStore.listed`."""
-    rows = Row.objects.using(using).all()
+def listed(
+    opened: bool | None,
+    limit: int,
+    before: int = 0,
+    using: str = DEFAULT_DB_ALIAS,
+    domains: Collection[str] | None = None,
+) -> list[Report]:
+    """See `ReportStore.listed`; of some domains where they are given."""
+    rows = _of(domains, using)
     if opened is not None:
         rows = rows.filter(closed=0) if opened else rows.exclude(closed=0)
     if before:
@@ -77,14 +84,19 @@ def listed(opened: bool | None, limit: int, before: int = 0, using: str = DEFAUL
     return _values(rows.order_by("-pk")[:limit])
 
 
-def open_count(using: str = DEFAULT_DB_ALIAS) -> int:
-    """See `ReportStore.open_count`."""
-    return int(Row.objects.using(using).filter(closed=0).count())
+def open_count(domains: Collection[str] | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+    """See `ReportStore.open_count`; of some domains where they are given."""
+    return int(_of(domains, using).filter(closed=0).count())
 
 
-def about(reported: str, using: str = DEFAULT_DB_ALIAS) -> int:
-    """How many reports there are about an address."""
-    return int(Row.objects.using(using).filter(reported=reported).count())
+def about(reported: str, domains: Collection[str] | None = None, using: str = DEFAULT_DB_ALIAS) -> int:
+    """How many reports there are about an address; of some domains where they are given."""
+    return int(_of(domains, using).filter(reported=reported).count())
+
+
+def _of(domains: Collection[str] | None, using: str) -> QuerySet[Row]:
+    rows = Row.objects.using(using).all()
+    return rows if domains is None else rows.filter(domain__in=domains)
 
 
 def close(number: int, by: str, note: str, now: float, using: str = DEFAULT_DB_ALIAS) -> bool:
@@ -122,7 +134,7 @@ def _listed(database: Database, opened: bool | None, limit: int, before: int) ->
 
 
 def _open_count(database: Database) -> int:
-    return open_count(database.alias)
+    return open_count(using=database.alias)
 
 
 def _close(database: Database, number: int, by: str, note: str, now: float) -> bool:

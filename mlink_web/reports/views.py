@@ -11,7 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from mlink_web.accounts import services as accounts
-from mlink_web.console.access import administrators_only
+from mlink_web.accounts.models import Account
+from mlink_web.console.access import may_change, need, reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.reports import services, store
 
@@ -35,14 +36,14 @@ def _shown(report: services.Report) -> dict[str, Any]:
 
 
 @require_safe
-@administrators_only
+@within_domains
 def reports(request: HttpRequest) -> HttpResponse:
     """The list, newest first."""
     state = request.GET.get("state", "open")
     opened = {"open": True, "closed": False}.get(state)
     before = request.GET.get("before", "")
     number = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else 0
-    rows = store.listed(opened, PAGE_SIZE + 1, number)
+    rows = store.listed(opened, PAGE_SIZE + 1, number, domains=reach(request).domains)
     context = {
         "section": "reports",
         "reports": [_shown(row) for row in rows[:PAGE_SIZE]],
@@ -54,33 +55,37 @@ def reports(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@administrators_only
+@within_domains
 def report(request: HttpRequest, number: int) -> HttpResponse:
     """One report with the messages that it names."""
-    row = _find(number)
+    row = _find(request, number)
     record(request, "read report", str(number))
-    account = services.local_account(row)
+    account = _account(request, row)
     context = {
         **_shown(row),
         "section": "reports",
         "named": [{"message": one, "when": moment(one.stamp)} for one in services.messages_of(row)],
         "account": account,
         "is_self": account is not None and account.pk == request.user.pk,
-        "others": services.about_same(row),
+        "may_disable": account is not None and may_change(reach(request), account),
+        "others": services.about_same(row, reach(request).domains),
         "longest": services.MAX_NOTE,
     }
     return render(request, "reports/report.html", context)
 
 
 @require_POST
-@administrators_only
+@within_domains
 def close(request: HttpRequest, number: int) -> HttpResponse:
     """Close it with a note, and disable the account that it is about where that was asked for."""
-    row = _find(number)
-    account = services.local_account(row) if request.POST.get("disable") == "1" else None
+    row = _find(request, number)
+    account = _account(request, row) if request.POST.get("disable") == "1" else None
     if account is not None:
         if account.pk == request.user.pk:
             messages.error(request, "You cannot disable your own account.")
+            return redirect("console-report", number)
+        if not may_change(reach(request), account):
+            messages.error(request, "An administrator of the server changes this account.")
             return redirect("console-report", number)
         try:
             accounts.disable(account)
@@ -99,8 +104,16 @@ def close(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("console-reports")
 
 
-def _find(number: int) -> services.Report:
+def _find(request: HttpRequest, number: int) -> services.Report:
     try:
-        return services.find(number)
+        found = services.find(number)
     except ValueError:
         raise Http404 from None
+    need(request, found.domain)
+    return found
+
+
+def _account(request: HttpRequest, row: services.Report) -> Account | None:
+    """The account that a report is about, where it is ours and within reach."""
+    account = services.local_account(row)
+    return account if account is not None and reach(request).covers(account.domain.name) else None

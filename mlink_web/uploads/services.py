@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -104,9 +105,12 @@ def usage(account_id: int) -> tuple[int, int]:
     return found["count"], found["total"] or 0
 
 
-def totals() -> dict[str, int]:
-    """`files` and `bytes` of everybody."""
-    found = files().order_by().aggregate(files=Count("pk"), bytes=Sum("size"))
+def totals(domains: Collection[str] | None = None) -> dict[str, int]:
+    """`files` and `bytes` of everybody, or of the accounts of some domains."""
+    rows = files()
+    if domains is not None:
+        rows = rows.filter(account_id__in=Account.objects.filter(domain__name__in=domains).values("pk"))
+    found = rows.order_by().aggregate(files=Count("pk"), bytes=Sum("size"))
     return {"files": found["files"], "bytes": found["bytes"] or 0}
 
 

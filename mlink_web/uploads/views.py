@@ -9,14 +9,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from mlink_web.accounts.models import Account
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import within_domains
 from mlink_web.console.audit import record
+from mlink_web.console.views.users import changeable
 from mlink_web.uploads import services
 
 PAGE_SIZE: Final = 50
@@ -66,10 +66,12 @@ def remove_own(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def remove_all(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove all files of an account."""
-    account = get_object_or_404(Account, pk=pk)
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
     gone = services.remove_all(account.pk)
     left, _size = services.usage(account.pk)
     record(request, "removed files", account.username, files=gone, left=left)

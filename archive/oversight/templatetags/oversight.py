@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve, reverse
 
 from archive.oversight import access
-from mlink_web.console.access import may_use_console
+from mlink_web.console.access import EVERYTHING, NOTHING, may_use_console, reach_of
 
 register = template.Library()
 #: The pages in their order: label, address behind that of the search, rights of which one is needed; none for what
@@ -31,10 +31,12 @@ _PARTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """What somebody finds in the console."""
+    """What somebody finds in the console: its pages, all of them or those of his domains (`whole` or not), and where
+    the archive begins for him."""
 
     console: bool
     archive: str
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,17 @@ class Part:
 
 @register.simple_tag
 def console_menu(user: Any) -> Menu:
-    """Whether somebody sees the console's pages, and where the archive begins for him, "" for nowhere."""
+    """Whether somebody sees the console's pages, all of them or some, and where the archive begins for him, "" for
+    nowhere."""
     if not getattr(user, "is_authenticated", False):
         return Menu(False, "")
     try:
         own = _parts(user)
+        reach = reach_of(user)
     except DatabaseError:
         # Every page has this menu, those that tell of a database that is away too.
-        own = []
-    return Menu(may_use_console(user), own[0][1] if own else "")
+        own, reach = [], EVERYTHING if may_use_console(user) else NOTHING
+    return Menu(bool(reach), own[0][1] if own else "", reach.everything)
 
 
 @register.simple_tag

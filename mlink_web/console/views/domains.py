@@ -13,16 +13,16 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from mlink_web.conf import services
 from mlink_web.conf.models import Domain
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import administrators_only, reach, within_domains
 from mlink_web.console.audit import record
-from mlink_web.console.forms import DomainForm, RemoveForm
+from mlink_web.console.forms import DelegatedDomainForm, DomainForm, RemoveForm
 
 
 @require_safe
-@administrators_only
+@within_domains
 def domains(request: HttpRequest) -> HttpResponse:
-    """All domains."""
-    found = list(Domain.objects.annotate(user_count=Count("accounts")))
+    """The domains within reach."""
+    found = list(reach(request).narrowed(Domain.objects.annotate(user_count=Count("accounts")), "name"))
     return render(request, "console/domains.html", {"section": "domains", "domains": found})
 
 
@@ -50,26 +50,32 @@ def add_domain(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def change_domain(request: HttpRequest, pk: int) -> HttpResponse:
-    """The form of a domain."""
-    domain = get_object_or_404(Domain, pk=pk)
-    form = DomainForm(request.POST or None, domain=domain)
+    """The form of a domain; its own administrators get a part of it."""
+    own = reach(request)
+    domain = get_object_or_404(own.narrowed(Domain.objects.all(), "name"), pk=pk)
+    kind = DomainForm if own.everything else DelegatedDomainForm
+    form = kind(request.POST or None, domain=domain)
     if form.is_valid():
         try:
             services.change_domain(domain, **form.options())
         except ValueError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, own.told(str(error)))
         else:
             record(request, "changed domain", domain.name, **form.options())
             messages.success(request, f"{domain.name} is saved. Running nodes follow within seconds.")
             return redirect("console:domains")
-    context = {
+    context: dict[str, Any] = {
         "title": domain.name,
         "action": "Save",
-        "remove": reverse("console:domain-remove", args=[pk]),
-        "more": [(reverse("selection:domain", args=[pk]), "What is archived …")],
     }
+    if own.everything:
+        context["remove"] = reverse("console:domain-remove", args=[pk])
+        context["more"] = [
+            (reverse("delegation:administrators", args=[pk]), "Administrators …"),
+            (reverse("selection:domain", args=[pk]), "What is archived …"),
+        ]
     return _form_page(request, form, context)
 
 

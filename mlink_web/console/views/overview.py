@@ -10,24 +10,29 @@ from django.views.decorators.http import require_safe
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
 from mlink_web.console import node
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import reach, within_domains
 from mlink_web.reports.store import open_count
 from mlink_web.uploads.services import totals
 
 
 @require_safe
-@administrators_only
+@within_domains
 def overview(request: HttpRequest) -> HttpResponse:
     """Figures as of now; a script renews those of the node."""
+    own = reach(request)
     active = Q(state=Account.State.ACTIVE)
-    users = Account.objects.aggregate(on=Count("pk", filter=active), off=Count("pk", filter=~active))
-    domains = Domain.objects.aggregate(on=Count("pk", filter=Q(enabled=True)), off=Count("pk", filter=Q(enabled=False)))
+    accounts = own.narrowed(Account.objects.all(), "domain__name")
+    users = accounts.aggregate(on=Count("pk", filter=active), off=Count("pk", filter=~active))
+    known = own.narrowed(Domain.objects.all(), "name")
+    domains = known.aggregate(on=Count("pk", filter=Q(enabled=True)), off=Count("pk", filter=Q(enabled=False)))
     context = {
         "section": "overview",
-        "node": node.figures(),
+        "node": node.figures(own),
         "users": users,
         "domains": domains,
-        "reports": open_count(),
-        "uploads": totals(),
+        "whole": own.everything,
+        "names": own.names,
+        "reports": open_count(own.domains),
+        "uploads": totals(own.domains),
     }
     return render(request, "console/overview.html", context)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account
 from mlink_web.console import node
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import may_change, reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.console.forms import PasswordForm, RemoveForm, UserForm
 
@@ -26,19 +26,34 @@ PAGE_SIZE = 50
 STATES = (("", "All users"), ("active", "Active"), ("disabled", "Disabled"), ("staff", "Administrators"))
 
 
-def accounts() -> QuerySet[Account]:
-    """All accounts with `last_active`: the later of the last sign-in and the last leaving."""
+#: Why an account is shown to an administrator of its domain but not changed by him.
+BEYOND = "{} may do more than you here: an administrator of the server changes this account."
+
+
+def accounts(request: HttpRequest) -> QuerySet[Account]:
+    """The accounts within reach with `last_active`: the later of the last sign-in and the last leaving."""
     latest = Greatest(Coalesce(F("last_login"), F("last_logout")), Coalesce(F("last_logout"), F("last_login")))
-    return Account.objects.select_related("domain").annotate(last_active=latest)
+    found = reach(request).narrowed(Account.objects.select_related("domain"), "domain__name")
+    return found.annotate(last_active=latest)
+
+
+def changeable(request: HttpRequest, pk: int) -> Account | None:
+    """The account within reach, None where who asks may not change it, and has been told so. Raises Http404."""
+    account = get_object_or_404(accounts(request), pk=pk)
+    if may_change(reach(request), account):
+        return account
+    record(request, "change of user refused", account.username)
+    messages.error(request, BEYOND.format(account.username))
+    return None
 
 
 @require_safe
-@administrators_only
+@within_domains
 def users(request: HttpRequest) -> HttpResponse:
     """The list, by pages."""
     q = request.GET.get("q", "").strip()[:200]
     state = request.GET.get("state", "")
-    found = accounts().order_by("username")
+    found = accounts(request).order_by("username")
     if q:
         found = found.filter(username__icontains=q)
     if state == "active":
@@ -62,12 +77,12 @@ def users(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def add_user(request: HttpRequest) -> HttpResponse:
     """The form for a new user."""
-    form = UserForm(request.POST or None)
+    form = UserForm(request.POST or None, reach=reach(request))
     if form.is_valid():
-        address, is_admin = form.cleaned_data["address"], form.cleaned_data["administrator"]
+        address, is_admin = form.cleaned_data["address"], bool(form.cleaned_data.get("administrator"))
         try:
             account = services.create_account(
                 address, form.cleaned_data["password"], is_staff=is_admin, is_superuser=is_admin
@@ -89,10 +104,10 @@ def add_user(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@administrators_only
+@within_domains
 def user(request: HttpRequest, pk: int) -> HttpResponse:
     """One user."""
-    return _user_page(request, get_object_or_404(accounts(), pk=pk), PasswordForm())
+    return _user_page(request, get_object_or_404(accounts(request), pk=pk), PasswordForm())
 
 
 def _user_page(request: HttpRequest, account: Account, form: PasswordForm) -> HttpResponse:
@@ -101,6 +116,7 @@ def _user_page(request: HttpRequest, account: Account, form: PasswordForm) -> Ht
         "account": account,
         "form": form,
         "is_self": account.pk == request.user.pk,
+        "may_change": may_change(reach(request), account),
         "node": node.sessions(account.username),
     }
     return render(request, "console/user.html", context, status=400 if form.errors else 200)
@@ -108,10 +124,12 @@ def _user_page(request: HttpRequest, account: Account, form: PasswordForm) -> Ht
 
 @sensitive_post_parameters("password", "again")
 @require_POST
-@administrators_only
+@within_domains
 def set_password(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a new password."""
-    account = get_object_or_404(accounts(), pk=pk)
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
     form = PasswordForm(request.POST)
     if form.is_valid():
         try:
@@ -129,10 +147,12 @@ def set_password(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@within_domains
 def set_state(request: HttpRequest, pk: int) -> HttpResponse:
     """Disable or enable an account."""
-    account = get_object_or_404(Account, pk=pk)
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
     active = request.POST.get("active") == "1"
     if account.pk == request.user.pk:
         messages.error(request, "You cannot disable your own account.")
@@ -150,10 +170,12 @@ def set_state(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def remove_user(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the address, then remove the account."""
-    account = get_object_or_404(Account, pk=pk)
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
     name = account.username
     if account.pk == request.user.pk:
         messages.error(request, "You cannot remove your own account.")

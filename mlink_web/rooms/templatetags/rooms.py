@@ -8,6 +8,7 @@ from django import template
 from django.db import connection
 
 from mlink_web.accounts.models import Account
+from mlink_web.console.access import reach
 from mlink_web.rooms import store
 
 register = template.Library()
@@ -17,10 +18,13 @@ SHOWN = 100
 _ORDER = ("owner", "admin", "member", "none", "outcast")
 
 
-@register.inclusion_tag("rooms/_person.html")
-def account_rooms(account: Account) -> dict[str, Any]:
-    """The card: stored rooms in which the account is affiliated or has a registered nickname, owned ones first."""
-    rows = sorted(store.of_person(connection, account.username), key=lambda row: _ORDER.index(row.affiliation))
+@register.inclusion_tag("rooms/_person.html", takes_context=True)
+def account_rooms(context: dict[str, Any], account: Account) -> dict[str, Any]:
+    """The card: stored rooms in which the account is affiliated or has a registered nickname, owned ones first; those
+    within the reach of who looks."""
+    own = reach(context["request"])
+    found = [row for row in store.of_person(connection, account.username) if own.covers(row.service)]
+    rows = sorted(found, key=lambda row: _ORDER.index(row.affiliation))
     rooms = [
         {"room": f"{row.local}@{row.service}", "affiliation": row.affiliation, "nick": row.nick} for row in rows[:SHOWN]
     ]

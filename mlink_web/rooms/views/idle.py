@@ -11,9 +11,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from mlink_web.console import commands
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
+from mlink_web.rooms import listing
 from mlink_web.rooms.forms import IdleForm
 from mlink_web.rooms.rows import as_room
 
@@ -21,12 +22,11 @@ from mlink_web.rooms.rows import as_room
 SHOWN = 200
 #: Characters of addresses in one command.
 BATCH = 8_000
-SERVICES = {"search": "", "service": "", "sort": "room", "start": "0", "limit": "0"}
 TROUBLES = (commands.Refused, NodeUnavailable)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def idle(request: HttpRequest) -> HttpResponse:
     """GET with `days` shows the report; POST removes the rooms that are marked in it, each only if it is still
     idle."""
@@ -35,7 +35,7 @@ def idle(request: HttpRequest) -> HttpResponse:
     refusal, warning, reported = "", "", False
     known: list[str] = []
     try:
-        known = commands.read("room page", **SERVICES).value["services"]
+        known = listing.services(reach(request))
     except TROUBLES as error:
         refusal = str(error)
     form = IdleForm(known, given if "days" in given else None)
@@ -45,7 +45,8 @@ def idle(request: HttpRequest) -> HttpResponse:
             return _remove(request, asked)
         try:
             report = commands.read("room idle", exclude="", only="", remove="no", reason="", **asked)
-            found, warning, reported = report.value, report.warning, True
+            found = [row for row in report.value if reach(request).covers(row["room"])]
+            warning, reported = report.warning, True
         except TROUBLES as error:
             refusal = str(error)
     context = {
@@ -63,7 +64,7 @@ def idle(request: HttpRequest) -> HttpResponse:
 
 def _remove(request: HttpRequest, asked: dict[str, str]) -> HttpResponse:
     """Remove the marked rooms."""
-    marked = set(request.POST.getlist("room")[:SHOWN])
+    marked = set(reach(request).of(request.POST.getlist("room")[:SHOWN]))
     if not marked:
         messages.error(request, "No room was marked.")
         return redirect("rooms:idle")

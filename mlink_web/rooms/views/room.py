@@ -5,6 +5,8 @@ Every change goes through the node. A room that is not there is a page that says
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
@@ -16,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mlink_web.console import commands
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import need, reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.console.config_form import ConfigForm
 from mlink_web.console.node import NodeUnavailable
@@ -29,8 +31,20 @@ MAX_TEXT = 8_000
 TROUBLES = (commands.Refused, NodeUnavailable)
 
 
+def of_room(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For pages of a room: one that is out of reach is not there."""
+
+    @within_domains
+    @wraps(view)
+    def guarded(request: HttpRequest, room: str) -> HttpResponse:
+        need(request, room)
+        return view(request, room)
+
+    return guarded
+
+
 @require_safe
-@administrators_only
+@of_room
 def room(request: HttpRequest, room: str) -> HttpResponse:
     """The room's page; a script renews its occupants."""
     return _room_page(request, room, AffiliationForm())
@@ -61,13 +75,13 @@ def _room_page(request: HttpRequest, room: str, form: AffiliationForm) -> HttpRe
 
 
 def _gone(request: HttpRequest, room: str, trouble: Exception) -> HttpResponse:
-    context = {"section": "rooms", "address": room, "sentence": str(trouble)}
+    context = {"section": "rooms", "address": room, "sentence": reach(request).told(str(trouble))}
     return render(request, "rooms/gone.html", context, status=503 if isinstance(trouble, NodeUnavailable) else 404)
 
 
 @sensitive_post_parameters("roomconfig_roomsecret")
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@of_room
 def config(request: HttpRequest, room: str) -> HttpResponse:
     """The configuration, by the form that owners get."""
     try:
@@ -120,7 +134,7 @@ def _wants_json(request: HttpRequest) -> bool:
 
 
 @require_POST
-@administrators_only
+@of_room
 def subject(request: HttpRequest, room: str) -> HttpResponse:
     """Change the subject."""
     text = request.POST.get("subject", "").replace("\r\n", "\n")[:MAX_TEXT]
@@ -128,7 +142,7 @@ def subject(request: HttpRequest, room: str) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@of_room
 def kick(request: HttpRequest, room: str) -> HttpResponse:
     """Put somebody out."""
     nick = request.POST.get("nick", "")[:1023]
@@ -138,14 +152,14 @@ def kick(request: HttpRequest, room: str) -> HttpResponse:
 
 
 @require_POST
-@administrators_only
+@of_room
 def approve(request: HttpRequest, room: str) -> HttpResponse:
     """Let the room out of quarantine."""
     return _do(request, room, "approved room", "room approve", f"{room} is approved.")
 
 
 @require_POST
-@administrators_only
+@of_room
 def affiliate(request: HttpRequest, room: str) -> HttpResponse:
     """Add, change or remove an affiliation."""
     form = AffiliationForm(request.POST)
@@ -158,7 +172,7 @@ def affiliate(request: HttpRequest, room: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@of_room
 def clear(request: HttpRequest, room: str) -> HttpResponse:
     """Ask, then forget the room's messages."""
     if request.method == "POST":
@@ -176,7 +190,7 @@ def clear(request: HttpRequest, room: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@of_room
 def destroy(request: HttpRequest, room: str) -> HttpResponse:
     """Ask for the address, a reason and another room, then destroy the room."""
     form = DestroyForm(room, request.POST or None)

@@ -10,25 +10,26 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mlink_web.console import commands
-from mlink_web.console.access import administrators_only
+from mlink_web.console.access import reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
+from mlink_web.rooms import listing
 from mlink_web.rooms.forms import RoomForm
 from mlink_web.rooms.rows import PAGE_SIZE, SORTS, as_room, list_query
 
 
 @require_safe
-@administrators_only
+@within_domains
 def rooms(request: HttpRequest) -> HttpResponse:
     """The list, by pages; a script renews the numbers of occupants."""
     query = list_query(request.GET.dict())
     warning, refusal = "", ""
     found = {"total": 0, "waiting": 0, "services": [], "rooms": []}
     try:
-        answer = commands.read("room page", **query.arguments())
+        answer = listing.page(reach(request), query)
         found, warning = answer.value, answer.warning
     except commands.Refused as error:
-        refusal = str(error)
+        refusal = reach(request).told(str(error))
     # The node has cut the page out already: the paginator only counts.
     page = Paginator(range(found["total"]), PAGE_SIZE).get_page(query.page)
     context = {
@@ -47,11 +48,11 @@ def rooms(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
+@within_domains
 def add_room(request: HttpRequest) -> HttpResponse:
     """The form for a new room."""
     try:
-        known = commands.ask("room page", limit="0")["services"]
+        known = reach(request).of(commands.ask("room page", limit="0")["services"])
     except (commands.Refused, NodeUnavailable) as error:
         messages.error(request, str(error))
         return redirect("rooms:rooms")
@@ -61,7 +62,7 @@ def add_room(request: HttpRequest) -> HttpResponse:
         try:
             made = commands.change("room create", room=form.address, owner=owner, options=form.options())
         except (commands.Refused, NodeUnavailable) as error:
-            form.add_error(None, str(error))
+            form.add_error(None, reach(request).told(str(error)))
         else:
             record(request, "added room", made["room"], owner=made["owner"])
             messages.success(request, f"The room {made['room']} is there. {made['owner']} owns it.")

@@ -30,9 +30,11 @@ function draw() {
 
 listen(figures.dataset.socket, (data) => {
   set("sessions", readable(data.sessions));
-  set("messages", readable(data.messages));
   set("rooms", readable(data.rooms));
   set("occupants", data.occupants === 1 ? "1 occupant" : `${readable(data.occupants)} occupants`);
+  // Of some domains there is no more than that.
+  if (data.messages === undefined) return;
+  set("messages", readable(data.messages));
   set("uptime", data.uptime);
   if (data.rate === null) return;
   set("rate", readable(data.rate));
