@@ -2,7 +2,7 @@
 
     python -m tests.bench.compare [--servers prosody,ejabberd,mlink]
                                   [--only messages,archive,rooms,events,forms,history,
-                                         federation,login,memory,disturb] [--quick] [--disturb-all]
+                                         federation,cluster,login,memory,disturb] [--quick] [--disturb-all]
                                   [--write docs/benchmarks.md] [--json FILE]
 
 Exit status 0 when every bar that was measured is met, 1 when one is missed, 2 when a server that was asked for does
@@ -24,6 +24,7 @@ from pathlib import Path
 import uvloop
 
 from tests.bench.client import SignInError, client_tls_context
+from tests.bench.cluster import cluster
 from tests.bench.disturbance import disturbance
 from tests.bench.events import readers, subscribers
 from tests.bench.federation import federation
@@ -46,7 +47,19 @@ from tests.bench.table import OURS, document, missed, render
 
 # Above this share of the machine the work of others shows in latencies.
 _QUIET_SHARE = 0.05
-_PARTS = ("login", "messages", "archive", "rooms", "events", "forms", "history", "federation", "memory", "disturb")
+_PARTS = (
+    "login",
+    "messages",
+    "archive",
+    "rooms",
+    "events",
+    "forms",
+    "history",
+    "federation",
+    "cluster",
+    "memory",
+    "disturb",
+)
 
 
 @contextlib.contextmanager
@@ -102,6 +115,8 @@ async def _measure(kinds: list[type[Server]], parts: set[str], plan: Plan, distu
     if "federation" in parts:
         for kind in kinds:
             await federation(kind, plan, results)
+    if "cluster" in parts and any(kind.name == OURS for kind in kinds):
+        await cluster(plan, results)
     if "memory" in parts:
         for tls in (None, client_tls_context()):
             with _running(kinds, plan.users, False, results) as servers:

@@ -16,6 +16,12 @@ _PEERS = ("Prosody", "ejabberd")
 _KINDS = {
     "cpu": ("CPU per message, us", "{:.1f}"),
     "s2s": ("CPU of both servers per message from one to the other, us", "{:.1f}"),
+    "node": ("CPU of all nodes per message, us", "{:.1f}"),
+    "across": ("a message from node to node against one on a node", "{:.2f}"),
+    "busservices": ("CPU of Redis and PostgreSQL per message, us", "{:.1f}"),
+    "second": ("messages of two nodes against one", "{:.2f}"),
+    "joining": ("99th percentile between two nodes, ms", "{:.1f}"),
+    "joinratio": ("a pause", "{:.2f}"),
     "rate": ("messages per second", "{:,.0f}"),
     "p99": ("99th percentile latency, ms", "{:.1f}"),
     "own": ("CPU of the load generator per message, us", "{:.1f}"),
@@ -76,6 +82,10 @@ def judge(cell: str, values: dict[str, float], held_target: int) -> tuple[str, s
     ours = values.get(OURS)
     if kind == "ratio":
         return "< 2", "" if ours is None else ("pass" if ours < 2 else "MISS")
+    if kind in ("across", "joinratio"):
+        return "at most 2", "" if ours is None else ("pass" if ours <= 2 else "MISS")
+    if kind == "second":
+        return "at least 1.7", "" if ours is None else ("pass" if ours >= 1.7 else "MISS")
     if kind == "pageratio":
         return "< 1.5", "" if ours is None else ("pass" if ours < 1.5 else "MISS")
     if kind == "history":

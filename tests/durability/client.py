@@ -208,6 +208,8 @@ class Client:
         self.refusals = 0
         self.covered = 0
         self.repeated = 0
+        #: Ids of messages that were sent more than once.
+        self.resent: set[str] = set()
         self.connected = asyncio.Event()
         self._progress = asyncio.Event()
 
@@ -239,6 +241,7 @@ class Client:
             assert h is not None
             self._acknowledged(int(h))
             self.resumptions += 1
+            self.resent.update(sent.id for sent in self.queue if sent.id)
             for sent in self.queue:
                 connection.send(sent.xml)
             return True
@@ -266,6 +269,7 @@ class Client:
         self._managed, self._acked_by_server, self._handled = True, 0, 0
         self.queue = deque(sent for sent in self.queue if sent.id)
         self.repeated += len(self.queue)
+        self.resent.update(sent.id for sent in self.queue)
         for sent in self.queue:
             connection.send(sent.xml)
 
