@@ -7,6 +7,7 @@ a node may hold in memory is never written behind it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,16 @@ class Answer:
     warning: str = ""
 
 
-async def aask(command: str, seconds: float = READ_SECONDS, **arguments: str) -> Any:
-    """Run a command of the node; raises Refused or NodeUnavailable."""
+async def aask(
+    command: str,
+    seconds: float = READ_SECONDS,
+    progress: Callable[[Any], Awaitable[None]] | None = None,
+    **arguments: str,
+) -> Any:
+    """Run a command of the node; raises Refused or NodeUnavailable. `progress` gets what it tells while it runs."""
     try:
         async with asyncio.timeout(seconds):
-            return await EngineClient().call(command, **arguments)
+            return await EngineClient().call(command, progress=progress, **arguments)
     except TimeoutError:
         raise NodeUnavailable(f"The node did not answer within {seconds:.0f} seconds.") from None
     except NodeDown as error:
@@ -49,7 +55,7 @@ async def aask(command: str, seconds: float = READ_SECONDS, **arguments: str) ->
 
 def ask(command: str, seconds: float = READ_SECONDS, **arguments: str) -> Any:
     """See `aask`; for threads."""
-    return asyncio.run(aask(command, seconds, **arguments))
+    return asyncio.run(aask(command, seconds, None, **arguments))
 
 
 def change(command: str, **arguments: str) -> Any:

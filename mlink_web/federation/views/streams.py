@@ -1,0 +1,108 @@
+"""The streams to and from other servers and what waits for them; closing, trying again, sending back. What was refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_POST, require_safe
+
+from mlink_web.console import commands
+from mlink_web.console.access import administrators_only
+from mlink_web.console.audit import record
+from mlink_web.console.node import NodeUnavailable
+from mlink_web.federation import services
+from mlink_web.federation.rows import listed, sentence
+
+MAX_NAME = 1023
+
+
+@require_safe
+@administrators_only
+def streams(request: HttpRequest) -> HttpResponse:
+    """Both tables as of now; a script renews them every second."""
+    state = listed([])
+    try:
+        state = listed(commands.ask("s2s rows"))
+    except (commands.Refused, NodeUnavailable) as error:
+        state["error"] = str(error)
+    context = {"section": "federation", "part": "streams", "node": state, "options": services.options()}
+    return render(request, "federation/streams.html", context)
+
+
+@require_safe
+@administrators_only
+def refused(request: HttpRequest) -> HttpResponse:
+    """What was refused of other servers lately, and why."""
+    rows: list[dict[str, Any]] = []
+    warning = ""
+    try:
+        rows = commands.ask("s2s refused")
+    except (commands.Refused, NodeUnavailable) as error:
+        warning = str(error)
+    for row in rows:
+        row["when"] = parse_datetime(row["time"]) if row["time"] else None
+        row["reason"] = sentence(row["reason"])
+    context = {"section": "federation", "part": "refused", "rows": rows, "warning": warning}
+    return render(request, "federation/refused.html", context)
+
+
+@require_POST
+@administrators_only
+def close(request: HttpRequest) -> HttpResponse:
+    """End a stream."""
+    stream, about = request.POST.get("id", ""), request.POST.get("about", "")[:MAX_NAME]
+    return _act(request, "closed stream", about or stream, "s2s close", {"id": stream}, "The stream is closed.")
+
+
+@require_POST
+@administrators_only
+def retry(request: HttpRequest) -> HttpResponse:
+    """Try at once."""
+    local, remote = request.POST.get("local", ""), request.POST.get("remote", "")
+    return _act(
+        request, "retried server", remote, "s2s retry", {"local": local, "remote": remote}, f"{remote} is tried now."
+    )
+
+
+@require_POST
+@administrators_only
+def drop(request: HttpRequest) -> HttpResponse:
+    """Send back what waits."""
+    local, remote = request.POST.get("local", ""), request.POST.get("remote", "")
+    return _act(
+        request,
+        "dropped queue",
+        remote,
+        "s2s drop",
+        {"local": local, "remote": remote},
+        f"What waited for {remote} goes back to its senders.",
+    )
+
+
+def _act(
+    request: HttpRequest, did: str, target: str, command: str, arguments: dict[str, str], done: str
+) -> HttpResponse:
+    """Run a command; answers a script with JSON, a plain form with a redirection back."""
+    if not all(value for name, value in arguments.items() if name != "local") or len(target) > MAX_NAME:
+        return _answer(request, "The form did not say what it is about.", 400)
+    try:
+        outcome = commands.change(command, **arguments)
+    except NodeUnavailable as error:
+        record(request, f"{did}: failed", target, why=str(error), **arguments)
+        return _answer(request, str(error), 503)
+    except commands.Refused as error:
+        record(request, f"{did}: failed", target, why=str(error), **arguments)
+        return _answer(request, str(error), 404)
+    record(request, did, target, **arguments, outcome=outcome)
+    return _answer(request, done, 200)
+
+
+def _answer(request: HttpRequest, text: str, status: int) -> HttpResponse:
+    if request.accepts("application/json") and not request.accepts("text/html"):
+        return JsonResponse({"done": text} if status == 200 else {"error": text}, status=status)
+    (messages.success if status == 200 else messages.error)(request, text)
+    return redirect("federation:streams")
