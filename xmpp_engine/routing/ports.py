@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 from xmpp_engine.stanza.stanza import Stanza
@@ -61,8 +61,8 @@ class Peers(Protocol):
         """Answer what others `ask` by this name: an async function(node, **arguments)."""
 
     async def ask(self, node: str, name: str, seconds: float = 5.0, **arguments: Any) -> Any:
-        """Ask a node and wait for the answer; this node may ask itself. Raises NodeGone, TimeoutError, or CommandError
-        with the sentence that the other side raised."""
+        """Ask a node and wait for the answer; this node may ask itself. Raises NodeGone, TimeoutError, or Refused
+        (`cluster.calls`) with the sentence of the Refused that the other side raised."""
 
     def on_joined(self, function: Callable[[str, bool], Any]) -> None:
         """Call function(node, returned) when a node has joined, before anything it sends is handled. `returned` says
@@ -70,3 +70,54 @@ class Peers(Protocol):
 
     def on_gone(self, function: Callable[[str, list[Record]], Any]) -> None:
         """Call function(node, unacknowledged) when a node is gone: the records it may not have taken, in order."""
+
+
+class Whereabout(Protocol):
+    """One session of another node, as the directory has it; see `cluster.directory.Entry`."""
+
+    node: str
+    resource: str
+    since: float
+    priority: int
+    flags: int
+    presence: bytes | None
+    device: str
+    features: frozenset[str] | None
+    claims: tuple[tuple[str, str], ...] | None
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """The greater one of two with the same full JID wins."""
+
+    @property
+    def receptive(self) -> bool:
+        """Whether it takes messages to the bare JID."""
+
+
+class Directory(Protocol):
+    """The sessions of all other nodes; see `cluster.directory.Directory`."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sessions by node."""
+
+    def of(self, bare: str) -> tuple[Any, ...]:
+        """The sessions of an account on other nodes."""
+
+    def find(self, bare: str, resource: str) -> Any:
+        """One session, None where there is none."""
+
+    def all(self) -> Iterator[tuple[str, Any]]:
+        """Every session with the bare JID of its account."""
+
+    def read(self, node: str, row: Any) -> Any:
+        """What a node told of one of its sessions."""
+
+    def put(self, bare: str, entry: Any) -> bool:
+        """Enter a session or its changes; False where a later one has its full JID."""
+
+    def remove(self, bare: str, resource: str, node: str, since: float) -> Any:
+        """A session has ended; None where another one has its place already."""
+
+    def drop(self, node: str) -> list[tuple[str, Any]]:
+        """Forget a node; returns what it had."""
