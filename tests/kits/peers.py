@@ -21,6 +21,7 @@ class Hub:
         self.peers: dict[str, PlainPeers] = {}
         self.cuts: set[frozenset[str]] = set()
         self.carried = 0
+        self.stamps = 0
         self.bytes = 0
         self._queue: deque[tuple[str, str, bytes]] = deque()
         self._due = False
@@ -111,6 +112,14 @@ class PlainPeers:
     def leader(self) -> str:
         """The first by name."""
         return min((self.name, *self.known))
+
+    def stamp(self) -> int:
+        """A stamp later than all others."""
+        self.hub.stamps += 1
+        return self.hub.stamps
+
+    def heard_stamp(self, _stamp: int) -> None:
+        """Nothing to learn."""
 
     def post(self, node: str, record: tuple[Any, ...]) -> None:
         """See Peers."""

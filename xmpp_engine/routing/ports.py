@@ -48,6 +48,12 @@ class Peers(Protocol):
     def leader(self) -> str:
         """The node that has been here longest, maybe this one: it alone does what must be done once."""
 
+    def stamp(self) -> int:
+        """A stamp of hybrid time: greater than all that this node has given or heard, and no other node's."""
+
+    def heard_stamp(self, stamp: int) -> None:
+        """A stamp came in a record: later ones of this node are greater."""
+
     def post(self, node: str, record: Record) -> None:
         """Send a record; never waits, never raises. What is posted to a node that is not here is dropped."""
 
