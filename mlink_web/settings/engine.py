@@ -16,6 +16,8 @@ XMPP_MODULES = (
     "xmpp_engine.modules.presence.Presence",
     "xmpp_engine.modules.subscription.Subscriptions",
     "xmpp_engine.modules.announcements.Announcements",
+    "xmpp_engine.component.delegation.Delegation",
+    "xmpp_engine.component.privilege.Privilege",
     "archive.engine.Archive",
     "xmpp_engine.modules.carbons.Carbons",
     "xmpp_engine.modules.push.Push",

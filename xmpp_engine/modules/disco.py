@@ -57,12 +57,16 @@ class Disco(Module):
         #: Gives the node#ver of the server's own capabilities; the caps module sets it.
         self.caps_node: Callable[[], str] | None = None
         self._node_sources: list[NodeSource] = []
+        #: Changes what is said of the domain or of accounts before it is kept, where somebody else serves part of it
+        #: (XEP-0355); it sets this itself.
+        self.amend: Callable[[Target, Element], None] | None = None
         #: The module of personal eventing, where there is one; it sets this itself.
         self.personal: Personal | None = None
 
     def setup(self, reg: Registrar) -> None:
         self._node_sources = []  # modules come again when a table is compiled anew
         self.personal = None
+        self.amend = None
         reg.iq_get(Target.HOST, ns.DISCO_INFO, "query", self.answer_info)
         reg.iq_get(Target.HOST, ns.DISCO_ITEMS, "query", self.answer_items)
         reg.iq_get(Target.ACCOUNT, ns.DISCO_INFO, "query", self.account_info)
@@ -185,6 +189,8 @@ class Disco(Module):
             extra = source(target)
             if extra is not None:
                 query.append(extra)
+        if self.amend is not None:
+            self.amend(target, query)
         return query
 
 

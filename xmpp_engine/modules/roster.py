@@ -77,6 +77,8 @@ class Roster(Module):
         #: Called, by the name of a module, when a contact has changed in memory: (account, old item, new item), None
         #: for one that was not there before or is not any more.
         self.listeners: dict[str, Callable[[Account, RosterItem | None, RosterItem | None], None]] = {}
+        #: Called, by the name of a module, with what is pushed: (account, item as clients see it, version).
+        self.watchers: dict[str, Callable[[Account, Element, int], None]] = {}
 
     def setup(self, reg: Registrar) -> None:
         reg.stream_feature(self.feature)
@@ -303,6 +305,8 @@ class Roster(Module):
         for session in list(account.sessions.values()):
             if session.interested:
                 session.deliver(_pushed(session, item, version))
+        for watcher in self.watchers.values():
+            watcher(account, item, version)
 
     async def _release(self, session: Session, account: Account) -> None:
         try:

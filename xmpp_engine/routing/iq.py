@@ -66,9 +66,21 @@ class IqDispatch:
         #: Iqs under way by sender and by how many of their handler's kind there may be.
         self._running: dict[tuple[str, int], int] = {}
         self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
+        #: Namespaces that a component may serve (XEP-0355): function(iq, host, target, account, payload) -> whether it
+        #: is dealt with.
+        self.delegates: dict[str, Callable[..., bool]] = {}
 
-    def serve(self, stanza: Stanza, host: Host, target: Target, account: Account | None, room: Any = None) -> None:
-        """Answer an iq for the host, an account or a room; results and errors go to who waits for them."""
+    def serve(
+        self,
+        stanza: Stanza,
+        host: Host,
+        target: Target,
+        account: Account | None,
+        room: Any = None,
+        as_owner: bool = False,
+    ) -> None:
+        """Answer an iq for the host, an account or a room; results and errors go to who waits for them. `as_owner` says
+        that the sender may do what the account itself may."""
         if stanza.type in ("result", "error"):
             self._answered(stanza)
             return
@@ -77,11 +89,14 @@ class IqDispatch:
         if payload is None:
             self._refuse(stanza, StanzaError("bad-request", "an iq of this type needs one payload"))
             return
+        delegate = self.delegates.get(payload.ns)
+        if delegate is not None and not as_owner and delegate(stanza, host, target, account, payload):
+            return
         handler = host.table.iq.get((target, stanza.type, payload.ns, payload.name))
         if handler is None:
             self._refuse(stanza, StanzaError("service-unavailable"))
             return
-        own = account is not None and stanza.sender.bare == account.bare
+        own = as_owner or (account is not None and stanza.sender.bare == account.bare)
         if handler.own_only and not own:
             self._refuse(stanza, StanzaError("forbidden"))
             return

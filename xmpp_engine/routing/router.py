@@ -68,8 +68,8 @@ class Router:
         session = self._full.get(to.full)
         if session is not None:
             session.deliver(reply)
-        elif to.domain not in self.hosts or not to.local:
-            self.route(reply)  # the host itself may have asked
+        elif to.domain not in self.hosts or not to.local or (reply.kind == "iq" and not to.resource):
+            self.route(reply)  # the host itself may have asked, or an account by its bare JID
 
     def account_removed(self, bare: str) -> None:
         """An account is gone for good: modules of all domains forget what it was to them."""
