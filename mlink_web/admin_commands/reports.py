@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mlink_web.conf.services import find_domain
 from mlink_web.reports import services, store
 from xmpp_engine.admin.command import Argument, CommandError, Registry
 from xmpp_engine.admin.values import row_number
@@ -16,9 +17,13 @@ STATES: Final = {"open": True, "closed": False, "all": None}
 
 
 @registry.command(
-    "report list", "List reports.", Argument("state", "open, closed or all", default="open"), permission="read"
+    "report list",
+    "List reports.",
+    Argument("state", "open, closed or all", default="open"),
+    Argument("domain", "only those of users of this domain", option=True, default=""),
+    permission="read",
 )
-def report_list(state: str) -> list[dict[str, Any]]:
+def report_list(state: str, domain: str) -> list[dict[str, Any]]:
     """Newest first."""
     if state not in STATES:
         raise CommandError("The state is open, closed or all.")
@@ -32,7 +37,7 @@ def report_list(state: str) -> list[dict[str, Any]]:
             "created": _moment(row.created),
             "state": "closed" if row.closed else "open",
         }
-        for row in store.listed(STATES[state], MAX_LISTED)
+        for row in store.listed(STATES[state], MAX_LISTED, domains=[find_domain(domain).name] if domain else None)
     ]
 
 

@@ -2,8 +2,9 @@
 made of its arguments, and the nodes of XEP-0133 stand beside them (`service_administration.py`).
 
 The registry comes from outside (`Services.extras["commands"]`), because commands on the database live outside the
-engine; `extras["run_data"]` runs those, in a thread. Only local administrators see and run any of it. Each change
-goes to the audit log (`extras["audit"]`); secrets stand in no log.
+engine; `extras["run_data"]` runs those, in a thread. Only local administrators see and run any of it: those of the
+server everything, those of a domain what its rules say (`within.py`), by asking this domain. Each change goes to the
+audit log (`extras["audit"]`); secrets stand in no log.
 """
 
 from __future__ import annotations
@@ -17,10 +18,19 @@ from typing import Any, Final
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Argument, Command, CommandError, Registry, cell
 from xmpp_engine.admin.service_administration import ServiceAdministration
+from xmpp_engine.admin.within import RULES, Domain, Rule
 from xmpp_engine.observe.log import audit
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
-from xmpp_engine.routing.commands import Caller, CommandNode, Done, Form, Run, administrators
+from xmpp_engine.routing.commands import (
+    Caller,
+    CommandNode,
+    Done,
+    Form,
+    Run,
+    administrators,
+    domain_administrators,
+)
 from xmpp_engine.stanza.forms import Field, Value, render
 from xmpp_engine.storage.protocols import AccountExists
 from xmpp_engine.xml import ns
@@ -42,7 +52,7 @@ async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, str])
 
 
 class Administration(Module):
-    """The registry's commands, and those of XEP-0133, for administrators."""
+    """The registry's commands, and those of XEP-0133, for administrators of the server and of the domain."""
 
     name = "administration"
     xeps = (Xep("0133", "1.3.1", "partial", "no black or white list; restart is the supervisor's"),)
@@ -51,33 +61,50 @@ class Administration(Module):
     def setup(self, reg: Registrar) -> None:
         adhoc = self.needs("adhoc")
         registry = self._registry()
-        for node in ServiceAdministration(self.perform, self.host, self.services).nodes({c.name for c in registry}):
+        rules = self._rules()
+        known = {command.name: command.name in rules for command in registry}
+        for node in ServiceAdministration(self.perform, self.host, self.services).nodes(known):
             adhoc.add(node)
         for command in registry:
             if command.local:
                 continue
             stages = (partial(_form, command),) if command.arguments else ()
             run = partial(self._run, command)
-            adhoc.add(CommandNode(NODE + command.name.replace(" ", "-"), command.help, administrators, run, stages))
+            allowed = domain_administrators if command.name in rules else administrators
+            adhoc.add(CommandNode(NODE + command.name.replace(" ", "-"), command.help, allowed, run, stages))
 
     def _registry(self) -> Registry:
         registry: Registry = self.services.extras.get("commands") or live.registry
         return registry
 
+    def _rules(self) -> Mapping[str, Rule]:
+        rules: Mapping[str, Rule] = self.services.extras.get("within", RULES)
+        return rules
+
+    def _domain(self) -> Domain:
+        return Domain(self.host.domain, self.host.table.services.keys(), self.services.router.hosts.keys())
+
     async def perform(self, caller: Caller, name: str, /, **arguments: str) -> Any:
         """Run a command for an administrator; returns its result. What it refuses becomes a StanzaError."""
         command = self._registry().get(name)
-        if not administrators(caller):  # a session may last longer than the right to use it
+        # A session may last longer than the right to use it.
+        whole = administrators(caller)
+        rule = None if whole else self._rules().get(name)
+        if not whole and (rule is None or not caller.domain_administrator):
             raise StanzaError("forbidden")
+        told = self._domain().told if rule is not None else str
         outcome = "failed"
         try:
-            result = await self._call(command, command.bind(arguments))
+            if rule is None:
+                result = await self._call(command, command.bind(arguments))
+            else:
+                result = await self._call_within(command, rule, arguments)
             outcome = "done"
             return result
         except AccountExists as error:
-            raise StanzaError("conflict", str(error)) from None
+            raise StanzaError("conflict", told(str(error))) from None
         except (CommandError, ValueError) as error:
-            raise StanzaError("not-acceptable", str(error)) from None
+            raise StanzaError("not-acceptable", told(str(error))) from None
         finally:
             if command.permission == "manage":
                 await self._record(caller, command, arguments, outcome)
@@ -98,11 +125,27 @@ class Administration(Module):
             outcome,
         )
 
+    async def _call_within(self, command: Command, rule: Rule, arguments: Mapping[str, str]) -> Any:
+        """Run a command for an administrator of this domain."""
+        domain = self._domain()
+        bound = domain.bind(command, rule, arguments)
+        may_change = self.services.extras.get("may change")
+        for name in rule.accounts:
+            if may_change is None:
+                raise CommandError("Accounts cannot be changed here.")
+            await self._data(may_change, {"domain": domain.name, "jid": bound[name].strip().partition("/")[0]})
+        if rule.judge is not None:
+            await self._data(partial(rule.judge, domain.name), bound)
+        return domain.shown(rule, await self._call(command, bound))
+
     async def _call(self, command: Command, bound: dict[str, str]) -> Any:
         if command.where == "node":
             return await command.function(self.services.extras["engine"], **bound)
+        return await self._data(command.function, bound)
+
+    async def _data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
         run: RunData = self.services.extras.get("run_data") or _in_thread
-        return await run(command.function, bound)
+        return await run(function, arguments)
 
     async def _run(self, command: Command, run: Run) -> Done:
         given = {name: _text(value) for name, value in run.values.items()}

@@ -7,11 +7,19 @@ A node is offered where the registry has what it needs. Accounts are those of th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.routing.commands import Caller, CommandNode, Done, Form, Run, administrators
+from xmpp_engine.routing.commands import (
+    Caller,
+    CommandNode,
+    Done,
+    Form,
+    Run,
+    administrators,
+    domain_administrators,
+)
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.stanza.forms import Field, render
 from xmpp_engine.xml import ns
@@ -44,8 +52,9 @@ class ServiceAdministration:
         self._host = host
         self._services = services
 
-    def nodes(self, known: set[str]) -> Iterable[CommandNode]:
-        """The nodes for which the registry has the commands, in the order of the XEP."""
+    def nodes(self, known: Mapping[str, bool]) -> Iterable[CommandNode]:
+        """The nodes for which the registry has the commands, in the order of the XEP. `known` says of each command
+        whether administrators of the domain run it too."""
         domain = self._host.domain
         verify = Field("password-verify", "text-private", "Password again", required=True)
         text = Field("announcement", "text-multi", "Announcement", required=True)
@@ -95,9 +104,10 @@ class ServiceAdministration:
             ),
         ]
         for node, name, needs, run, ask in rows:
-            if needs <= known:
+            if needs <= known.keys():
                 title = f"{name} of {domain}" if node.startswith(("get-", "edit-")) else name
-                yield CommandNode(f"{ns.ADMIN}#{node}", name, administrators, run, self._stages(ask, title))
+                allowed = domain_administrators if all(known[need] for need in needs) else administrators
+                yield CommandNode(f"{ns.ADMIN}#{node}", name, allowed, run, self._stages(ask, title))
 
     def _stages(self, ask: Any, title: str) -> tuple[Callable[[Run], Any], ...]:
         if ask is None:

@@ -56,6 +56,14 @@ class Caller:
         data = session.account.data
         return data.is_admin and data.state == "active"
 
+    @property
+    def domain_administrator(self) -> bool:
+        """Whether a local session of an active administrator of the very domain asks that is asked."""
+        session = self.session
+        if session is None or session.ended or session.account.data.state != "active":
+            return False
+        return session.account.bare in self.host.config.administrators
+
 
 def anybody(_caller: Caller) -> bool:
     """For a command that is open to everybody who can send it."""
@@ -65,6 +73,11 @@ def anybody(_caller: Caller) -> bool:
 def administrators(caller: Caller) -> bool:
     """For a command that only administrators of this server may see and run."""
     return caller.administrator
+
+
+def domain_administrators(caller: Caller) -> bool:
+    """For a command that those of the asked domain may see and run as well."""
+    return caller.administrator or caller.domain_administrator
 
 
 @dataclass(frozen=True, slots=True)

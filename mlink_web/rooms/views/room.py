@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mlink_web.console import commands
-from mlink_web.console.access import need, reach, within_domains
+from mlink_web.console.access import administrators_only, need, reach, within_domains
 from mlink_web.console.audit import record
 from mlink_web.console.config_form import ConfigForm
 from mlink_web.console.node import NodeUnavailable
@@ -172,9 +172,9 @@ def affiliate(request: HttpRequest, room: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@of_room
+@administrators_only
 def clear(request: HttpRequest, room: str) -> HttpResponse:
-    """Ask, then forget the room's messages."""
+    """Ask, then forget the room's messages. They are part of the archive, which is not the domain's matter."""
     if request.method == "POST":
         return _do(request, room, "cleared history of room", "room clear-history", "The room's messages are deleted.")
     context = {
