@@ -38,10 +38,10 @@ from archive.selection.resident import ResidentDecisions
 from archive.selection.resident import read as read_decisions
 from archive.store import ArchiveReader
 from fdp.store import DatabaseForms
+from mlink_web.admin_commands import within
 from mlink_web.admin_commands.registry import registry
 from mlink_web.audit import log as audit
 from mlink_web.conf import snapshot
-from mlink_web.delegation import rules as delegation_rules
 from mlink_web.groups.resident import ResidentGroups
 from mlink_web.groups.resident import read as read_groups
 from mlink_web.node.control import ControlServer, NodeRunsAlready
@@ -129,8 +129,8 @@ class Node:
                     "forms": forms,
                     "http_base": settings.MLINK_HTTP_BASE,
                     "commands": registry,
-                    "within": delegation_rules.RULES,
-                    "may change": delegation_rules.account_may_change,
+                    "within": within.RULES,
+                    "may change": within.account_may_change,
                     "run_data": self._run_data,
                     "audit": self._audit,
                     "shutdown": lambda: os.kill(os.getpid(), signal.SIGTERM),
