@@ -29,6 +29,8 @@ LEAVE: Final = 3
 #: Bytes of one record. More is an error of the program: what is long is posted in parts.
 MAX_RECORD: Final = 1_048_576
 _CODE: Final = 16
+#: One packer for all records: making one costs as much as packing a record. The loop's thread alone uses it.
+_PACKER: Final = msgpack.Packer()
 #: What stands before the values that depend on the kind.
 _SHARED: Final = 6
 
@@ -74,8 +76,9 @@ class Seal:
 def pack(record: tuple[Any, ...]) -> bytes:
     """A record as it travels; raises RecordError."""
     try:
-        packed: bytes = msgpack.packb(record)
+        packed: bytes = _PACKER.pack(record)
     except (TypeError, ValueError, OverflowError) as error:
+        _PACKER.reset()
         raise RecordError(f"the record {record[:1]!r} cannot be packed: {error}") from None
     if len(packed) > MAX_RECORD:
         raise RecordError(f"the record {record[:1]!r} has {len(packed)} bytes, {MAX_RECORD} are allowed")
