@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.cluster.cluster import Cluster
+from xmpp_engine.cluster.directory import Directory
 from xmpp_engine.component.components import Components
 from xmpp_engine.config.diff import difference
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
@@ -44,6 +45,7 @@ from xmpp_engine.routing.local import LocalDelivery
 from xmpp_engine.routing.redaction import replace_waiting
 from xmpp_engine.routing.registry import Registry
 from xmpp_engine.routing.router import Router
+from xmpp_engine.routing.whereabouts import join_sessions
 from xmpp_engine.runtime.clock import Clock, LoopClock, Timer
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
@@ -124,6 +126,8 @@ class Engine:
             self.cluster,
         )
         self.services.extras.setdefault("engine", self)
+        if self.cluster is not None:
+            join_sessions(self.services, Directory(), self.cluster)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)

@@ -308,6 +308,10 @@ class CrlServer:
         self.asked: list[str] = []
         #: Answer to everything instead: an HTTP status, 0 for none.
         self.status = 0
+        #: Set by the first question.
+        self.arrived = threading.Event()
+        #: Paths that are somewhere else now.
+        self.moved: dict[str, str] = {}
         #: Answers wait for it when it is cleared: a server that has stalled.
         self.going = threading.Event()
         self.going.set()
@@ -345,13 +349,16 @@ class CrlServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 kit.asked.append(self.path)
+                kit.arrived.set()
                 kit.going.wait(60)
                 content = kit.files.get(self.path)
-                status = kit.status or (404 if content is None else 200)
+                status = kit.status or (302 if self.path in kit.moved else 404 if content is None else 200)
                 body = (content() if callable(content) else content or b"") if status == 200 else b""
                 try:
                     self.send_response(status)
                     self.send_header("Content-Length", str(len(body)))
+                    if self.path in kit.moved:
+                        self.send_header("Location", kit.moved[self.path])
                     self.end_headers()
                     self.wfile.write(body)
                 except OSError:

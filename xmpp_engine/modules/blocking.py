@@ -129,6 +129,7 @@ class Blocking(Module):
             if context.session.notes is None:
                 context.session.notes = {}
             context.session.notes[_INTERESTED] = True
+            context.session.flagged()
         return _listed("blocklist", sorted(context.account.data.blocked))  # type: ignore[union-attr]
 
     async def block(self, iq: Stanza, context: IqContext) -> None:

@@ -157,7 +157,8 @@ class Caps(Module):
             notes = session.notes = {}
         if notes.get(self.name) == key:
             return
-        notes.pop(_FEATURES_NOTE, None)
+        if notes.pop(_FEATURES_NOTE, None) is not None:
+            session.flagged()
         if key is None:
             notes.pop(self.name, None)
             return
@@ -205,6 +206,7 @@ class Caps(Module):
         if notes is None or session.ended or (key is not None and notes.get(self.name) != key):
             return
         notes[_FEATURES_NOTE] = features
+        session.flagged()
         for learned in self.learned.values():
             learned(session)
 

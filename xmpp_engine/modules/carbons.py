@@ -82,15 +82,18 @@ class Carbons(Module):
         """From now on."""
         if context.session is not None:
             context.session.carbons = True
+        context.session.flagged()
 
     def disable(self, _iq: Stanza, context: IqContext) -> None:
         """No more."""
         if context.session is not None:
             context.session.carbons = False
+            context.session.flagged()
 
     def enable_at_bind(self, _element: Element, session: Session) -> None:
         """Bind 2 may ask for carbons in the same breath."""
         session.carbons = True
+        session.flagged()
 
     def copy_sent(self, stanza: Stanza, session: Session) -> None:
         """To the sender's other resources."""
@@ -111,7 +114,7 @@ class Carbons(Module):
             if other.carbons
             and other is not session
             and other.jid.full != to.full
-            and (not private or _is_in(other, to))
+            and (not private or other.remote or _is_in(other, to))
         ]
         if targets:
             for other in targets:
@@ -169,9 +172,12 @@ class Carbons(Module):
             inner = copy.find(ns.CLIENT, "message")
             if inner is not None and inner.find(ns.MUC_USER, "x") is None:
                 inner.add(ns.MUC_USER, "x")
-        session.deliver(
-            message(session.account.jid, session.jid, stanza.type, Element(ns.CARBONS, direction, None, copy))
-        )
+        carbon = message(session.account.jid, session.jid, stanza.type, Element(ns.CARBONS, direction, None, copy))
+        if private and session.remote and stanza.to is not None:
+            # Its own node knows which rooms it is in.
+            session.deliver_in_room(carbon, stanza.to.bare)  # type: ignore[attr-defined]
+        else:
+            session.deliver(carbon)
 
 
 def _is_in(session: Session, room: Jid) -> bool:

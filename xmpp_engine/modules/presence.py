@@ -90,7 +90,11 @@ class Presence(Module):
     def renew(self, session: Session, stanza: Stanza) -> None:
         """Replace the presence of an available session by one that says more, and show it to all who see it. For what
         the server itself adds; to rooms clients send theirs (XEP-0398, 5)."""
+        if session.remote:
+            session.renew(stanza)  # type: ignore[attr-defined]
+            return
         old, session.presence = session.presence, stanza
+        session.flagged()
         self._broadcast(stanza, session.account)
         self._send(stanza.addressed(session.account.jid))
         self._changed(session, old, stanza)
@@ -107,6 +111,7 @@ class Presence(Module):
         stanza.origin = None
         old, session.presence = session.presence, stanza
         session.priority = priority
+        session.flagged()
         self._broadcast(stanza, account)
         # Every available resource sees it, the sender too (section 4.2.2).
         self._send(stanza.addressed(account.jid))
@@ -118,6 +123,7 @@ class Presence(Module):
         account = session.account
         old, session.presence = session.presence, None
         session.priority = 0
+        session.flagged()
         told: set[str] = set()
         if old is not None:
             told = self._broadcast(stanza, account)
@@ -157,6 +163,7 @@ class Presence(Module):
         blocked = account.data.blocked
         send = self._send
         told: set[str] = set()
+        elsewhere: list[Jid] = []
         for item in account.roster.values():
             if item.subscription in ("from", "both"):
                 jid = Jid.parse(item.jid)
@@ -164,7 +171,13 @@ class Presence(Module):
                 if blocked and (jid.bare in blocked or jid.domain in blocked):
                     continue
                 told.add(jid.bare)
-                send(stanza.addressed(jid))
+                if self._is_elsewhere(jid):
+                    elsewhere.append(jid)
+                else:
+                    send(stanza.addressed(jid))
+        if elsewhere and self.services.whereabouts is not None:
+            # One record for each node instead of one for each contact.
+            self.services.whereabouts.crossing.show(stanza, elsewhere)
         return told
 
     def _greet(self, session: Session, account: Account) -> None:
@@ -188,12 +201,50 @@ class Presence(Module):
         to = stanza.to
         assert to is not None
         if to.domain in router.hosts:
-            if to.bare in self.services.accounts.resident:
+            if to.bare in self.services.accounts.resident or self._is_elsewhere(to):
                 router.route(stanza)
         elif to.domain in router.services:
             router.route(stanza)
         else:
             router.remote.send(stanza)
+
+    def _is_elsewhere(self, jid: Jid) -> bool:
+        """Whether somebody of this server is not resident here, but has sessions on other nodes of the cluster."""
+        whereabouts = self.services.whereabouts
+        return (
+            whereabouts is not None
+            and jid.bare not in self.services.accounts.resident
+            and whereabouts.crossing.online(jid.bare)
+        )
+
+    # What a cluster asks (routing/whereabouts.py)
+
+    def show_again(self, session: Session) -> None:
+        """Contacts may have heard last of another session with the same address: show them this one, or that it is not
+        available."""
+        shown = session.presence or presence(session.jid, None, "unavailable")
+        self._broadcast(shown, session.account)
+        self._send(shown.addressed(session.account.jid))
+
+    def gone(self, account: Account, full: Jid) -> None:
+        """A resource that was on another node is gone: tell its contacts."""
+        shown = presence(full, None, "unavailable")
+        self._broadcast(shown, account)
+        self._send(shown.addressed(account.jid))
+
+    def gone_elsewhere(self, account: Account, full: Jid, when: float) -> None:
+        """The same for contacts of other servers, when a node is gone; and the last activity of an account that has
+        nobody left."""
+        hosts = self.services.router.hosts
+        shown = presence(full, None, "unavailable")
+        blocked = account.data.blocked
+        for item in account.roster.values():
+            jid = Jid.parse(item.jid)
+            if item.subscription in ("from", "both") and jid.domain not in hosts:
+                if not blocked or (jid.bare not in blocked and jid.domain not in blocked):
+                    self._send(shown.addressed(jid))
+        if not account.available() and account.data.last_logout < when:
+            self._record(account, shown)
 
     def _changed(self, session: Session, old: Stanza | None, new: Stanza | None) -> None:
         for hook in session.table.presence_changed:
@@ -230,7 +281,9 @@ class Presence(Module):
             self._send(presence(account.jid, asker.to_bare(), "unsubscribed"))
         else:
             bound = account.sessions.get(to.resource)
-            if bound is not None and bound.directed and asker.full in bound.directed:
+            if bound is not None and bound.remote:
+                bound.deliver_probe(stanza)  # type: ignore[attr-defined]
+            elif bound is not None and bound.directed and asker.full in bound.directed:
                 self._send(presence(bound.jid, asker))
 
     def _send_last(self, account: Account, asker: Jid) -> None:

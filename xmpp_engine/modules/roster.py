@@ -105,6 +105,7 @@ class Roster(Module):
         assert account is not None
         if session is not None:
             session.interested = True
+            session.flagged()
         query = iq.element.first()
         known = query.get("ver") if query is not None else None
         data = account.data

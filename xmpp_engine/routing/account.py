@@ -63,6 +63,10 @@ class Account:
         """Available sessions that take messages to the bare JID: priority 0 or more (RFC 6121, 8.5.2.1)."""
         return [s for s in self.sessions.values() if s.presence is not None and s.priority >= 0]
 
+    def is_elsewhere(self) -> bool:
+        """Whether all of its sessions are on other nodes."""
+        return all(session.remote for session in self.sessions.values())
+
     def note(self, name: str, default: Callable[[], Any]) -> Any:
         """A module's own state of this account, made by `default` when first asked for."""
         if self.notes is None:
@@ -93,6 +97,8 @@ class AccountTable:
         #: Bare JID to the number of times something was loaded for it.
         self._loading: dict[str, list[Waiter]] = {}
         self._unknown: dict[str, float] = {}
+        #: Called with an account that has become resident, before its hooks; of a node that is not alone.
+        self.settled: Callable[[Account], Any] | None = None
 
     def get(self, bare: str) -> Account | None:
         """The account if it is resident."""
@@ -147,6 +153,10 @@ class AccountTable:
         account.id = data.account_id
         return account
 
+    def known(self, bare: str) -> None:
+        """There is an account of this address, whatever was found out a moment ago."""
+        self._unknown.pop(bare, None)
+
     def forget(self, bare: str) -> None:
         """Drop an account that no longer exists."""
         self.resident.pop(bare, None)
@@ -155,7 +165,7 @@ class AccountTable:
         """Drop accounts without sessions that were not used for the grace period, the oldest first when over the
         limit."""
         now = self._clock.now()
-        idle = [account for account in self.resident.values() if not account.sessions]
+        idle = [account for account in self.resident.values() if not account.sessions or account.is_elsewhere()]
         surplus = len(self.resident) - self.limit
         if surplus > 0:
             idle.sort(key=lambda account: account.used)
@@ -170,6 +180,8 @@ class AccountTable:
         account = self.resident.get(bare)
         if account is None:
             account = self.resident[bare] = Account(host, data, self._clock.now())
+            if self.settled is not None:
+                self.settled(account)
             for hook in host.table.account_loaded:
                 hook(account)
         return account

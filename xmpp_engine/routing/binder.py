@@ -112,7 +112,11 @@ class SessionBinder:
         if current is None and len(resident.sessions) >= config.max_resources:
             raise StanzaError("resource-constraint", "too many resources of this account are connected")
         if current is not None:
-            current.kick(StreamError("conflict", "the resource was bound by another connection"))
+            conflict = StreamError("conflict", "the resource was bound by another connection")
+            if current.remote and self._services.whereabouts is not None:
+                self._services.whereabouts.take_place(current, conflict)  # type: ignore[arg-type]
+            else:
+                current.kick(conflict)
         if not wanted:
             facts.drawn = True
         jid = resident.jid.with_resource(wanted or _generated())

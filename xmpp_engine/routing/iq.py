@@ -65,6 +65,8 @@ class IqDispatch:
         self._tasks = tasks
         #: Iqs under way by sender and by how many of their handler's kind there may be.
         self._running: dict[tuple[str, int], int] = {}
+        #: Ends the ids of our requests in a cluster: an answer may come to any node.
+        self.tag = ""
         self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
         #: Namespaces that a component may serve (XEP-0355): function(iq, host, target, account, payload) -> whether it
         #: is dealt with.
@@ -82,7 +84,9 @@ class IqDispatch:
         """Answer an iq for the host, an account or a room; results and errors go to who waits for them. `as_owner` says
         that the sender may do what the account itself may."""
         if stanza.type in ("result", "error"):
-            self._answered(stanza)
+            # What came to another node than the one that asked is known by the tag in its id.
+            if not self.answered(stanza) and self._router.crossing is not None:
+                self._router.crossing.answer(stanza)
             return
         self._router.counters.iqs += 1
         payload = stanza.element.first()
@@ -141,6 +145,9 @@ class IqDispatch:
         if len(self._pending) >= _MAX_PENDING:
             answered(None)
             return
+        if self.tag:
+            stanza.id = stanza.element.attrs["id"] = f"{stanza.id}.{self.tag}"
+            stanza.changed()
         key = (stanza.to.full, stanza.id)
         self._pending[key] = (answered, self._clock.call_later(seconds, self._timed_out, key))
         self._router.route(stanza)
@@ -183,11 +190,14 @@ class IqDispatch:
     def _refuse(self, stanza: Stanza, error: StanzaError) -> None:
         bounce(self._router, stanza, error, None if stanza.to is not None else stanza.sender.to_bare())
 
-    def _answered(self, stanza: Stanza) -> None:
+    def answered(self, stanza: Stanza) -> bool:
+        """Somebody has answered; False where this node has not asked."""
         waiting = self._pending.pop((stanza.sender.full, stanza.id or ""), None)
-        if waiting is not None:
-            waiting[1].cancel()
-            waiting[0](stanza)
+        if waiting is None:
+            return False
+        waiting[1].cancel()
+        waiting[0](stanza)
+        return True
 
     def _timed_out(self, key: tuple[str, str]) -> None:
         waiting = self._pending.pop(key, None)

@@ -15,7 +15,7 @@ gets `service-unavailable`, as for an account that does not exist, so nobody lea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.iq import IqDispatch
     from xmpp_engine.routing.router import Router
     from xmpp_engine.routing.session import Session
+
+
+#: Presence that changes nothing stored.
+_PASSING: Final = frozenset({"", "unavailable", "error", "probe"})
 
 
 class LocalDelivery:
@@ -47,7 +51,9 @@ class LocalDelivery:
         to = stanza.to
         account = self._resident.get(to.bare)  # type: ignore[union-attr]
         if account is None:
-            self._wait(stanza, host, self.message_to)
+            crossing = self._router.crossing
+            if crossing is None or stanza.type != "headline" or not crossing.pass_on(stanza):
+                self._wait(stanza, host, self.message_to)
         else:
             self.message_to(stanza, account)
 
@@ -55,9 +61,12 @@ class LocalDelivery:
         """A presence of any type to a bare or full JID."""
         account = self._resident.get(stanza.to.bare)  # type: ignore[union-attr]
         if account is None:
-            self._wait(stanza, host, self._presence_to)
+            crossing = self._router.crossing
+            # Subscriptions change what is stored: they are dealt with where their sender waits for that.
+            if crossing is None or stanza.type not in _PASSING or not crossing.pass_on(stanza):
+                self._wait(stanza, host, self.presence_to)
         else:
-            self._presence_to(stanza, account)
+            self.presence_to(stanza, account)
 
     def iq(self, stanza: Stanza, host: Host) -> None:
         """An iq to a bare or full JID."""
@@ -117,7 +126,8 @@ class LocalDelivery:
             verdict = run(table.offline, table, stanza, account)
             self._conclude(stanza, verdict or Reject("service-unavailable"))
 
-    def _presence_to(self, stanza: Stanza, account: Account) -> None:
+    def presence_to(self, stanza: Stanza, account: Account) -> None:
+        """A presence to an account that is resident."""
         table = account.host.table
         verdict = run(table.presence_in, table, stanza, account)
         if verdict is not None:
@@ -130,6 +140,20 @@ class LocalDelivery:
                 session.deliver(stanza)
         else:
             for session in account.available():
+                session.deliver(stanza)
+
+    def presence_here(self, stanza: Stanza, account: Account) -> None:
+        """The same for the sessions of this node alone: other nodes tell theirs."""
+        table = account.host.table
+        verdict = run(table.presence_in, table, stanza, account)
+        if verdict is not None:
+            self._conclude(stanza, verdict)
+            return
+        resource = stanza.to.resource  # type: ignore[union-attr]
+        for session in list(account.sessions.values()):
+            if session.remote:
+                continue
+            if session.jid.resource == resource or (not resource and session.presence is not None):
                 session.deliver(stanza)
 
     def _iq_to(self, stanza: Stanza, account: Account) -> None:

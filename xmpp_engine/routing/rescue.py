@@ -40,11 +40,11 @@ class Rescue:
         self._late: deque[tuple[Stanza, Any]] = deque()
 
     def add(self, queue: deque[tuple[Stanza, float]]) -> None:
-        """Take over what a session leaves. Where another resource is there, it had the messages too."""
-        others = bool(self._account.receptive())
+        """Take over what a session leaves. Where another resource was there, it had the messages too."""
+        first = min((session.since for session in self._account.receptive()), default=float("inf"))
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
-                if not others and stanza.sender.bare != self._account.bare:
+                if stamp < first and stanza.sender.bare != self._account.bare:
                     self._waiting.append((stanza, stamp))
             elif stanza.kind == "iq" and stanza.type in ("get", "set"):
                 bounce(self._router, stanza, StanzaError("recipient-unavailable"))

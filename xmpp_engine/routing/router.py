@@ -5,7 +5,7 @@ full JID bound here | account of a local host | host itself | sub-domain of a se
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.observe.log import refused
@@ -18,11 +18,14 @@ from xmpp_engine.routing.registry import Registry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
 
+if TYPE_CHECKING:
+    from xmpp_engine.routing.crossing import Crossing
+
 
 class Router:
     """Routes stanzas whose `to` is set. `hosts` and `services` are replaced as a whole on a reload."""
 
-    __slots__ = ("_full", "counters", "hosts", "local", "remote", "services")
+    __slots__ = ("_full", "counters", "crossing", "hosts", "local", "remote", "services")
 
     def __init__(self, registry: Registry, counters: Counters, remote: RemoteDomains | None = None) -> None:
         self._full = registry.full
@@ -31,6 +34,8 @@ class Router:
         #: Sub-domain to an object with receive(stanza).
         self.services: dict[str, Any] = {}
         self.remote: RemoteDomains = remote or NoRemoteDomains()
+        #: The way to sessions on other nodes, None for a node that is alone.
+        self.crossing: Crossing | None = None
         #: Set once by the engine: it needs the router itself.
         self.local: LocalDelivery
 
@@ -68,6 +73,8 @@ class Router:
         session = self._full.get(to.full)
         if session is not None:
             session.deliver(reply)
+        elif self.crossing is not None and self.crossing.to_full(reply):
+            return
         elif to.domain not in self.hosts or not to.local or (reply.kind == "iq" and not to.resource):
             self.route(reply)  # the host itself may have asked, or an account by its bare JID
 

@@ -134,6 +134,7 @@ class Push(Module):
             for other in account.sessions.values():
                 _claims(other).discard((jid.full, node))
             _claim(session, (jid.full, node), self.config.limit)
+            session.flagged()
             self.needs("stream_management").lengthen(session, self.config.resume_seconds)
 
     async def disable(self, iq: Stanza, context: IqContext) -> None:

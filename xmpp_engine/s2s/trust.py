@@ -1,0 +1,227 @@
+"""The judge of certificates between servers: whether a chain may speak for a domain, and a sentence that says why.
+
+    pins of the peer      its key must be one of them; then no authority is asked
+    what it is            dates, strength of keys, purpose (path.py)
+    whom it speaks for    names (names.py)
+    who says so           a path to an authority of the peer, of the configuration or the system (path.py, anchors.py)
+    whether still         lists of revoked certificates, off, soft or hard (revocation.py)
+
+Cheap questions come first. All that takes long runs in threads, a few at once; a judgement is remembered for a minute,
+so a flood of streams with one certificate costs one judgement a minute. `judge` never raises: what cannot be judged is
+refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from xmpp_engine.config.schema import PeerConfig, S2sConfig
+from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.s2s import path as paths
+from xmpp_engine.s2s.anchors import AnchorFiles, Anchors
+from xmpp_engine.s2s.names import matching, names_of
+from xmpp_engine.s2s.path import Refused
+from xmpp_engine.s2s.revocation import RevocationLists
+
+log = logging.getLogger("mlink.s2s.trust")
+
+#: Judgements that are remembered, for how many seconds, and where a list was missing.
+REMEMBERED: Final = 2_000
+SECONDS: Final = 60.0
+SECONDS_WITHOUT_LIST: Final = 10.0
+#: Judgements under way at once: they take the processor from the loop.
+CONCURRENT: Final = 4
+#: Names of a certificate that are told.
+NAMES_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of it. `reason` is a sentence also for what was accepted; `code` is "" for that, else one of expired,
+    not-yet-valid, self-signed, unknown-authority, wrong-name, revoked, no-revocation-list, wrong-purpose, pin, weak,
+    malformed. `expires` is the end of the path (UTC, seconds), `fingerprint` SHA-256 of the certificate."""
+
+    accepted: bool
+    reason: str
+    code: str = ""
+    subject: str = ""
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    expires: float = 0.0
+    fingerprint: str = ""
+    pinned: bool = False
+    chain_length: int = 0
+
+
+_Key = tuple[bytes, str, bool, str, bool, tuple[str, ...], str]
+
+
+class Trust:
+    """Judges for the whole engine. `run_blocking` calls a function in a thread, as asyncio.to_thread does."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        run_blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        lists: RevocationLists | None = None,
+    ) -> None:
+        self._clock = clock
+        self._run = run_blocking
+        self._lists = lists or RevocationLists(clock, run_blocking)
+        self._anchors = AnchorFiles()
+        self._authorities = ""
+        self._judged: dict[_Key, tuple[float, Judgement]] = {}
+        self._judging: dict[_Key, asyncio.Task[Judgement]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT)
+
+    def configure(self, config: S2sConfig) -> None:
+        """Take the authorities of a snapshot; judgements made before are forgotten."""
+        self._authorities = config.authorities
+        self._judged.clear()
+        # Those under way go on for who waits for them, and are not remembered.
+        self._judging = {}
+
+    async def judge(self, chain: Sequence[bytes], domain: str, peer: PeerConfig, *, initiating: bool) -> Judgement:
+        """Whether a chain (DER, leaf first) speaks for a domain. `initiating`: the other side started the stream."""
+        digest = hashlib.sha256(b"".join(hashlib.sha256(der).digest() for der in chain)).digest()
+        key = (digest, domain, initiating, peer.revocation, peer.strict_purpose, peer.pins, peer.authorities)
+        known = self._judged.get(key)
+        if known is not None and known[0] > self._clock.now():
+            return known[1]
+        judging = self._judging
+        task = judging.get(key)
+        if task is None:
+            authorities = peer.authorities or self._authorities
+            task = asyncio.ensure_future(self._remembered(key, chain, domain, peer, initiating, authorities))
+            judging[key] = task
+            task.add_done_callback(lambda _: judging.pop(key, None))
+        # Whoever gives up does not take the judgement away from others.
+        return await asyncio.shield(task)
+
+    async def _remembered(
+        self, key: _Key, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
+    ) -> Judgement:
+        try:
+            judgement, until = await self._judge(chain, domain, peer, initiating, authorities)
+        except Exception as error:
+            log.exception("a certificate for %s could not be judged", domain)
+            return Judgement(False, f"the certificate could not be judged ({type(error).__name__})", "malformed")
+        # After a new snapshot the task is no longer in the table.
+        if self._judging.get(key) is asyncio.current_task():
+            seconds = SECONDS_WITHOUT_LIST if judgement.code == "no-revocation-list" else SECONDS
+            if len(self._judged) >= REMEMBERED:
+                self._shrink()
+            left = max(until - self._clock.time(), 0.0)
+            self._judged[key] = (self._clock.now() + min(seconds, left), judgement)
+        return judgement
+
+    async def _judge(
+        self, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
+    ) -> tuple[Judgement, float]:
+        """The judgement, and until when (UTC) it can hold."""
+        async with self._slots:
+            judgement, path, anchors = await self._run(self._look, chain, domain, peer, initiating, authorities)
+        if not judgement.accepted or judgement.pinned or peer.revocation == "off":
+            return judgement, judgement.expires if judgement.accepted else float("inf")
+        # Not in a slot: lists come over the network, and a stalled address must not stop all others.
+        finding = await self._lists.check(path, anchors)
+        until = min(judgement.expires, finding.until)
+        if finding.code == "revoked" or (finding.code and peer.revocation == "hard"):
+            return replace(judgement, accepted=False, code=finding.code, reason=finding.text), until
+        if finding.code:
+            judgement = replace(judgement, reason=f"{judgement.reason}; {finding.text}")
+        return judgement, until
+
+    def _look(
+        self, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
+    ) -> tuple[Judgement, list[x509.Certificate], Anchors]:
+        """All but revocation; in a thread."""
+        nobody = Anchors()
+        described = Judgement(False, "", chain_length=len(chain))
+        try:
+            certificates = paths.load(chain)
+            described = _described(certificates[0], len(chain))
+            if peer.pins:
+                return self._pinned(certificates[0], described, peer), [], nobody
+            self._check_leaf(certificates[0], domain, peer, initiating)
+            anchors = self._anchors.read(authorities)
+            path = paths.build(certificates, anchors, paths.utc(self._clock.time()))
+            if len(path) > 1 and _is_authority(certificates[0]):
+                raise Refused("wrong-purpose", f"{described.subject} is the certificate of an authority")
+            paths.check_constraints(path, domain)
+            paths.check_chained_purpose(path, initiating=initiating, strict=peer.strict_purpose)
+        except Refused as refused:
+            return replace(described, code=refused.code, reason=refused.text), [], nobody
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            # `cryptography` parses extensions as they are asked for.
+            return replace(described, code="malformed", reason=f"the certificate cannot be read: {error}"), [], nobody
+        expires = min(one.not_valid_after_utc.timestamp() for one in path)
+        reason = f"valid until {paths.utc(expires):%Y-%m-%d}, issued by {described.issuer}"
+        return replace(described, accepted=True, reason=reason, expires=expires), path, anchors
+
+    def _check_leaf(self, leaf: x509.Certificate, domain: str, peer: PeerConfig, initiating: bool) -> None:
+        paths.check_dates(leaf, paths.utc(self._clock.time()))
+        paths.check_key(leaf)
+        paths.check_purpose(leaf, initiating=initiating, strict=peer.strict_purpose)
+        names = names_of(leaf)
+        if not matching(names, domain):
+            shown = ", ".join(names.all[:NAMES_SHOWN]) or "nobody: it has no alternative names"
+            raise Refused("wrong-name", f"the certificate does not speak for {domain}; it speaks for {shown}")
+
+    def _pinned(self, leaf: x509.Certificate, described: Judgement, peer: PeerConfig) -> Judgement:
+        """The key is what was agreed on; names, purposes and authorities are not asked."""
+        pin = pin_of(leaf)
+        if not any(pin == wanted.lower().replace(":", "") for wanted in peer.pins):
+            raise Refused("pin", f"its key is none of those that are pinned for {peer.domain or 'all'}: {pin}")
+        paths.check_dates(leaf, paths.utc(self._clock.time()))
+        paths.check_key(leaf)
+        reason = f"its key is pinned; valid until {paths.utc(described.expires):%Y-%m-%d}"
+        return replace(described, accepted=True, pinned=True, reason=reason)
+
+    def _shrink(self) -> None:
+        """Drop what is over, and the oldest if that is not enough."""
+        now = self._clock.now()
+        over = [key for key, (until, _) in self._judged.items() if until <= now]
+        for key in over or list(self._judged)[: REMEMBERED // 10]:
+            del self._judged[key]
+
+
+def pin_of(certificate: x509.Certificate) -> str:
+    """SHA-256 of the key of a certificate (SubjectPublicKeyInfo), hexadecimal: what `PeerConfig.pins` holds."""
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
+
+
+def _described(leaf: x509.Certificate, length: int) -> Judgement:
+    """What a certificate says of itself, not accepted yet."""
+    try:
+        names = names_of(leaf).all[:NAMES_SHOWN]
+    except ValueError:
+        names = ()
+    return Judgement(
+        False,
+        "",
+        subject=leaf.subject.rfc4514_string(),
+        issuer=leaf.issuer.rfc4514_string(),
+        names=names,
+        expires=leaf.not_valid_after_utc.timestamp(),
+        fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
+        chain_length=length,
+    )
+
+
+def _is_authority(leaf: x509.Certificate) -> bool:
+    try:
+        return leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
