@@ -100,7 +100,7 @@ class Archive(Module):
         self._reader: Reader = extras["archive"]
         if "archive ids" not in extras:
             # One maker of ids for all domains of the process.
-            extras["archive ids"] = ids.Ids(ids.node_number(extras["archive"].node), self.services.clock.time)
+            extras["archive ids"] = ids.Ids(extras.get("node number", 0), self.services.clock.time)
         self._next_id = extras["archive ids"].next
         self._ledger = self.services.ledger
         counters = self.services.counters

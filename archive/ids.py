@@ -12,7 +12,6 @@ for the time is needed. One process never gives a smaller id than before, even w
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +24,8 @@ _DIGITS: Final = 16
 
 
 class Ids:
-    """Makes ids for one node. `node` is 0 to 255; `clock` gives seconds since the epoch."""
+    """Makes ids for one node. `node` is its number, 0 to 255, that no other node has (`mlink_web/clusters/numbers.py`);
+    `clock` gives seconds since the epoch."""
 
     __slots__ = ("_clock", "_last", "_node")
 
@@ -48,11 +48,6 @@ class Ids:
                 fresh = last + 1
         self._last = fresh
         return fresh
-
-
-def node_number(name: str) -> int:
-    """The number of a node from its name: the same after every restart."""
-    return zlib.crc32(name.encode()) & 0xFF
 
 
 def text_of(id: int) -> str:

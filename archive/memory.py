@@ -20,8 +20,6 @@ from xmpp_engine.api import ArchiveRow, TakenBack
 class MemoryReader:
     """See Reader. `rows` is read at each call: replace it, or give a live view."""
 
-    node = "memory"
-
     def __init__(self, rows: Iterable[ArchiveRow] = ()) -> None:
         self._rows = rows
         self.cleared: set[int] = set()

@@ -39,13 +39,11 @@ _TAIL_PAGES: Final = 10
 class ArchiveReader:
     """Reader over the project's database."""
 
-    def __init__(self, executor: StoreExecutor, node: str) -> None:
-        """`node` is the name of this node: its archive ids carry a number made from it."""
+    def __init__(self, executor: StoreExecutor) -> None:
         self._executor = executor
         self._tending = False
         #: Whether the full text may have segments to merge.
         self._scattered = True
-        self.node = node
 
     async def find(self, question: Question) -> Answer:
         """See Reader."""

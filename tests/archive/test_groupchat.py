@@ -29,7 +29,7 @@ class Opened:
     def __init__(self, alias: str) -> None:
         self.executor = StoreExecutor(database=alias)
         self.ledger = Ledger(alias)
-        self.reader = ArchiveReader(self.executor, "node1")
+        self.reader = ArchiveReader(self.executor)
         domain = Domain.objects.using(alias).create(name="a.example")
         self.ada = Account.objects.using(alias).create(username="ada@a.example", local="ada", domain=domain)
         #: Where she is a member, has spoken, has neither, and from which she is banned.

@@ -70,7 +70,3 @@ def test_times_bound_the_ids_of_their_millisecond(milliseconds: int, node: int) 
 def test_times_out_of_range_are_its_ends() -> None:
     assert ids.first_at(-5.0) == 0
     assert ids.first_after(1e30) == ids.first_at(1e30) == ids.MAX_ID
-
-
-def test_a_node_keeps_its_number() -> None:
-    assert ids.node_number("node1") == ids.node_number("node1") != ids.node_number("node2")

@@ -70,7 +70,7 @@ async def archive(
     with django_db_blocker.unblock():
         clear(alias)
         executor, ledger = StoreExecutor(database=alias), Ledger(alias)
-        yield Archive(ArchiveReader(executor, "node1"), ledger, [], alias)
+        yield Archive(ArchiveReader(executor), ledger, [], alias)
         await ledger.close()
         executor.close()
         connections[alias].close()

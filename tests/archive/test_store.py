@@ -29,7 +29,7 @@ class Opened:
         self.alias = alias
         self.executor = StoreExecutor(database=alias)
         self.ledger = Ledger(alias)
-        self.reader = ArchiveReader(self.executor, "node1")
+        self.reader = ArchiveReader(self.executor)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ async def watched(settings: Any, tmp_path: Path) -> AsyncIterator[Watched]:
     await asyncio.to_thread(in_thread, certificates.ensure_all)
     config = await asyncio.to_thread(in_thread, snapshot.read)
     stores = DatabaseStores()
-    reader = ArchiveReader(stores.executor, "test")
+    reader = ArchiveReader(stores.executor)
     engine = Engine(config, stores, import_modules(django_settings.XMPP_MODULES), extras={"archive": reader})
     await engine.start()
     watcher = Watcher(engine, stores.executor)
