@@ -240,9 +240,8 @@ class Presence(Module):
         blocked = account.data.blocked
         for item in account.roster.values():
             jid = Jid.parse(item.jid)
-            if item.subscription in ("from", "both") and jid.domain not in hosts:
-                if not blocked or (jid.bare not in blocked and jid.domain not in blocked):
-                    self._send(shown.addressed(jid))
+            if item.subscription in ("from", "both") and jid.domain not in hosts and jid.bare not in blocked:
+                self._send(shown.addressed(jid))
         if not account.available() and account.data.last_logout < when:
             self._record(account, shown)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.ports import Peers
     from xmpp_engine.routing.registry import Registry
     from xmpp_engine.routing.router import Router
+    from xmpp_engine.routing.whereabouts import Whereabouts
     from xmpp_engine.runtime.clock import Clock
     from xmpp_engine.runtime.ledger import Ledger
     from xmpp_engine.runtime.tasks import Tasks
@@ -51,6 +52,7 @@ class Services:
         "router",
         "stores",
         "tasks",
+        "whereabouts",
     )
 
     def __init__(
@@ -68,6 +70,8 @@ class Services:
         cluster: Peers | None = None,
     ) -> None:
         self.cluster = cluster
+        #: Sessions on other nodes, None for a node that is alone.
+        self.whereabouts: Whereabouts | None = None
         self.stores = stores
         self.clock = clock
         self.tasks = tasks

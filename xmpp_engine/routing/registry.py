@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
+    from xmpp_engine.routing.whereabouts import Whereabouts
 
 
 class Registry:
     """Plain dictionaries: the router looks into them directly."""
 
-    __slots__ = ("full", "resumable", "resume_seconds", "unacked", "unasked")
+    __slots__ = ("full", "resumable", "resume_seconds", "unacked", "unasked", "whereabouts")
 
     def __init__(self) -> None:
         self.full: dict[str, Session] = {}
@@ -23,11 +24,15 @@ class Registry:
         self.unacked = 1_000
         #: Managed sessions that were sent something since the last sweep and not asked for an acknowledgement.
         self.unasked: set[Session] = set()
+        #: Who tells the other nodes of a cluster.
+        self.whereabouts: Whereabouts | None = None
 
     def add(self, session: Session) -> None:
         """Enter a bound session; its account learns of it too."""
         self.full[session.jid.full] = session
         session.account.sessions[session.jid.resource] = session
+        if self.whereabouts is not None:
+            self.whereabouts.bound(session)
 
     def remove(self, session: Session) -> None:
         """Take a session out, unless another one has its place already."""
@@ -37,6 +42,8 @@ class Registry:
             del session.account.sessions[session.jid.resource]
         if session.sm is not None and session.sm.id:
             self.resumable.pop(session.sm.id, None)
+        if self.whereabouts is not None:
+            self.whereabouts.unbound(session)
 
     def __len__(self) -> int:
         return len(self.full)

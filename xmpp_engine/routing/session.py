@@ -14,7 +14,7 @@ in the queue of stream management until the client comes back or the time is ove
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused, sessions
@@ -73,6 +73,9 @@ class Session:
         "stream",
         "table",
     )
+
+    #: `RemoteSession` says True: it has the same face, and is on another node.
+    remote: ClassVar[bool] = False
 
     def __init__(self, services: Services, account: Account, jid: Jid, stream: Any, facts: Any) -> None:
         """`stream` is a bound stream.Stream, `facts` its stream.role.LoginFacts."""
@@ -364,6 +367,17 @@ class Session:
             old.close(StreamError("conflict", "the stream was resumed elsewhere"))
         if self._holding:
             stream.transport.pause()
+
+    def flagged(self) -> None:
+        """Something has changed that other nodes of a cluster know of it."""
+        whereabouts = self._services.registry.whereabouts
+        if whereabouts is not None:
+            whereabouts.flagged(self)
+
+    def hush(self) -> None:
+        """Another session has its place: contacts are not to learn that this one ends."""
+        self.presence = None
+        self.priority = 0
 
     def kick(self, error: StreamError) -> None:
         """End the session and its stream with this error."""

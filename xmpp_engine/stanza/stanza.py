@@ -142,6 +142,16 @@ class Stanza:
             return pair[0] + pair[1]
         return b"%b to='%b'%b" % (pair[0], to, pair[1])
 
+    def parts(self) -> tuple[bytes, bytes]:
+        """The text of the CLIENT flavour before and after the `to` attribute; for all recipients the same."""
+        cache = self._encoded
+        if cache is None:
+            cache = self._encoded = [None, None, None]
+        pair = cache[CLIENT]
+        if pair is None:
+            pair = cache[CLIENT] = self._encode(CLIENT)
+        return pair
+
     def _encode(self, flavour: int) -> tuple[bytes, bytes]:
         """The text before and after the `to` attribute."""
         element = self.element

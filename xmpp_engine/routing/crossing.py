@@ -1,0 +1,291 @@
+"""Crossing: stanzas that go from this node to another one and come from there (hot file).
+
+A stanza is dealt with whole on the node that took it from its sender: the hooks of both accounts, the archive, offline
+storage. Only the last step crosses, the delivery to a session (record "d"). So one batch of the ledger makes both sides
+durable, and what XEP-0198 promises to the sender holds as on one node.
+
+    d   number, full JID, to, room, carried    to a session; `room` "" or the room in which it must be
+    p   carried, addresses                     presence: the node runs the hooks and tells its own sessions
+    r   carried, to                            to be dealt with there: headlines and probes of who is not resident here
+    a   carried, to                            the answer to a request of that node itself
+    k   full JID, since, silent, condition, text    a session ends
+    v   full JID, since, carried               its presence is another one, by what the server adds
+
+What cannot be delivered where it was sent (the session ended while it was on its way) is that node's to bring home, by
+the rules for what a session leaves unacknowledged (`rescue.py`); what a node that is gone never acknowledged is this
+node's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
+from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.routing.doubts import DOUBT, Doubts
+from xmpp_engine.routing.ports import Directory, Peers, Record
+from xmpp_engine.routing.rescue import Rescue
+from xmpp_engine.stanza.carried import CarriedStanza, carry
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.errors import StanzaError, StreamError
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
+    from xmpp_engine.routing.host import Host, Services
+    from xmpp_engine.routing.remote_session import RemoteSession
+    from xmpp_engine.routing.session import Session
+
+#: Kinds of records: they are short because there are many.
+DELIVER: Final = "d"
+SHOW: Final = "p"
+ROUTE: Final = "r"
+ANSWER: Final = "a"
+KICK: Final = "k"
+RENEW: Final = "v"
+#: Presence that may be shown by each node to its own sessions.
+_SHOWN: Final = frozenset({"", "unavailable", "error"})
+#: Addresses of one record of presence.
+_ADDRESSES: Final = 500
+
+
+class Crossing:
+    """The way of stanzas between this node and the others."""
+
+    def __init__(self, services: Services, directory: Directory, peers: Peers) -> None:
+        self._services = services
+        self._directory = directory
+        self._post = peers.post
+        self._full = services.registry.full
+        self._resident = services.accounts.resident
+        self.doubts = Doubts()
+        #: Where a session is that was here until it was resumed there, by full JID; `handover.py` keeps it.
+        self.moved: dict[str, str] = {}
+        #: What tags of requests stand for: nodes. Ours is `services.iq.tag`.
+        self.tags: dict[str, str] = {}
+        for kind, function in (
+            (DELIVER, self._delivered),
+            (SHOW, self._shown),
+            (ROUTE, self._routed),
+            (ANSWER, self._answered),
+            (KICK, self._kicked),
+            (RENEW, self._renewed),
+        ):
+            peers.handle(kind, function)
+
+    # From here
+
+    def deliver(self, session: RemoteSession, stanza: Stanza, room: str = "") -> None:
+        """To a session of another node."""
+        node = session.node
+        out = self.doubts.out.get(node)
+        if out is None:
+            return  # It is about to be gone.
+        number = out.number = out.number + 1
+        to = stanza.to
+        full = session.jid.full
+        to_text = "" if to is None or to.full == full else to.full
+        extra = (room,) if room else ()
+        self._post(node, (DELIVER, number, full, to_text, *carry(stanza), *extra))
+
+    def to_full(self, stanza: Stanza) -> bool:
+        """To the session that has this full JID, without its account; False where there is none elsewhere."""
+        to = stanza.to
+        entry = self._directory.find(to.bare, to.resource) if to is not None and to.resource else None
+        if entry is None or to is None:
+            return False
+        out = self.doubts.out.get(entry.node)
+        if out is None:
+            return False
+        out.number += 1
+        self._post(entry.node, (DELIVER, out.number, to.full, "", *carry(stanza)))
+        return True
+
+    def online(self, bare: str) -> bool:
+        """Whether an account has sessions on other nodes."""
+        return bool(self._directory.of(bare))
+
+    def show(self, stanza: Stanza, addresses: Iterable[Jid]) -> None:
+        """Presence for accounts that are not resident here, to every node that has sessions of them."""
+        by_node: dict[str, list[str]] = {}
+        for jid in addresses:
+            for node in {entry.node for entry in self._directory.of(jid.bare)}:
+                by_node.setdefault(node, []).append(jid.full)
+        if by_node:
+            carried = carry(stanza)
+            for node, texts in by_node.items():
+                self.show_at(node, carried, texts)
+
+    def show_at(self, node: str, carried: tuple[Any, ...], addresses: list[str]) -> None:
+        """The same to one node."""
+        for start in range(0, len(addresses), _ADDRESSES):
+            self._post(node, (SHOW, *carried, addresses[start : start + _ADDRESSES]))
+
+    def pass_on(self, stanza: Stanza) -> bool:
+        """A stanza for an account that is not resident here but has sessions elsewhere, and that need not be stored:
+        presence, or a headline. False where it is for this node."""
+        to = stanza.to
+        assert to is not None
+        entries = self._directory.of(to.bare)
+        if not entries:
+            return False
+        if stanza.kind == "presence" and stanza.type in _SHOWN:
+            self.show(stanza, (to,))
+            return True
+        node = entries[0].node
+        for entry in entries:
+            if entry.resource == to.resource:
+                node = entry.node
+        self.route_at(node, stanza)
+        return True
+
+    def route_at(self, node: str, stanza: Stanza) -> None:
+        """A stanza for an account, to be dealt with by another node."""
+        assert stanza.to is not None
+        self._post(node, (ROUTE, *carry(stanza), stanza.to.full))
+
+    def renew(self, session: RemoteSession, stanza: Stanza) -> None:
+        """The presence of a session elsewhere says more from now on."""
+        self._post(session.node, (RENEW, session.jid.full, session.since, *carry(stanza)))
+
+    def answer(self, stanza: Stanza) -> bool:
+        """The answer to a request of another node, known by the tag in its id; False where it is nobody's."""
+        node = self.tags.get((stanza.id or "").rpartition(".")[2])
+        if node is None or stanza.to is None:
+            return False
+        self._post(node, (ANSWER, *carry(stanza), stanza.to.full))
+        return True
+
+    def kick(self, session: RemoteSession, error: StreamError, *, silent: bool = False) -> None:
+        """End a session elsewhere. `silent`: contacts are not told by its node."""
+        self._post(session.node, (KICK, session.jid.full, session.since, silent, error.condition, error.text or ""))
+        session.ended = True
+        account = session.account
+        here: Any = account.sessions.get(session.jid.resource)
+        if here is session:
+            del account.sessions[session.jid.resource]
+        self._directory.remove(account.bare, session.jid.resource, session.node, session.since)
+
+    # From there
+
+    def _delivered(self, node: str, record: Record) -> None:
+        number, full, to = record[1], record[2], record[3]
+        self.doubts.took(node, number)
+        session = self._full.get(full)
+        if session is None:
+            self._missed(full, record)
+            return
+        if to == "":
+            jid = session.jid
+        elif to == session.account.bare:
+            jid = session.account.jid
+        else:
+            jid = Jid.parse(to)
+        stanza = CarriedStanza(record[4:10], jid)
+        if len(record) > 10 and not is_in(session, record[10]):
+            return
+        session.deliver(stanza)
+
+    def _missed(self, full: str, record: Record) -> None:
+        """The session is not here any more."""
+        jid = Jid.parse(full)
+        node = self.moved.get(full)
+        if node is not None:
+            out = self.doubts.out.get(node)
+            if out is not None:
+                out.number += 1
+                self._post(node, (DELIVER, out.number, *record[2:]))
+                return
+        stanza = CarriedStanza(record[4:10], Jid.parse(record[3]) if record[3] else jid)
+        self.bring_home(jid, stanza)
+
+    def bring_home(self, jid: Jid, stanza: Stanza) -> None:
+        """What was for a session that is gone: by the rules for what a session leaves."""
+        if stanza.kind == "presence" or stanza.type in ("error", "result"):
+            return
+        host = self._services.router.hosts.get(jid.domain)
+        if host is None:
+            return
+        now = self._services.clock.time()
+
+        def loaded(account: Account | None, error: Exception | None) -> None:
+            if account is not None:
+                rescue = account.rescue or Rescue(self._services.router, account)
+                rescue.add(deque([(stanza, now)]))
+                rescue.begin(self._services.tasks)
+            elif error is not None:
+                refused.error("a message of %s to %s has no way: %s", stanza.sender, jid, error)
+                bounce(self._services.router, stanza, StanzaError("internal-server-error", type="wait"))
+
+        self._services.accounts.fetch(jid.bare, host, loaded)
+
+    def _shown(self, _node: str, record: Record) -> None:
+        stanza = CarriedStanza(record[1:7], None)
+        for text in record[7]:
+            jid = Jid.parse(text)
+            account = self._resident.get(jid.bare)
+            if account is not None:
+                self._services.router.local.presence_here(stanza.addressed(jid), account)
+
+    def _routed(self, _node: str, record: Record) -> None:
+        jid = Jid.parse(record[7])
+        stanza = CarriedStanza(record[1:7], jid)
+        host: Host | None = self._services.router.hosts.get(jid.domain)
+        if host is None:
+            return
+        local = self._services.router.local
+        there = local.message_to if stanza.kind == "message" else local.presence_to
+
+        def loaded(account: Account | None, _error: Exception | None) -> None:
+            if account is not None:
+                there(stanza, account)
+
+        # Not by the router: it could send it on, back to where it came from.
+        self._services.accounts.fetch(jid.bare, host, loaded)
+
+    def _answered(self, _node: str, record: Record) -> None:
+        stanza = CarriedStanza(record[1:7], Jid.parse(record[7]))
+        self._services.iq.answered(stanza)
+
+    def _kicked(self, _node: str, record: Record) -> None:
+        _kind, full, since, silent, condition, text = record
+        session = self._full.get(full)
+        if session is None or session.since != since:
+            return
+        if silent:
+            session.hush()
+        session.kick(StreamError(condition, text))
+
+    def _renewed(self, _node: str, record: Record) -> None:
+        session = self._full.get(record[1])
+        if session is None or session.since != record[2] or session.presence is None:
+            return
+        shows: Any = session.host.modules.get("presence")
+        if shows is not None:
+            shows.renew(session, CarriedStanza(record[3:9], None))
+
+    # A node is gone
+
+    def in_doubt(self, node: str, records: Iterable[Record]) -> list[tuple[Jid, Stanza]]:
+        """The deliveries among what a node that is gone never acknowledged, each noted as in doubt; asked before the
+        numbers of its link are forgotten. Of presence and headlines nobody has to hear later."""
+        out = self.doubts.out.get(node)
+        found: list[tuple[Jid, Stanza]] = []
+        for record in records:
+            if record[0] != DELIVER:
+                continue
+            jid = Jid.parse(record[2])
+            to = Jid.parse(record[3]) if record[3] else jid
+            stanza = CarriedStanza(tuple(record[4:10]), to)
+            if out is not None:
+                stanza.note(DOUBT, (out.token, record[1]))
+            found.append((jid, stanza))
+        return found
+
+
+def is_in(session: Session, room: str) -> bool:
+    """Whether a resource is in a room (a bare JID): it has sent its presence there."""
+    directed = session.directed
+    return directed is not None and any(jid.bare == room for jid in directed.values())
