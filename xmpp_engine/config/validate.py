@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from xmpp_engine.addressing.prep import domainpart
+from xmpp_engine.config.components import problems_of
 from xmpp_engine.config.schema import EngineConfig, HostConfig, StreamLimits
 
 MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
@@ -51,6 +52,8 @@ def check(config: EngineConfig) -> None:
             problems.append(Problem(f"{path}.tls", "no domain has a certificate"))
         problems += _limits(f"{path}.limits", listener.limits)
     problems += _limits("http.limits", config.http.limits)
+    for domain, component in config.components.items():
+        problems += [Problem(f"components.{domain}", text) for text in problems_of(component, config.hosts)]
     if not 1 <= config.http.bosh_wait <= 300:
         problems.append(Problem("http.bosh_wait", "a request may be held 1 to 300 seconds"))
     if config.resume_seconds < 0:
