@@ -88,6 +88,16 @@ class Registrar:
         """
         self._hook("room_message", phase, hook)
 
+    def s2s_in(self, phase: Phase, hook: Callable[[Any, Any], Verdict]) -> None:
+        """hook(stanza, stream) for each stanza that another server sends to this domain or a service below it, before
+        it is routed; `stream` is s2s.peer_stream.PeerStream."""
+        self._hook("s2s_in", phase, hook)
+
+    def s2s_out(self, phase: Phase, hook: Callable[[Any, Any], Verdict]) -> None:
+        """hook(stanza, destination) for each stanza that leaves this domain or a service below it for another server;
+        `destination` is s2s.destination.Destination."""
+        self._hook("s2s_out", phase, hook)
+
     def offline(self, hook: Callable[[Any, Any], Verdict]) -> None:
         """hook(stanza, account) for a message that no session takes; HANDLED when stored. Unhandled is answered
         `service-unavailable`."""

@@ -17,7 +17,10 @@ Hook = Callable[..., Any]
 #: Iqs of one sender that are served at a time, unless their handler takes more.
 AT_ONCE = 32
 #: Kinds of hook that run in phases.
-PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in", "room_message")
+PHASED = ("message_out", "presence_out", "iq_out", "message_in", "presence_in", "iq_in", "room_message") + (
+    "s2s_in",
+    "s2s_out",
+)
 #: Kinds of hook that run in module order.
 PLAIN = (
     "offline",
@@ -98,6 +101,8 @@ class HandlerTable:
         "presence_out",
         "presend",
         "room_message",
+        "s2s_in",
+        "s2s_out",
         "services",
         "session_asleep",
         "session_awake",
@@ -116,6 +121,8 @@ class HandlerTable:
         self.presence_in: tuple[Hook, ...] = ()
         self.iq_in: tuple[Hook, ...] = ()
         self.room_message: tuple[Hook, ...] = ()
+        self.s2s_in: tuple[Hook, ...] = ()
+        self.s2s_out: tuple[Hook, ...] = ()
         self.offline: tuple[Hook, ...] = ()
         self.presend: tuple[Hook, ...] = ()
         self.session_bound: tuple[Hook, ...] = ()

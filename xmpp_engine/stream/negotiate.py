@@ -197,7 +197,7 @@ def check_header(stream: Stream, root: Element, binder: Binder) -> None:
             stream.peer_id = Jid.parse(source).full
         except ValueError:
             raise StreamError("invalid-from", "the address in the stream header is none") from None
-    _check_version(attrs.get("version"))
+    check_version(attrs.get("version"))
     stream.lang = attrs.get(XML_LANG, "")[:_LONGEST_LANG]
     wanted = attrs.get("to")
     if wanted is None:
@@ -212,8 +212,9 @@ def check_header(stream: Stream, root: Element, binder: Binder) -> None:
     stream.host = host
 
 
-def _check_version(version: str | None) -> None:
-    """RFC 6120, 4.7.5: the major number counts, and a higher one than ours is answered with ours."""
+def check_version(version: str | None) -> None:
+    """RFC 6120, 4.7.5: the major number counts, and a higher one than ours is answered with ours; raises StreamError
+    for one below 1.0."""
     major, dot, minor = (version or "0.9").partition(".")
     if not dot or not (major + minor).isascii() or not major.isdigit() or not minor.isdigit() or not major.strip("0"):
         raise StreamError("unsupported-version", "this server speaks XMPP 1.0")

@@ -225,6 +225,10 @@ class Stream:
         """From now on the full limits hold."""
         self._parser.limit(xml_limits(self.limits, True))
 
+    def declares(self, uri: str) -> bool:
+        """Whether the peer's header declared this namespace."""
+        return self._parser.declares(uri)
+
     def park(self) -> None:
         """Free what an idle stream does not need."""
         self._parser.park()
@@ -250,7 +254,7 @@ class Stream:
     def _report(self, error: StreamError) -> None:
         self.error = error
         self.role.counters.count("stream_errors_total", error.condition)
-        if error.condition not in _QUIET:
+        if error.condition not in _QUIET and not error.told:
             log.info("stream of %s over %s ended: %s", self.transport.peer or "?", self.transport.name, error)
 
     def failed(self) -> None:

@@ -111,7 +111,8 @@ class StanzaError(Exception):
 class StreamError(Exception):
     """A stream cannot go on; becomes `<stream:error/>` and the stream is closed.
 
-    `value` is the content of the condition element (`see-other-host` carries an address).
+    `value` is the content of the condition element (`see-other-host` carries an address). `told` says that the log has
+    a line of it already.
     """
 
     def __init__(self, condition: str, text: str = "", *, app: Element | None = None, value: str = "") -> None:
@@ -122,6 +123,7 @@ class StreamError(Exception):
         self.text = text
         self.app = app
         self.value = value
+        self.told = False
 
     def element(self) -> Element:
         """The `<stream:error/>` element."""

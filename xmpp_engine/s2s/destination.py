@@ -1,0 +1,338 @@
+"""Destination: all that one of our domains has to say to another server's domain (hot file; FEATURES, LIS-02).
+
+    send --> open stream? --yes--> transmit
+                 |no
+                 v
+             queue (bounded: stanzas, bytes, age) --> one loop: connect, prove, drain; or wait and try again
+
+One loop for each pair of domains: it begins with the first stanza that finds no stream and ends with the last one that
+waits. What cannot be sent goes back to its sender with the condition that fits. Where trying again soon is of no use
+(there is no such domain, our policy forbids it, the other side refuses us) nothing waits: all goes back at once, and
+for some seconds everything else does too, without another try. Otherwise messages and subscriptions wait until their
+time is over; what means something only now (iqs, presence, headlines) goes back after the first try that failed.
+
+With a domain whose queues outlive a restart each stanza is a row of the ledger (`storage/outbox.py`) until it is sent
+or sent back; `stanza.commit` has its sender's acknowledgement wait for the row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.plugin.verdict import Reject
+from xmpp_engine.routing.bounce import bounce, run
+from xmpp_engine.s2s.failure import Failure
+from xmpp_engine.stanza.stanza import SERVER, Stanza
+from xmpp_engine.xml.errors import StanzaError
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.host import Host
+    from xmpp_engine.runtime.clock import Timer
+    from xmpp_engine.s2s.federation import Federation
+    from xmpp_engine.s2s.peer_stream import PeerStream
+
+log = logging.getLogger("mlink.s2s")
+
+#: Seconds until the second try, before the third twice that, and so on; jitter takes off up to a half.
+FIRST_RETRY: Final = 2.0
+#: Seconds in which nothing is tried after a failure that trying again does not mend.
+REFUSED_SECONDS: Final = 10.0
+#: Presence that changes what others keep: it waits as messages do.
+_KEPT_PRESENCE: Final = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
+
+
+class Waiting:
+    """A stanza that waits: when its time is over (monotonic), when it came (seconds since the epoch), its bytes, the id
+    of its row."""
+
+    __slots__ = ("came", "expires", "row", "size", "stanza")
+
+    def __init__(self, stanza: Stanza, expires: float, came: float, size: int, row: str = "") -> None:
+        self.stanza = stanza
+        self.expires = expires
+        self.came = came
+        self.size = size
+        self.row = row
+
+
+class Destination:
+    """The queue and the streams of one (local, remote) pair.
+
+    `open` is the stream that stanzas go to right away, None while there is none, it is choked, or something waits.
+    `streams` are all that may be used; `failure` is why the last try failed.
+    """
+
+    __slots__ = (
+        "_federation",
+        "_loop",
+        "_pause",
+        "_refused_until",
+        "_tries",
+        "_wake",
+        "failure",
+        "host",
+        "local",
+        "next_try",
+        "open",
+        "queue",
+        "queued_bytes",
+        "remote",
+        "streams",
+        "used",
+    )
+
+    def __init__(self, federation: Federation, local: str, remote: str, host: Host | None) -> None:
+        self._federation = federation
+        self.local = local
+        self.remote = remote
+        self.host = host
+        self.open: PeerStream | None = None
+        self.streams: list[PeerStream] = []
+        self.queue: deque[Waiting] = deque()
+        self.queued_bytes = 0
+        self.failure: Failure | None = None
+        #: Seconds since the epoch, 0 while the loop does not pause.
+        self.next_try = 0.0
+        self.used = federation.clock.now()
+        self._tries = 0
+        self._refused_until = 0.0
+        self._loop: asyncio.Task[Any] | None = None
+        self._pause: Timer | None = None
+        self._wake: asyncio.Event | None = None
+
+    # What goes out
+
+    def send(self, stanza: Stanza) -> None:
+        """Send a stanza, have it wait, or send it back."""
+        host = self.host
+        if host is not None and host.table.s2s_out:
+            verdict = run(host.table.s2s_out, host.table, stanza, self)
+            if verdict is not None:
+                if isinstance(verdict, Reject) and not verdict.silent:
+                    bounce(self._federation.services.router, stanza, verdict.error)
+                return
+        stream = self.open
+        if stream is not None:
+            stream.transmit(stanza)
+        else:
+            self._wait(stanza)
+
+    def _wait(self, stanza: Stanza) -> None:
+        config = self._federation.config.s2s
+        now = self._federation.clock.now()
+        self.used = now
+        if now < self._refused_until and self.failure is not None and not self.streams:
+            self._send_back(stanza, self.failure)
+            return
+        size = len(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
+        if len(self.queue) >= config.queue_stanzas or self.queued_bytes + size > config.queue_bytes:
+            self._federation.counters.count("s2s_refused_total", "queue-full")
+            bounce(
+                self._federation.services.router,
+                stanza,
+                StanzaError("resource-constraint", f"too much waits for {self.remote}"),
+            )
+            return
+        self.queue.append(Waiting(stanza, now + config.queue_seconds, self._federation.clock.time(), size))
+        self.queued_bytes += size
+        if not self.streams and self._loop is None and not self._federation.stopping:
+            self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
+            self._loop.add_done_callback(self._ended)
+
+    def _drain(self) -> None:
+        """All that waits goes to the stream, until that is choked."""
+        stream = next((stream for stream in self.streams if not stream.choked), None)
+        queue = self.queue
+        now = self._federation.clock.now()
+        while queue and stream is not None and not stream.choked and not stream.over:
+            waiting = queue.popleft()
+            self.queued_bytes -= waiting.size
+            if waiting.expires <= now:
+                self._send_back(waiting.stanza, self.failure or _TOO_OLD)
+            else:
+                stream.transmit(waiting.stanza)
+        self.open = stream if not queue and stream is not None and not stream.choked and not stream.over else None
+
+    # Streams come and go
+
+    def attach(self, stream: PeerStream) -> None:
+        """A stream that speaks for the pair: what waits goes out over it."""
+        stream.sends[(self.local, self.remote)] = self
+        if stream not in self.streams:
+            self.streams.append(stream)
+        self.failure = None
+        self._tries = 0
+        self.next_try = 0.0
+        self._drain()
+        if self._wake is not None:
+            self._wake.set()
+
+    def detach(self, stream: PeerStream, clean: bool) -> None:
+        """The stream has ended; where something waits, another one is opened."""
+        if stream in self.streams:
+            self.streams.remove(stream)
+        if self.open is stream:
+            self.open = None
+        if self._federation.stopping:
+            return
+        if self.streams:
+            self._drain()
+        elif self.queue and self._loop is None:
+            self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
+            self._loop.add_done_callback(self._ended)
+
+    def choke(self) -> None:
+        """The stream's socket is full: what comes waits here."""
+        self.open = None
+
+    def go_on(self) -> None:
+        """The socket has room again."""
+        self._drain()
+
+    # The loop
+
+    async def _run(self) -> None:
+        while self.queue and not self.streams and not self._federation.stopping:
+            try:
+                await self._federation.open_stream(self)
+                return
+            except Failure as failure:
+                if self.streams:
+                    return
+                self._failed(failure)
+                if failure.final or not self.queue:
+                    return
+            await self._rest()
+            self._expire()
+
+    def _ended(self, _task: asyncio.Task[Any]) -> None:
+        """The loop is over; what came in its last moment begins another one."""
+        self._loop = None
+        if self.queue and not self.streams and not self._federation.stopping:
+            self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
+            self._loop.add_done_callback(self._ended)
+
+    def _failed(self, failure: Failure) -> None:
+        federation = self._federation
+        self.failure = failure
+        self._tries += 1
+        federation.counters.count("s2s_failures_total", failure.step)
+        federation.refusals.add("out", self.local, self.remote, "", failure.step, failure.text)
+        if failure.final:
+            self._refused_until = federation.clock.now() + REFUSED_SECONDS
+            self.bounce_all(failure)
+            return
+        kept: deque[Waiting] = deque()
+        for waiting in self._take_all():
+            if _keeps(waiting.stanza):
+                kept.append(waiting)
+            else:
+                self._send_back(waiting.stanza, failure)
+        # What the answers to that have brought stands behind what waits already.
+        kept.extend(self.queue)
+        self.queue = kept
+        self.queued_bytes = sum(waiting.size for waiting in kept)
+
+    async def _rest(self) -> None:
+        """Wait before the next try; `retry` ends it, and so does a stream that the other side has opened."""
+        clock = self._federation.clock
+        config = self._federation.config.s2s
+        seconds = min(FIRST_RETRY * 2.0 ** min(self._tries - 1, 20), config.retry_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
+        # Not beyond the time at which the oldest stanza has to go back.
+        seconds = max(0.0, min(seconds, self.queue[0].expires - clock.now()))
+        wake = self._wake = asyncio.Event()
+        self.next_try = clock.time() + seconds
+        timer = clock.call_later(seconds, wake.set)
+        try:
+            await wake.wait()
+        finally:
+            timer.cancel()
+            self._wake = None
+            self.next_try = 0.0
+
+    def _expire(self) -> None:
+        now = self._federation.clock.now()
+        while self.queue and self.queue[0].expires <= now:
+            waiting = self.queue.popleft()
+            self.queued_bytes -= waiting.size
+            self._send_back(waiting.stanza, self.failure or _TOO_OLD)
+
+    # What administrators and the end of a domain do
+
+    def retry(self) -> bool:
+        """Try at once; False where nothing waits."""
+        self._refused_until = 0.0
+        if self._wake is not None:
+            self._wake.set()
+        return bool(self.queue)
+
+    def bounce_all(self, failure: Failure) -> int:
+        """Send back all that waits; returns how many."""
+        waiting = self._take_all()
+        for one in waiting:
+            self._send_back(one.stanza, failure)
+        return len(waiting)
+
+    def stop(self) -> None:
+        """Try no more."""
+        if self._loop is not None:
+            self._loop.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost when it is forgotten."""
+        return not self.queue and not self.streams and self._loop is None
+
+    def _take_all(self) -> list[Waiting]:
+        taken = list(self.queue)
+        self.queue = deque()
+        self.queued_bytes = 0
+        return taken
+
+    def _send_back(self, stanza: Stanza, failure: Failure) -> None:
+        federation = self._federation
+        federation.counters.count("s2s_bounced_total", failure.condition)
+        bounce(federation.services.router, stanza, StanzaError(failure.condition, f"{self.remote}: {failure.text}"))
+
+    def describe(self) -> dict[str, Any]:
+        """See `Federation.rows`."""
+        state = "waiting" if self.next_try else "connecting" if self._loop is not None else "ready"
+        return {
+            "kind": "queue",
+            "id": "",
+            "state": state,
+            "direction": "out",
+            "local": self.local,
+            "remote": self.remote,
+            "pairs": [],
+            "authentication": "",
+            "address": "",
+            "tls": "",
+            "certificate": {},
+            "since": self.queue[0].came if self.queue else 0.0,
+            "stanzas_in": 0,
+            "stanzas_out": 0,
+            "bytes_in": 0,
+            "bytes_out": 0,
+            "unacked": -1,
+            "latency": -1.0,
+            "queued": len(self.queue),
+            "queued_bytes": self.queued_bytes,
+            "oldest": self.queue[0].came if self.queue else 0.0,
+            "next_try": self.next_try,
+            "error": self.failure.text if self.failure is not None else "",
+        }
+
+
+_TOO_OLD: Final = Failure("remote-server-timeout", "the other server could not be reached in time")
+
+
+def _keeps(stanza: Stanza) -> bool:
+    """Whether a stanza still means something in some minutes."""
+    if stanza.kind == "message":
+        return stanza.type not in ("headline", "error")
+    return stanza.kind == "presence" and stanza.type in _KEPT_PRESENCE

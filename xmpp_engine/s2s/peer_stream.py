@@ -1,0 +1,392 @@
+"""PeerStream: one stream with another server, whoever has opened it (hot file; RFC 6120, 8; XEP-0288).
+
+`Incoming` and `Outgoing` negotiate; what both do once a pair of domains is proven stands here.
+
+    parser --receive--> (remote, local) in `receives`? --> s2s_in hooks --> router.route
+    Destination.send --> s2s_out hooks --> transmit --> stream.write
+
+A stream speaks for nothing but the pairs of domains that were proven on it, each by itself: `receives` holds those from
+which stanzas are taken, `sends` those that stanzas go to. On a bidirectional stream both are filled.
+
+A peer that reads slowly is choked: once much waits for its socket, destinations keep what comes in their own bounded
+queues, until the socket has room again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import refused
+from xmpp_engine.plugin.verdict import Reject
+from xmpp_engine.routing.bounce import bounce, run
+from xmpp_engine.s2s.exchange import Exchange
+from xmpp_engine.s2s.failure import Failure
+from xmpp_engine.stanza.stanza import SERVER, Stanza
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError, StreamError
+
+if TYPE_CHECKING:
+    from xmpp_engine.config.schema import PeerConfig
+    from xmpp_engine.observe.counters import Counters
+    from xmpp_engine.routing.host import Host
+    from xmpp_engine.runtime.clock import Timer
+    from xmpp_engine.s2s.destination import Destination
+    from xmpp_engine.s2s.federation import Federation
+    from xmpp_engine.s2s.trust import Judgement
+    from xmpp_engine.stream.stream import Stream
+
+log = logging.getLogger("mlink.s2s")
+
+_CLIENT: Final = ns.CLIENT
+_STANZAS: Final = frozenset({"message", "presence", "iq"})
+#: Bytes written after which the socket is looked at; what may wait there; and how little it must be to go on.
+LOOK: Final = 65_536
+HIGH: Final = 524_288
+LOW: Final = 131_072
+#: Seconds between two looks at a choked socket.
+CHOKED_SECONDS: Final = 0.05
+
+
+class Proof:
+    """Why a stream may speak for a pair of domains: `method` is EXTERNAL, dialback, certificate (dialback that a good
+    certificate made needless) or bidi; `host` is ours, None for the domain of a component."""
+
+    __slots__ = ("host", "method")
+
+    def __init__(self, host: Host | None, method: str) -> None:
+        self.host = host
+        self.method = method
+
+
+class PeerStream:
+    """What both directions share; a `stream.role.Role`."""
+
+    direction = ""
+
+    def __init__(self, federation: Federation, local: str, remote: str) -> None:
+        self.federation = federation
+        #: The domains of the stream header, "" while the peer has not said.
+        self.local = local
+        self.remote = remote
+        self.stream: Stream
+        #: (remote, local) and (local, remote).
+        self.receives: dict[tuple[str, str], Proof] = {}
+        self.sends: dict[tuple[str, str], Destination] = {}
+        #: (local, remote) for which the other side takes stanzas on a stream of ours.
+        self.accepted_pairs: set[tuple[str, str]] = set()
+        self.exchange = Exchange(self)
+        self.judgement: Judgement | None = None
+        #: By what the first pair was proven.
+        self.authentication = ""
+        self.bidi = False
+        self.choked = False
+        self.stanzas_in = 0
+        self.stanzas_out = 0
+        #: For the idle sweep: the sum of both when it last looked, and when it changed.
+        self.counted = 0
+        self.used = federation.clock.now()
+        self.number = federation.next_number()
+        self._written = 0
+        self._held = False
+        self._timer: Timer | None = None
+        self._choked: Timer | None = None
+        self._over = False
+
+    # What Stream calls
+
+    @property
+    def counters(self) -> Counters:
+        """See Role."""
+        return self.federation.services.counters
+
+    @property
+    def domain(self) -> str:
+        """See Role."""
+        return self.local
+
+    def attach(self, stream: Stream) -> None:
+        """See Role."""
+        self.stream = stream
+        stream.on_lost = self._gone
+        self._timer = self.federation.clock.call_later(stream.limits.negotiation_seconds, self._late)
+
+    def opened(self, root: Element) -> None:
+        """See Role."""
+        raise NotImplementedError
+
+    def handle(self, element: Element) -> None:
+        """See Role: every element, before and after something is proven."""
+        if element.ns != _CLIENT or element.name not in _STANZAS:
+            self.control(element)
+            return
+        try:
+            stanza = Stanza.parse(element)
+        except StanzaError as error:
+            self._malformed(element, error)
+            return
+        to = stanza.to
+        if to is None:
+            raise self.refuse("improper-addressing", f"a stanza of {stanza.sender} has no address", stanza.sender)
+        proof = self.receives.get((stanza.sender.domain, to.domain))
+        if proof is None:
+            raise self._unproven(stanza.sender, to)
+        self.stanzas_in += 1
+        host = proof.host
+        if host is not None and host.table.s2s_in:
+            verdict = run(host.table.s2s_in, host.table, stanza, self)
+            if verdict is not None:
+                if isinstance(verdict, Reject) and not verdict.silent:
+                    bounce(self.federation.services.router, stanza, verdict.error)
+                return
+        services = self.federation.services
+        services.router.route(stanza)
+        if stanza.commit and services.ledger.full:
+            self._slow_down()
+
+    def secured(self) -> None:
+        """See Role."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """See Role."""
+        self.federation.sweeper.discard(self.stream)
+
+    # Elements that are no stanzas
+
+    def control(self, element: Element) -> None:
+        """Negotiation, and what servers say to each other; raises StreamError."""
+        if element.ns == ns.DIALBACK:
+            self.exchange.element(element)
+        elif element.ns == ns.STREAM and element.name == "error":
+            self._peer_error(element)
+        else:
+            raise self.refuse("unsupported-stanza-type", f"{element.name[:64]} is not understood here")
+
+    def _peer_error(self, element: Element) -> None:
+        condition, text = "undefined-condition", ""
+        for child in element.elements():
+            if child.ns == ns.STREAM_ERRORS and child.name == "text":
+                text = child.text[:200]
+            elif child.ns == ns.STREAM_ERRORS:
+                condition = child.name[:64]
+        log.info("%s at %s ended the stream: %s %s", self.remote or "?", self.stream.transport.peer, condition, text)
+        self.fail(Failure.of_stream_error(condition, text))
+
+    # Refusals
+
+    def refuse(self, condition: str, text: str, sender: Jid | None = None) -> StreamError:
+        """Note a refusal; the stream error to raise."""
+        remote = self.remote or (sender.domain if sender is not None else "")
+        self.federation.refusals.add(self.direction, self.local, remote, self.stream.transport.peer, condition, text)
+        error = StreamError(condition, text)
+        error.told = True
+        return error
+
+    def _unproven(self, sender: Jid, to: Jid) -> StreamError:
+        """RFC 6120, 4.9.3.12, 8.1.1.2 and 8.1.2.2."""
+        if not self.receives:
+            return self.refuse("not-authorized", f"a stanza of {sender.domain} before it has proved anything", sender)
+        if all(remote != sender.domain for remote, _local in self.receives):
+            return self.refuse("invalid-from", f"this stream does not speak for {sender.domain}", sender)
+        return self.refuse("improper-addressing", f"{sender.domain} has not proved itself to {to.domain}", sender)
+
+    def _malformed(self, element: Element, error: StanzaError) -> None:
+        """A stanza whose addresses, type or id are wrong: answered where it is known to whom."""
+        try:
+            sender = Jid.parse(element.attrs.get("from", ""))
+        except ValueError:
+            raise self.refuse("improper-addressing", "a stanza without the address of its sender") from None
+        local = next((local for remote, local in self.receives if remote == sender.domain), None)
+        if local is None:
+            raise self._unproven(sender, sender)
+        refused.info("%s sent a malformed %s: %s", sender, element.name, error)
+        self.counters.count("stanza_errors_total", error.condition)
+        if element.attrs.get("type") in ("error", "result"):
+            return
+        attrs = {"type": "error"}
+        if "id" in element.attrs:
+            attrs["id"] = element.attrs["id"]
+        reply = Element(_CLIENT, element.name, attrs, error.element())
+        self.federation.send(Stanza(reply, sender, Jid("", local), "error"))
+
+    # Slow readers, on both sides
+
+    def _slow_down(self) -> None:
+        """The ledger is full: read on when it has room."""
+        if not self._held:
+            self._held = True
+            self.stream.transport.pause()
+            self.federation.services.ledger.on_room(self._go_on)
+
+    def _go_on(self) -> None:
+        self._held = False
+        if not self._over:
+            self.stream.transport.resume()
+
+    def transmit(self, stanza: Stanza) -> None:
+        """The last step of a stanza to the other server."""
+        data = stanza.encode(stanza.to.encoded, SERVER)  # type: ignore[union-attr]
+        self.stanzas_out += 1
+        self.stream.write(data)
+        self._written += len(data)
+        if self._written >= LOOK:
+            self._look()
+
+    def _look(self) -> None:
+        self._written = 0
+        if not self.choked and self.stream.transport.idle_bytes() > HIGH:
+            self.choked = True
+            for destination in self.sends.values():
+                destination.choke()
+            self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._choked = None
+        if self._over:
+            return
+        if self.stream.transport.idle_bytes() > LOW:
+            self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self._look_again)
+            return
+        self.choked = False
+        for destination in list(self.sends.values()):
+            destination.go_on()
+
+    # Proofs
+
+    def proven(self, remote: str, local: str, method: str) -> None:
+        """The peer may speak for `remote` to `local` on this stream."""
+        federation = self.federation
+        self.receives[(remote, local)] = Proof(federation.owner(local), method)
+        self._first_proof(method)
+        log.info("%s speaks to %s over a stream from %s (%s)", remote, local, self.stream.transport.peer, method)
+
+    def ready(self) -> None:
+        """What was proven is answered: on a bidirectional stream it serves the other way too."""
+        if self.bidi and not self._over:
+            for remote, local in list(self.receives):
+                if (local, remote) not in self.sends:
+                    destination = self.federation.destination(local, remote)
+                    if destination is not None:
+                        destination.attach(self)
+
+    def accepted(self, local: str, remote: str, method: str) -> None:
+        """The peer takes stanzas of `local` for `remote` on this stream."""
+        self.accepted_pairs.add((local, remote))
+        self._first_proof(method)
+        if self.bidi:
+            self.receives[(remote, local)] = Proof(self.federation.owner(local), "bidi")
+        log.info("%s speaks to %s over a stream to %s (%s)", local, remote, self.stream.transport.peer, method)
+
+    def _first_proof(self, method: str) -> None:
+        if self.authentication:
+            return
+        self.authentication = method
+        self._settle()
+        self.stream.authenticated()
+        self.stream.transport.authenticated()
+
+    # The end
+
+    @property
+    def peer(self) -> PeerConfig:
+        """What holds for the other domain."""
+        return self.federation.peer(self.remote)
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has ended."""
+        return self._over
+
+    def fail(self, failure: Failure) -> None:
+        """Nothing more comes of this stream: whoever waits for it learns why; closes it."""
+        self.exchange.fail(failure)
+        self.stream.close()
+
+    def _settle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        """Nothing was proven in time."""
+        self._timer = None
+        if self.exchange.busy:
+            self._timer = self.federation.clock.call_later(self.stream.limits.negotiation_seconds, self._late)
+        elif self.exchange.answered:
+            self.stream.close()  # it came to have keys verified, and that is done
+        else:
+            self.stream.close(self.refuse("connection-timeout", "nothing was proved in time"))
+
+    def _gone(self, reason: str, clean: bool) -> None:
+        """The stream has ended, by whatever means."""
+        self._over = True
+        self._settle()
+        if self._choked is not None:
+            self._choked.cancel()
+            self._choked = None
+        error = self.stream.error
+        condition = "remote-server-timeout"
+        self.exchange.fail(Failure(condition, f"the stream ended: {error or reason}"))
+        destinations = list(self.sends.values())
+        self.sends.clear()
+        self.receives.clear()
+        self.federation.ended(self)
+        for destination in destinations:
+            destination.detach(self, clean)
+        if self.authentication:
+            log.info(
+                "the stream %s %s (%s) ended: %s",
+                "from" if self.direction == "in" else "to",
+                self.remote or "?",
+                self.stream.transport.peer,
+                reason,
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """What lists and the console show, see `Federation.rows`."""
+        stream = self.stream
+        facts = stream.transport.tls_facts()
+        judgement = self.judgement
+        pairs = {*self.sends, *((local, remote) for remote, local in self.receives)} - {(self.local, self.remote)}
+        return {
+            "kind": "stream",
+            "id": str(self.number),
+            "state": "ready" if self.authentication else "negotiating",
+            "direction": "both" if self.sends and self.receives else self.direction,
+            "local": self.local,
+            "remote": self.remote,
+            "pairs": sorted(list(pair) for pair in pairs),
+            "authentication": self.authentication,
+            "address": stream.transport.peer,
+            "tls": " ".join(filter(None, (facts.get("version", ""), facts.get("cipher", "")))),
+            "certificate": {name: getattr(judgement, name) for name in _JUDGED} if judgement is not None else {},
+            "since": stream.since,
+            "stanzas_in": self.stanzas_in,
+            "stanzas_out": self.stanzas_out,
+            "bytes_in": stream.bytes_in,
+            "bytes_out": stream.bytes_out,
+            "unacked": -1,
+            "latency": -1.0,
+            "queued": 0,
+            "queued_bytes": stream.transport.idle_bytes(),
+            "oldest": 0.0,
+            "next_try": 0.0,
+            "error": "",
+        }
+
+
+_JUDGED: Final = (
+    "accepted",
+    "reason",
+    "code",
+    "subject",
+    "issuer",
+    "names",
+    "expires",
+    "fingerprint",
+    "pinned",
+    "chain_length",
+)

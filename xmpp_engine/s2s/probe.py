@@ -1,0 +1,153 @@
+"""Probe: the way to another server, step by step, for an administrator who wants to know where it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from xmpp_engine.addressing.prep import domainpart
+from xmpp_engine.s2s.failure import Failure
+
+if TYPE_CHECKING:
+    from xmpp_engine.config.schema import PeerConfig
+    from xmpp_engine.s2s.federation import Federation
+    from xmpp_engine.s2s.outgoing import Outgoing
+    from xmpp_engine.s2s.resolver import Target
+
+log = logging.getLogger("mlink.s2s")
+
+Report = Callable[[str, bool, str, dict[str, Any]], Any]
+
+
+async def probe(federation: Federation, domain: str, from_domain: str, report: Report) -> bool:
+    """See `Federation.probe`."""
+    try:
+        return await _Probe(federation, report).run(domain, from_domain)
+    except Failure as failure:
+        report(failure.step, False, failure.text, {"condition": failure.condition})
+    except Exception:
+        log.exception("the test of %s failed", domain)
+        report("peer", False, "the test itself failed; the log has the reason", {})
+    return False
+
+
+class _Probe:
+    def __init__(self, federation: Federation, report: Report) -> None:
+        self._federation = federation
+        self._report = report
+
+    async def run(self, domain: str, from_domain: str) -> bool:
+        federation, report = self._federation, self._report
+        try:
+            remote, local = domainpart(domain), domainpart(from_domain)
+        except ValueError as error:
+            report("peer", False, str(error), {})
+            return False
+        if not federation.config.s2s.enabled:
+            report("peer", False, "federation is off", {})
+            return False
+        if federation.serves(remote, whatever=True):
+            report("peer", False, f"{remote} is served here", {})
+            return False
+        peer = federation.calls.allowed(local, remote)
+        report("peer", True, _policy(remote, peer), _facts(peer))
+        targets = await federation.calls.targets(remote, peer)
+        where = ", ".join(f"{one.host} port {one.port}{' (direct TLS)' if one.direct else ''}" for one in targets)
+        details = [
+            {"host": one.host, "port": one.port, "direct": one.direct, "addresses": list(one.addresses)}
+            for one in targets
+        ]
+        report("dns", True, f"{remote} is at {where}", {"targets": details})
+        for target in targets:
+            try:
+                await self._try(local, remote, peer, target)
+                return True
+            except Failure as failure:
+                report(failure.step, False, failure.text, {"condition": failure.condition, "host": target.host})
+        return False
+
+    async def _try(self, local: str, remote: str, peer: PeerConfig, target: Target) -> None:
+        """One server; raises Failure at the step that fails."""
+        calls = self._federation.calls
+        seen: list[Outgoing] = []
+        try:
+            outgoing = await calls.call(local, remote, peer, target, seen.append)
+        except Failure as failure:
+            if seen and failure.step != "tcp":
+                self._reached(seen[0], failure.step)
+            raise
+        try:
+            self._reached(outgoing, "")
+            async with asyncio.timeout(self._federation.config.s2s.connect_seconds):
+                await outgoing.prove(local, remote)
+            self._report(
+                "authentication",
+                True,
+                f"{remote} takes stanzas of {local} ({outgoing.authentication})",
+                {"method": outgoing.authentication, "bidi": outgoing.bidi, "offered": _offers(outgoing)},
+            )
+        except TimeoutError:
+            raise Failure("remote-server-timeout", f"{remote} did not answer in time") from None
+        finally:
+            outgoing.stream.close()
+
+    def _reached(self, outgoing: Outgoing, failed: str) -> None:
+        """Tell of the steps before the one that failed."""
+        report = self._report
+        transport = outgoing.stream.transport
+        address = outgoing.address or outgoing.target.host
+        report("tcp", True, f"{address} answers", {"address": address, "host": outgoing.target.host})
+        if failed == "tls":
+            return
+        facts = outgoing.facts or transport.tls_facts()
+        if facts:
+            report("tls", True, f"{facts.get('version', '')} with {facts.get('cipher', '')}", facts)
+        else:
+            report("tls", True, "there is none, and none is needed", {})
+        if failed == "certificate" or not facts:
+            return
+        judgement = outgoing.judgement
+        if judgement is None:
+            report("certificate", True, "it shows none; dialback does without", {})
+            return
+        accepted = judgement.accepted or not outgoing.needs_certificate
+        text = judgement.reason if judgement.accepted else f"{judgement.reason}; dialback does without"
+        report("certificate", accepted, text, _judged(judgement))
+
+
+def _judged(judgement: Any) -> dict[str, Any]:
+    names = ("accepted", "code", "reason", "subject", "issuer", "names", "expires", "fingerprint", "pinned")
+    return {name: getattr(judgement, name) for name in names}
+
+
+def _offers(outgoing: Outgoing) -> list[str]:
+    offers = {
+        "EXTERNAL": outgoing.offers_external,
+        "dialback": outgoing.offers_dialback,
+        "bidi": outgoing.offers_bidi,
+    }
+    return [name for name, offered in offers.items() if offered]
+
+
+def _policy(remote: str, peer: PeerConfig) -> str:
+    which = f"the record of {peer.domain}" if peer.domain else "the default"
+    proof = {
+        "certificate": "both sides prove by certificate who they are",
+        "dialback": "certificates are preferred, dialback will do",
+        "dialback-only": "dialback alone is used",
+    }[peer.authentication]
+    tls = "TLS is required" if peer.tls == "required" else "TLS is optional"
+    return f"For {remote} {which} holds: {proof}, {tls}."
+
+
+def _facts(peer: PeerConfig) -> dict[str, Any]:
+    return {
+        "record": peer.domain,
+        "authentication": peer.authentication,
+        "tls": peer.tls,
+        "route": peer.route,
+        "revocation": peer.revocation,
+        "pins": len(peer.pins),
+    }
