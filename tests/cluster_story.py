@@ -15,10 +15,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
-from unittest.mock import patch
 
-from tests.kits.peers import Hub, PlainPeers
 from tests.story import Client, World
+from xmpp_engine.cluster.local_bus import Hub
+from xmpp_engine.config.schema import ClusterConfig
 from xmpp_engine.runtime.clock import FakeClock, FakeTimer
 from xmpp_engine.storage.memory import MemoryStores
 
@@ -26,11 +26,6 @@ _QUIET_TURNS = 10
 _MOST_TURNS = 20_000
 #: Seconds in one step of `pass_time`.
 _STEP = 0.25
-
-
-def _plain(_name: str, _version: str, bus: Any, *_rest: Any) -> Any:
-    """The nodes' own view of each other in place of xmpp_engine.cluster.cluster.Cluster."""
-    return bus
 
 
 class NodeClock:
@@ -77,14 +72,14 @@ class Node(World):
         self.world = world
         self.alive = True
         self.node_clock = NodeClock(world.clock)
-        with patch("xmpp_engine.engine.Cluster", _plain):
-            super().__init__(
-                clock=self.node_clock,
-                stores=world.stores,
-                bus=world.bus(name),
-                config={"node": name, "cluster": world.config(number)},
-                **world.arguments,
-            )
+        self.bus = world.hub.bus(name)
+        super().__init__(
+            clock=self.node_clock,
+            stores=world.stores,
+            bus=self.bus,
+            config={"node": name, "cluster": ClusterConfig(number=number, join_seconds=0.0, secret="story")},
+            **world.arguments,
+        )
 
     async def settle(self) -> None:
         """Clients of a cluster wait for the whole of it."""
@@ -98,20 +93,11 @@ class ClusterWorld:
         self.clock = FakeClock()
         self.stores = MemoryStores(arguments.get("domains", ("story.example",)), self.clock.time)
         self.arguments = arguments
-        self.hub = Hub()
+        self.hub = Hub(self.clock)
         self.nodes: dict[str, Node] = {}
         self.all_nodes: list[Node] = []
         self._resources: dict[str, int] = {}
-
-    def bus(self, name: str) -> Any:
-        """The way of one node to the others."""
-        return PlainPeers(name, self.hub)
-
-    def config(self, number: int) -> Any:
-        """How nodes watch each other."""
-        from xmpp_engine.config.schema import ClusterConfig
-
-        return ClusterConfig(number=number, join_seconds=0.0, secret="story")
+        self._cuts: set[frozenset[str]] = set()
 
     async def node(self, name: str) -> Node:
         """A node by name, started where there is none yet; one that was killed starts anew."""
@@ -120,8 +106,30 @@ class ClusterWorld:
             found = self.nodes[name] = Node(name, len(self.all_nodes), self)
             self.all_nodes.append(found)
             await found.engine.start()
-            await self.settle()
+            await self.meet()
         return found
+
+    async def meet(self) -> None:
+        """Let time pass until every node knows of every other one that it can reach."""
+        for _ in range(100):
+            await self.pass_time(_STEP)
+            if all(
+                self.linked(one, other) == (other in self._known(one)) for one in self.nodes for other in self.nodes
+            ):
+                return
+        raise AssertionError("the nodes do not find each other")
+
+    def linked(self, one: str, other: str) -> bool:
+        """Whether two nodes can talk to each other."""
+        nodes = self.nodes
+        if one == other or nodes[one].node_clock.frozen or nodes[other].node_clock.frozen:
+            return False
+        return frozenset((one, other)) not in self._cuts
+
+    def _known(self, name: str) -> tuple[str, ...]:
+        cluster = self.nodes[name].engine.cluster
+        assert cluster is not None
+        return () if self.nodes[name].node_clock.frozen else cluster.nodes
 
     async def login(self, role: str, resource: str | None = None) -> Client:
         """Bind one more resource: `romeo n1` gets r1, r2 ... unless a resource is named."""
@@ -138,29 +146,33 @@ class ClusterWorld:
 
     def cut(self, *names: str) -> None:
         """Nothing goes any more between these nodes and all the others."""
-        others = set(self.nodes) - set(names)
-        self.hub.cuts |= {frozenset((one, other)) for one in names for other in others}
+        for one in names:
+            for other in set(self.nodes) - set(names):
+                self._cuts.add(frozenset((one, other)))
+                self.hub.cut(one, other)
 
     def heal(self) -> None:
         """Every cut is mended."""
-        self.hub.cuts.clear()
+        self._cuts.clear()
+        self.hub.heal()
 
     def freeze(self, name: str) -> None:
-        """As SIGSTOP does."""
+        """As SIGSTOP does. Its clients must not send anything meanwhile: they are in the same process."""
         self.nodes[name].node_clock.frozen = True
-        self.hub.peers[name].frozen = True
+        self.hub.freeze(name)
 
     def thaw(self, name: str) -> None:
         """As SIGCONT does."""
-        self.hub.peers[name].frozen = False
         self.nodes[name].node_clock.thaw()
+        self.hub.thaw(name)
 
     def kill(self, name: str) -> None:
         """As SIGKILL does: what it had in memory is gone, and nobody is told. Its clients see the connection end."""
         node = self.nodes.pop(name)
         node.alive = False
         node.node_clock.dead = True
-        self.hub.peers.pop(name, None)
+        self.hub.thaw(name)
+        self.hub.detach(node.bus)
         for session in list(node.services.registry.full.values()):
             stream = session.stream
             if stream is not None:
@@ -194,18 +206,19 @@ class ClusterWorld:
             self.clock.advance(min(_STEP, left))
             left -= _STEP
             await self.settle()
-        self.hub.settle()
-        await self.settle()
 
     async def notice(self) -> None:
-        """Let time pass until nodes that are gone are known to be gone, and those that are back to be back."""
-        await self.pass_time(8.0)
+        """Let time pass until nodes that are gone are known to be gone, and those that are back to be back, and until
+        what follows has been done."""
+        await self.meet()
+        await self.pass_time(1.0)
 
     async def end(self) -> None:
         """Stop every node that is left."""
         self.heal()
-        for node in list(self.nodes.values()):
-            node.node_clock.frozen = False
+        for name, node in list(self.nodes.items()):
+            if node.node_clock.frozen:
+                self.thaw(name)
             await node.engine.stop()
 
 
