@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.db.models import QuerySet
 
+from mlink_web.clusters import snapshot as clusters
 from mlink_web.components import snapshot as components
 from mlink_web.conf import sealing
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
@@ -32,6 +33,7 @@ from xmpp_engine.plugin.loader import import_modules, options_of
 
 T = TypeVar("T")
 #: Fields that the snapshot makes itself.
+OF_THE_NODE: Final = frozenset(("number", "address", "secret"))
 FIXED: Final = frozenset(("version", "node", "hosts", "listeners", "http", "s2s", "components", "cluster"))
 
 
@@ -80,6 +82,7 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
         http=http,
         s2s=s2s,
         components=components.read(),
+        cluster=_with("MLINK_CLUSTER_OPTIONS", clusters.read(), settings.MLINK_CLUSTER_OPTIONS, OF_THE_NODE),
     )
     return _with("engine", base, options.engine if options else {}, FIXED)
 
@@ -158,7 +161,15 @@ def _listeners(limits: Mapping[str, Any], s2s: S2sConfig) -> tuple[ListenerConfi
         if port and (s2s.enabled or kind != "s2s"):
             own = _with(f"listeners.{name}.limits", StreamLimits(), limits.get(name, {}))
             found.append(
-                ListenerConfig(name=name, kind=kind, address=settings.MLINK_BIND, port=port, tls=tls, limits=own)
+                ListenerConfig(
+                    name=name,
+                    kind=kind,
+                    address=settings.MLINK_BIND,
+                    port=port,
+                    tls=tls,
+                    limits=own,
+                    reuse_port=settings.MLINK_REUSE_PORT,
+                )
             )
     return tuple(found)
 

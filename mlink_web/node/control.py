@@ -41,7 +41,7 @@ class NodeRunsAlready(Exception):
 
 def socket_path() -> Path:
     """Where the node of this data folder listens for commands."""
-    return Path(settings.MLINK_HOME) / "run" / "node.sock"
+    return Path(settings.MLINK_HOME) / "run" / settings.MLINK_CONTROL_SOCKET
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from fdp import sample_topics
 from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
+from mlink_web.clusters import numbers
 from mlink_web.conf import certificates
 from mlink_web.conf import services as conf
 from mlink_web.conf.models import Domain
@@ -56,6 +57,7 @@ def prepare() -> Prepared:
             make_administrator(made)
         made.certificates = certificates.ensure_all()
         made.topics = sample_topics.install_new()
+        numbers.claim(settings.MLINK_NODE_NAME)
     return made
 
 

@@ -41,6 +41,9 @@ from fdp.store import DatabaseForms
 from mlink_web.admin_commands import within
 from mlink_web.admin_commands.registry import registry
 from mlink_web.audit import log as audit
+from mlink_web.clusters.layer_bus import LayerBus
+from mlink_web.clusters.numbers import bus_prefix
+from mlink_web.clusters.reporting import Reporter
 from mlink_web.conf import snapshot
 from mlink_web.groups.resident import ResidentGroups
 from mlink_web.groups.resident import read as read_groups
@@ -49,6 +52,8 @@ from mlink_web.node.lateness import Lateness
 from mlink_web.node.watcher import Watcher
 from mlink_web.node.worker import QUEUES, Worker
 from mlink_web.stores.build import DatabaseStores
+from xmpp_engine.cluster.bus import BusError
+from xmpp_engine.cluster.cluster import ClusterError
 from xmpp_engine.config.schema import EngineConfig
 from xmpp_engine.engine import Engine
 from xmpp_engine.plugin.loader import import_modules
@@ -101,6 +106,9 @@ class Node:
         self._engine: Engine | None = None
         self._watcher: Watcher | None = None
         self._lateness: Lateness | None = None
+        self._reporter: Reporter | None = None
+        #: Why the cluster has no place for this node any more, "" while it has.
+        self.expelled = ""
         self._control: ControlServer | None = None
         self._server: EmbeddedServer | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -117,7 +125,7 @@ class Node:
         decisions.take(await self._stores.executor.read(None, read_decisions))
         modules = import_modules(settings.XMPP_MODULES)
         try:
-            reader = ArchiveReader(self._stores.executor, settings.MLINK_NODE_NAME)
+            reader = ArchiveReader(self._stores.executor)
             self._engine = Engine(
                 config,
                 self._stores,
@@ -136,20 +144,36 @@ class Node:
                     "shutdown": lambda: os.kill(os.getpid(), signal.SIGTERM),
                 },
                 secret=settings.SECRET_KEY.encode(),
+                bus=LayerBus(config.node, bus_prefix()) if settings.MLINK_CLUSTER else None,
             )
+            if self._engine.cluster is not None:
+                self._engine.cluster.on_expelled = self._expelled
             self._watcher = Watcher(self._engine, self._stores.executor, groups, forms, decisions)
             self._control = ControlServer(self._engine, self._watcher.wake)
             # First of all: a second node on the same data must touch nothing.
             await self._control.start()
             await self._engine.start()
-        except (ListenError, NodeRunsAlready, ValueError) as error:
+        except (BusError, ClusterError, ListenError, NodeRunsAlready, ValueError) as error:
             raise StartError(str(error)) from error
         await self._serve_http(config)
         await self._watcher.start()
         self._lateness = Lateness(self._engine.counters)
         self._lateness.start()
+        if self._engine.cluster is not None:
+            self._reporter = Reporter(self._engine, self._stores.executor, self._http_address())
+            self._reporter.start()
         for worker in self._workers:
             worker.start()
+
+    def _expelled(self, sentence: str) -> None:
+        """The node may not stay in its cluster: on its own it would serve what others serve too."""
+        self.expelled = sentence
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _http_address(self) -> str:
+        """Where other nodes and balancers reach this node's HTTP, "" where it serves none."""
+        host = settings.MLINK_NODE_ADDRESS.rpartition(":")[0] or settings.MLINK_BIND
+        return f"{host}:{settings.MLINK_HTTP_PORT}" if settings.MLINK_HTTP_PORT else ""
 
     async def _run_data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
         """Run an administrator's command on the database, and look at once what it changed."""
@@ -214,6 +238,8 @@ class Node:
         workers = [asyncio.create_task(worker.stop()) for worker in self._workers]
         if self._lateness is not None:
             self._lateness.stop()
+        if self._reporter is not None:
+            await self._reporter.stop()
         if self._control is not None:
             await self._control.stop()
         if self._watcher is not None:
@@ -257,6 +283,8 @@ async def _main(*, with_web: bool, worker: bool, announce: Callable[[EngineConfi
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.is_set():
             raise StartError("The HTTP server has ended.")
+        if node.expelled:
+            raise StartError(node.expelled)
         log.info("stopping")
     finally:
         await node.stop()

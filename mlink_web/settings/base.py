@@ -39,13 +39,24 @@ MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
 MLINK_REDIS_URL = environment.text("MLINK_REDIS_URL", "")
 MLINK_NODE_NAME = environment.text("MLINK_NODE_NAME", socket.gethostname() or "node1")
 MLINK_ADMIN_PASSWORD = environment.text("MLINK_ADMIN_PASSWORD", "")
+#: Several nodes that are one service (docs/cluster.md). `make run` starts MLINK_NODES of them on this machine.
+MLINK_NODES = environment.count("MLINK_NODES", 1, 64)
+MLINK_CLUSTER = environment.choice("MLINK_CLUSTER", "on" if MLINK_NODES > 1 else "off", ("on", "off")) == "on"
+MLINK_NODE_ADDRESS = environment.endpoint("MLINK_NODE_ADDRESS")
+MLINK_CLUSTER_OPTIONS = environment.mapping("MLINK_CLUSTER_OPTIONS")
+#: Set by a node that starts others on this machine: they share its ports and have control sockets of their own.
+MLINK_REUSE_PORT = environment.flag("MLINK_REUSE_PORT")
+MLINK_CONTROL_SOCKET = environment.text("MLINK_CONTROL_SOCKET", "node.sock")
+if MLINK_CLUSTER:
+    environment.cluster(MLINK_REDIS_URL, MLINK_DATABASE_URL)
 #: With a key exports as PDF are signed. Only the worker reads it, so here it is a name and not yet a file.
 MLINK_PDF_SIGN_KEY = environment.text("MLINK_PDF_SIGN_KEY", "")
 MLINK_PDF_SIGN_CERTIFICATE = environment.text("MLINK_PDF_SIGN_CERTIFICATE", "")
 MLINK_PDF_SIGN_PASSWORD = environment.text("MLINK_PDF_SIGN_PASSWORD", "")
 MLINK_PDF_TIMESTAMP_URL = environment.text("MLINK_PDF_TIMESTAMP_URL", "")
 
-SECRET_KEY = environment.secret(MLINK_HOME / "secret_key")
+#: The nodes of a cluster need the same.
+SECRET_KEY = environment.secret(Path(environment.file("MLINK_SECRET_KEY_FILE") or MLINK_HOME / "secret_key"))
 DEBUG = False
 ALLOWED_HOSTS = ServedHosts([MLINK_DOMAIN, f".{MLINK_DOMAIN}", "localhost", ".localhost", "127.0.0.1", "[::1]"])
 USE_X_FORWARDED_HOST = False
@@ -142,7 +153,22 @@ if MLINK_REDIS_URL:
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
             "CONFIG": {"hosts": [MLINK_REDIS_URL], "prefix": "mlink"},
-        }
+        },
+        # Between nodes. A Redis that hangs is given up after some seconds, as one that is away is.
+        "xmpp": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {
+                "hosts": [
+                    {
+                        "address": MLINK_REDIS_URL,
+                        "socket_timeout": 3.0,
+                        "socket_connect_timeout": 3.0,
+                        "health_check_interval": 3,
+                    }
+                ],
+                "prefix": "mlink-xmpp",
+            },
+        },
     }
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": MLINK_REDIS_URL}}
     CELERY_BROKER_URL = MLINK_REDIS_URL

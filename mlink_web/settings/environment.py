@@ -36,6 +36,25 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def endpoint(name: str) -> str:
+    """`host:port` or `[v6]:port`, "" where the variable is unset."""
+    value = text(name, "")
+    host, _colon, digits = value.rpartition(":")
+    if value and not (host and digits.isascii() and digits.isdigit() and 0 < int(digits) < 65_536):
+        raise ImproperlyConfigured(f"{name} must be host:port, like xmpp1.example.org:5222, not {value!r}.")
+    return value
+
+
+def count(name: str, default: int, most: int) -> int:
+    """A number from 1; `auto` is one for each core of the machine."""
+    value = text(name, str(default)).lower()
+    if value == "auto":
+        return min(len(os.sched_getaffinity(0)), most)
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
+        raise ImproperlyConfigured(f"{name} must be a number from 1 to {most} or auto, not {value!r}.")
+    return int(value)
+
+
 def mapping(name: str) -> dict[str, Any]:
     """A JSON object, empty where the variable is unset."""
     try:
@@ -73,6 +92,19 @@ def file(name: str) -> str:
     except OSError as error:
         raise ImproperlyConfigured(f"{name} names {path}, which cannot be read: {error.strerror}.") from None
     return str(path)
+
+
+def cluster(redis: str, database: str) -> None:
+    """What nodes that are one service share; raises ImproperlyConfigured where one of it is missing."""
+    if not redis:
+        raise ImproperlyConfigured(
+            "A cluster needs Redis: set MLINK_REDIS_URL (redis://host:6379/0), or MLINK_CLUSTER=off for one node alone."
+        )
+    if not database.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured(
+            "A cluster needs PostgreSQL, which all nodes reach: set MLINK_DATABASE_URL (postgresql://user:password@host/"
+            "name), or MLINK_CLUSTER=off for one node alone."
+        )
 
 
 def secret(path: Path) -> str:
