@@ -20,7 +20,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.cluster.cluster import Cluster
+from xmpp_engine.cluster.bus import BusError
+from xmpp_engine.cluster.cluster import Cluster, ClusterError
 from xmpp_engine.cluster.directory import Directory
 from xmpp_engine.component.components import Components
 from xmpp_engine.config.diff import difference
@@ -126,6 +127,7 @@ class Engine:
             self.cluster,
         )
         self.services.extras.setdefault("engine", self)
+        self.services.extras.setdefault("node number", config.cluster.number)
         if self.cluster is not None:
             join_sessions(self.services, Directory(), self.cluster)
         self.contexts = Contexts()
@@ -146,8 +148,8 @@ class Engine:
         self._timers: dict[str, list[Timer]] = {}
 
     async def start(self) -> None:
-        """Load the hosts, open the listeners; raises ListenError with a sentence when a port is taken, and has stopped
-        again then."""
+        """Load the hosts, join the cluster, open the listeners; raises ListenError with a sentence when a port is taken,
+        ClusterError or BusError where there is no place for this node, and has stopped again then."""
         self._take_limits()
         self.contexts.apply(self.config.hosts)
         hosts = {domain: self._make_host(config) for domain, config in self.config.hosts.items()}
@@ -156,12 +158,12 @@ class Engine:
             await self._started(host)
         await self.federation.start()
         await self.components.start()
-        if self.cluster is not None:
-            await self.cluster.start()
         try:
+            if self.cluster is not None:
+                await self.cluster.start()
             for listener in self.config.listeners:
                 await self._open(listener)
-        except ListenError:
+        except (BusError, ClusterError, ListenError):
             await self.stop()
             raise
         self.sweeper.start()
