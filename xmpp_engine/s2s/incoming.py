@@ -56,11 +56,9 @@ class Incoming(PeerStream):
         remote, local = self._addresses(root)
         if not self.federation.serves(local):
             raise self.refuse("host-unknown", f"{local} is not served here")
-        if (self.local, self.remote) == ("", ""):
-            self.local, self.remote = local, remote
-        elif (self.local, self.remote or remote) != (local, remote):
+        if self.local and (self.local, self.remote) != (local, remote):
             raise self.refuse("not-authorized", "the stream was opened again for other domains")
-        self.remote = remote
+        self.local = local
         if remote and self.federation.serves(remote, whatever=True):
             raise self.refuse("invalid-from", f"{remote} is served here")
         if remote and not self.peer.enabled:
@@ -124,6 +122,8 @@ class Incoming(PeerStream):
             if not self.authentication:
                 parts.append(_BIDI)
         stream.write((_FEATURES % "".join(parts)).encode())
+        if self.authentication:
+            self.ready()
 
     def _needs_tls(self) -> bool:
         return self._listener.tls == "required" or self.peer.tls == "required"

@@ -106,7 +106,7 @@ class ServerFraming(StreamFraming):
         super().__init__(ns.SERVER)
         self.flavour = SERVER
         self._initiating = initiating
-        self._head = self._head.replace(" version=", f" xmlns:db='{ns.DIALBACK}' version=")
+        self._head = self._head.replace(" xmlns:stream=", f" xmlns:db='{ns.DIALBACK}' xmlns:stream=")
 
     def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:
         """See Framing."""
