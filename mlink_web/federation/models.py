@@ -13,8 +13,8 @@ from django.db import models
 class Authentication(models.TextChoices):
     """How another server must prove who it is."""
 
-    CERTIFICATE = "certificate", "A certificate, and nothing else"
-    DIALBACK = "dialback", "A certificate, or dialback where it has none that we trust"
+    CERTIFICATE = "certificate", "Certificate only"
+    DIALBACK = "dialback", "Certificate, else dialback"
     DIALBACK_ONLY = "dialback-only", "Dialback only"
 
 
@@ -29,8 +29,8 @@ class Revocation(models.TextChoices):
     """What revoked certificates mean."""
 
     OFF = "off", "Not looked at"
-    SOFT = "soft", "Refused where a list of revoked certificates can be had"
-    HARD = "hard", "Refused unless a fresh list says that they are good"
+    SOFT = "soft", "Refused where a list can be had"
+    HARD = "hard", "Refused unless a fresh list clears them"
 
 
 class Peer(models.Model):
@@ -44,7 +44,7 @@ class Peer(models.Model):
     authentication = models.CharField(max_length=16, choices=Authentication.choices, default="", blank=True)
     tls = models.CharField(max_length=16, choices=Tls.choices, default="", blank=True)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, default="", blank=True)
-    strict_purpose = models.BooleanField(null=True, default=None)
+    strict_purpose = models.BooleanField(null=True, blank=True, default=None)
     pins = models.JSONField(default=list, blank=True, help_text="SHA-256 of its keys, hexadecimal.")
     authorities = models.TextField(default="", blank=True, help_text="Certificates of authorities, PEM.")
     note = models.CharField(max_length=500, default="", blank=True)

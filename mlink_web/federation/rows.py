@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mlink_web.console.node import duration, moment, size
+from mlink_web.console.node import moment, size
 
 #: Rows of each table that a page shows; more would be neither read nor drawn once a second.
 SHOWN: Final = 500
@@ -57,7 +57,8 @@ def as_stream(row: dict[str, Any]) -> dict[str, Any]:
         "direction": DIRECTIONS.get(row.get("direction", ""), row.get("direction", "")),
         "address": row.get("address") or "–",
         "authentication": AUTHENTICATION.get(row.get("authentication", ""), row.get("authentication", "")),
-        "state": STATES.get(row.get("state", ""), row.get("state", "")),
+        # That it is open goes without saying.
+        "state": "" if row.get("state") == "ready" else STATES.get(row.get("state", ""), row.get("state", "")),
         "tls": (row.get("tls") or "no").partition(" ")[0],
         "cipher": row.get("tls") or "The stream is not encrypted.",
         "certificate": certificate_words(certificate),
@@ -73,7 +74,7 @@ def as_stream(row: dict[str, Any]) -> dict[str, Any]:
 def certificate_words(judgement: dict[str, Any]) -> str:
     """A judgement in three words."""
     if not judgement:
-        return "none"
+        return ""
     if not judgement.get("accepted"):
         return str(judgement.get("code") or "refused").replace("-", " ")
     expires = float(judgement.get("expires") or 0.0)
@@ -91,10 +92,18 @@ def as_queue(row: dict[str, Any]) -> dict[str, Any]:
         "state": STATES.get(row.get("state", ""), row.get("state", "")),
         "queued": row.get("queued", 0),
         "bytes": size(row.get("queued_bytes", 0)),
-        "oldest": f"{duration(max(0.0, now - oldest))}" if oldest else "–",
-        "next": f"in {duration(next_try - now)}" if next_try > now + 1 else "now",
+        "oldest": span(now - oldest) if oldest else "–",
+        "next": f"in {span(next_try - now)}" if next_try > now + 1 else "now",
         "error": row.get("error", ""),
     }
+
+
+def span(seconds: float) -> str:
+    """A length of time in its larger unit, short enough for a column."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"
 
 
 def as_step(step: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ class Migration(migrations.Migration):
                     "authentication",
                     models.CharField(
                         choices=[
-                            ("certificate", "A certificate, and nothing else"),
-                            ("dialback", "A certificate, or dialback where it has none that we trust"),
+                            ("certificate", "Certificate only"),
+                            ("dialback", "Certificate, else dialback"),
                             ("dialback-only", "Dialback only"),
                         ],
                         default="dialback",
@@ -46,8 +46,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("off", "Not looked at"),
-                            ("soft", "Refused where a list of revoked certificates can be had"),
-                            ("hard", "Refused unless a fresh list says that they are good"),
+                            ("soft", "Refused where a list can be had"),
+                            ("hard", "Refused unless a fresh list clears them"),
                         ],
                         default="soft",
                         max_length=16,
@@ -86,8 +86,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("certificate", "A certificate, and nothing else"),
-                            ("dialback", "A certificate, or dialback where it has none that we trust"),
+                            ("certificate", "Certificate only"),
+                            ("dialback", "Certificate, else dialback"),
                             ("dialback-only", "Dialback only"),
                         ],
                         default="",
@@ -112,14 +112,14 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[
                             ("off", "Not looked at"),
-                            ("soft", "Refused where a list of revoked certificates can be had"),
-                            ("hard", "Refused unless a fresh list says that they are good"),
+                            ("soft", "Refused where a list can be had"),
+                            ("hard", "Refused unless a fresh list clears them"),
                         ],
                         default="",
                         max_length=16,
                     ),
                 ),
-                ("strict_purpose", models.BooleanField(default=None, null=True)),
+                ("strict_purpose", models.BooleanField(blank=True, default=None, null=True)),
                 ("pins", models.JSONField(blank=True, default=list, help_text="SHA-256 of its keys, hexadecimal.")),
                 (
                     "authorities",

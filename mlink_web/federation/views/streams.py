@@ -44,6 +44,8 @@ def refused(request: HttpRequest) -> HttpResponse:
     except (commands.Refused, NodeUnavailable) as error:
         warning = str(error)
     for row in rows:
+        outgoing = row["direction"] == "out"
+        row["remote"], row["local"] = (row["to"], row["from"]) if outgoing else (row["from"], row["to"])
         row["when"] = parse_datetime(row["time"]) if row["time"] else None
         row["reason"] = sentence(row["reason"])
     context = {"section": "federation", "part": "refused", "rows": rows, "warning": warning}

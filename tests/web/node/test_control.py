@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
 from mlink_web.node.control import MAX_PATH, MAX_REQUEST, ControlServer, NodeRunsAlready
+from xmpp_engine.admin import live
+from xmpp_engine.admin.command import Argument, Registry
 
 
 class Operated:
@@ -89,6 +91,29 @@ async def test_commands(client: EngineClient, engine: Operated) -> None:
     assert engine.changed == ["romeo@a.example"]
     await client.wake()
     assert engine.woken == 1
+
+
+async def test_a_command_tells_its_progress(
+    client: EngineClient, server: ControlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Registry()
+
+    @known.command("dig", "Dig.", Argument("depth", "how deep"), where="node", progress=True)
+    async def dig(engine: Operated, depth: str, report: Callable[[Any], None] = lambda _step: None) -> str:
+        for metre in range(int(depth)):
+            report({"metre": metre})
+        return "water"
+
+    monkeypatch.setattr(live, "registry", known)
+    told: list[Any] = []
+
+    async def progress(step: Any) -> None:
+        told.append(step)
+
+    assert await client.call("dig", progress=progress, depth="3") == "water"
+    assert told == [{"metre": 0}, {"metre": 1}, {"metre": 2}]
+    assert await client.call("dig", depth="3") == "water"
+    assert len(told) == 3
 
 
 async def test_thousands_of_sessions_come_whole_and_in_order(client: EngineClient, engine: Operated) -> None:

@@ -9,11 +9,9 @@ const queues = document.getElementById("queues");
 const token = document.querySelector("#token input[name=csrfmiddlewaretoken]").value;
 
 const STREAM = [
-  ["direction", "Direction", false],
-  ["state", "State", false],
-  ["authentication", "Proof", false],
+  ["direction", "Direction", false, "state"],
+  ["authentication", "Proof", false, "certificate"],
   ["tls", "TLS", false],
-  ["certificate", "Certificate", false],
   ["since", "Since", false],
   ["stanzas", "Stanzas in / out", true],
   ["bytes", "Bytes in / out", true],
@@ -35,10 +33,11 @@ function figure(name, className = "") {
 }
 
 function cells(row, columns) {
-  for (const [name, label, number] of columns) {
+  for (const [name, label, number, under] of columns) {
     const cell = element("td", { className: name === "error" ? "why" : number ? "number" : "" });
     cell.dataset.label = label;
-    cell.dataset.figure = name;
+    if (under) cell.append(element("span", {}, figure(name), " ", figure(under, "ours")));
+    else cell.dataset.figure = name;
     row.append(cell);
   }
 }
@@ -73,9 +72,11 @@ function fill(row, one, names) {
 
 function fillStream(row, one) {
   fill(row, one, ["remote", "local", "address", ...STREAM.map(([name]) => name)]);
-  const pairs = row.querySelector("[data-figure=pairs]");
-  put(pairs, one.pairs);
-  pairs.hidden = !one.pairs;
+  for (const name of ["pairs", "state", "certificate"]) {
+    const under = row.querySelector(`[data-figure=${name}]`);
+    put(under, one[name]);
+    under.hidden = !one[name];
+  }
   row.querySelector("[data-figure=tls]").title = one.cipher;
   row.querySelector("[data-figure=certificate]").title = one.reason;
 }
