@@ -1,4 +1,6 @@
-"""The streams to and from other servers and what waits for them; closing, trying again, sending back. What was refused."""
+"""The streams to and from other servers and what waits for them; closing, trying again, sending back. What was
+refused.
+"""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ class Streams:
         self.listed = rows
         self.asked: list[tuple[str, str]] = []
         self.hold = asyncio.Event()
+        self.begun = asyncio.Event()
 
     def rows(self) -> list[dict[str, Any]]:
         return self.listed
@@ -37,6 +38,7 @@ class Streams:
 
     async def probe(self, domain: str, from_domain: str, report: Any) -> bool:
         report("dns", True, "found", {})
+        self.begun.set()
         await self.hold.wait()
         report("tcp", False, "refused", {})
         return False
@@ -105,8 +107,7 @@ async def test_queues_are_named_by_their_domains() -> None:
 async def test_steps_are_told_while_they_go() -> None:
     node, told = engine(), []
     running = asyncio.create_task(run(node, "peer test", domain="B.example", report=told.append))
-    while not told:
-        await asyncio.sleep(0)
+    await node.federation.begun.wait()
     assert [step["step"] for step in told] == ["dns"]
     node.federation.hold.set()
     steps = await running
