@@ -145,7 +145,8 @@ def subscription_element(space: str, node: Node, entry: Subscription, state: str
 
 
 def fan(service: PubSubService, jids: Iterable[Jid], stanza: Stanza) -> None:
-    """One stanza to many. Who is not here has no session that could take a headline, and is not loaded for it."""
+    """One stanza to many. Who is not here has no session that could take a headline, and is not loaded for it, unless he
+    is signed in on another node of the cluster."""
     router = service.services.router
     hosts = router.hosts
     resident = service.services.accounts.resident
@@ -153,13 +154,14 @@ def fan(service: PubSubService, jids: Iterable[Jid], stanza: Stanza) -> None:
     route = router.route
     addressed = stanza.addressed
     headline = stanza.type == "headline"
+    crossing = router.crossing
     for jid in jids:
         if jid.domain in hosts:
             account = resident.get(jid.bare)
             if account is not None:
                 deliver(addressed(jid), account)
                 continue
-            if headline:
+            if headline and (crossing is None or not crossing.online(jid.bare)):
                 continue
         route(addressed(jid))
 
