@@ -28,7 +28,7 @@ KEEPER = f"own-keeper@{OWN}"
 #: What stands for texts in addresses, beside what rows of jobs are named.
 WORDS = (DEN, OTHER, f"conference.{OTHER}", f"{MARK}-ann@{OTHER}")
 #: Addresses tried for one route.
-MOST = 60
+MOST = 24
 #: Forms are sent with everything that some view may read.
 FORMS: tuple[dict[str, Any], ...] = (
     {
@@ -67,7 +67,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> marks.Node:
     """A node that tells everything about both domains."""
     made = marks.Node()
 
-    async def call(client: Any, command: str, **arguments: str) -> Any:
+    async def call(client: Any, command: str, progress: Any = None, **arguments: str) -> Any:
         return await made.call(client, command, **arguments)
 
     monkeypatch.setattr(EngineClient, "call", call)
@@ -113,7 +113,7 @@ def addresses(route: str) -> list[str]:
 
 def check(response: Any, address: str) -> None:
     """Refused, or nothing of the other domain in it; what was asked for stands in no answer either."""
-    assert response.status_code in (200, 302, 400, 403, 404, 405, 409, 503), (address, response.status_code)
+    assert response.status_code in (200, 302, 400, 403, 404, 405, 409), (address, response.status_code)
     said = response.getvalue().decode(errors="replace") if response.status_code != 302 else ""
     assert "777" not in said, address  # figures of the whole node
     assert MARK not in said.lower(), f"{address} ({response.status_code}): {_around(said)}"
@@ -185,10 +185,11 @@ def test_nothing_that_is_sent_changes_another_domain(keeper: Client, node: marks
         for address in addresses(route):
             for given in FORMS:
                 node.asked.clear()
-                keeper.force_login(account)
+                if "_auth_user_id" not in keeper.session:
+                    keeper.force_login(account)
                 form = {**given, "number": Report.objects.get(domain=OTHER).pk}
                 response = keeper.post(address, form)
-                assert response.status_code in (200, 302, 400, 403, 404, 405, 409, 503), (address, response.status_code)
+                assert response.status_code in (200, 302, 400, 403, 404, 405, 409), (address, response.status_code)
                 touched = [
                     (command, arguments)
                     for command, arguments in node.asked
@@ -197,6 +198,8 @@ def test_nothing_that_is_sent_changes_another_domain(keeper: Client, node: marks
                 # Whoever owns a room or has an affiliation there may be of any domain.
                 touched = [one for one in touched if one[0] != "room affiliate" or OTHER in one[1]["room"]]
                 assert touched == [], address
+                if response.status_code in (403, 404, 405):
+                    break  # whatever is sent
     after = marks.rows_of_the_other()
     for label, rows in before.items():
         gone = [row for row in rows if row not in after[label]]
