@@ -22,6 +22,8 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 
 _TOLD: Final = "announcements"
+#: What nodes of a cluster tell each other.
+_MOTD: Final = "motd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class Announcements(Module):
 
     def setup(self, reg: Registrar) -> None:
         reg.presence_changed(self.came)
+        self.services.hear(self.host.domain, _MOTD, self.heard)
+
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """Another node of a cluster has told an account the message of the day."""
+        if account is not None:
+            account.data.motd_seen = max(account.data.motd_seen, values[0])
 
     def reconfigured(self, config: Any) -> None:
         """A message of the day that is newer than the old one goes to everybody who is here."""
@@ -73,6 +81,7 @@ class Announcements(Module):
     def _note_motd(self, account: Account) -> None:
         if account.data.motd_seen < self.config.motd_since:
             account.data.motd_seen = self.config.motd_since
+            self.services.tell(account.bare, _MOTD, self.config.motd_since)
             self.services.tasks.spawn("message of the day was told", self._record(account.bare, self.config.motd_since))
 
     async def _record(self, bare: str, since: float) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _INTERESTED = "blocking"
+_TOLD = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Blocking(Module):
 
     def setup(self, reg: Registrar) -> None:
         self.reports = None
+        self.services.hear(self.host.domain, _TOLD, self.heard)
         reg.message_out(Phase.POLICY, self.check_out)
         reg.presence_out(Phase.POLICY, self.check_out)
         reg.iq_out(Phase.POLICY, self.check_out)
@@ -148,6 +150,7 @@ class Blocking(Module):
         await self.services.stores.blocks.add(account.id, [jid.full for jid in fresh])
         self._show_presence(account, fresh, present=False)
         account.data.blocked.update(jid.full for jid in fresh)
+        self.services.tell(account.bare, _TOLD, [jid.full for jid in fresh], [])
         self._tell(account, fresh, False)
         self._push(account, _listed("block", [jid.full for jid in jids]))
 
@@ -160,6 +163,7 @@ class Blocking(Module):
         await self.services.stores.blocks.remove(account.id, [jid.full for jid in jids] if jids else None)
         freed = [jid for jid in gone if jid.full in account.data.blocked]
         account.data.blocked.difference_update(jid.full for jid in gone)
+        self.services.tell(account.bare, _TOLD, [], [jid.full for jid in gone])
         self._show_presence(account, freed, present=True)
         self._tell(account, freed, True)
         self._push(account, _listed("unblock", [jid.full for jid in jids]))
@@ -178,6 +182,12 @@ class Blocking(Module):
                 probe = presence(session.jid, contact, "probe")
                 probe.origin = session  # who is not there then answers that he is not
                 self.services.router.route(probe)
+
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """Another node of a cluster has changed the list."""
+        if account is not None:
+            account.data.blocked.update(values[0])
+            account.data.blocked.difference_update(values[1])
 
     def _tell(self, account: Account, jids: list[Jid], free: bool) -> None:
         for listener in self.listeners.values():

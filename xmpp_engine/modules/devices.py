@@ -44,6 +44,7 @@ _GUARD_SECONDS: Final = 60.0
 _MOST_GUARDED: Final = 10_000
 _EXPIRE_SECONDS: Final = 3_600.0
 _DAY: Final = 86_400.0
+_TOLD: Final = "device"
 #: `converse.js-123456789`, `go-sendxmpp.d3c619d2`: what clients draw anew for each session.
 _DRAWN: Final = re.compile(r"(?:[-./_]?\d{5,}|[-./_][0-9a-f]{8})\Z")
 
@@ -77,6 +78,7 @@ class Devices(Module):
         self._revoked: OrderedDict[tuple[int, str], float] = OrderedDict()
 
     def setup(self, reg: Registrar) -> None:
+        self.services.hear(self.host.domain, _TOLD, self.heard)
         reg.session_bound(self.bound)
         reg.session_awake(self.awake)
         reg.session_closed(self.closed)
@@ -216,6 +218,15 @@ class Devices(Module):
 
     def end(self, account: Account, device: str, asking: Session | None = None) -> int:
         """A device was revoked: end its sessions, and those whose sign-in is under way. Returns how many ended."""
+        self.services.tell(account.bare, _TOLD, device)
+        return self._end(account, device, asking)
+
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """A device was revoked on another node of a cluster. Who is about to sign in here is resident."""
+        if account is not None:
+            self._end(account, values[0])
+
+    def _end(self, account: Account, device: str, asking: Session | None = None) -> int:
         now = self.services.clock.now()
         self._revoked[(account.id, device)] = now
         while len(self._revoked) > _MOST_GUARDED or (

@@ -17,6 +17,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.doubts import DOUBT, marker, take_marker
 from xmpp_engine.routing.inline import BIND2
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay
@@ -34,6 +35,8 @@ _AT_ONCE: Final = 5
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
 _REPLAYED: Final = "offline replayed"
+#: Beside the resource that a replay is for: there is more.
+_AGAIN: Final = ""
 _BY_THEMSELVES_NOTHING: Final = frozenset(
     {ns.STANZA_ID, ns.CARBONS, ns.OCCUPANT_ID, ns.DELAY, ns.FALLBACK, "http://jabber.org/protocol/nick"}
 )
@@ -74,6 +77,11 @@ class Offline(Module):
             return HANDLED  # sent again after a crash, and stored before it
         data = account.data
         stamp = (stanza.notes or {}).get("stamp") or self.services.clock.time()
+        doubt = (stanza.notes or {}).get(DOUBT)
+        if doubt is not None:
+            # It may have arrived on a node that is gone; whoever replays it looks (routing/doubts.py).
+            stanza.element.append(marker(*doubt))
+            stanza.changed()
         xml = stanza.text()
         size = len(xml.encode())
         if data.offline_count >= self.config.messages or data.offline_bytes + size > self.config.bytes:
@@ -81,46 +89,75 @@ class Offline(Module):
             return Reject("service-unavailable", "the recipient's offline storage is full")
         data.offline_count += 1
         data.offline_bytes += size
+        whereabouts = self.services.whereabouts
         expires = stamp + self.config.days * 86_400 if self.config.days else 0.0
         stanza.commit = self.services.ledger.offline(OfflineRow(account.id, stamp, xml, size, expires=expires))
+        if whereabouts is not None:
+            whereabouts.stored(account, stanza.commit)
         return HANDLED
 
     def arrived(self, session: Session, old: Stanza | None, new: Stanza | None) -> None:
         """A resource became receptive: replay."""
-        data = session.account.data
-        if new is None or session.priority < 0 or not data.offline_count:
+        if new is None or session.priority < 0:
             return
+        # Where there are other nodes, one of them may have stored what this one knows nothing of.
+        if session.account.data.offline_count or self.services.whereabouts is not None:
+            replaying = session.account.note("offline", set)
+            if not replaying:
+                replaying.add(session.jid.full)
+                self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
+
+    def look(self, session: Session) -> None:
+        """Another node of a cluster has stored something after an available session had come here."""
         replaying = session.account.note("offline", set)
-        if not replaying:
-            replaying.add(session.jid.full)
-            self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
+        if replaying:
+            replaying.add(_AGAIN)
+        else:
+            self.arrived(session, None, session.presence)
 
     async def _replay(self, session: Session) -> None:
         account = session.account
+        whereabouts = self.services.whereabouts
         replaying = account.note("offline", set)
         try:
-            # A message may have been stored in the moment of the login: it must be in the database before we look.
-            await self.services.ledger.sync()
-            last = 0
-            while await self._ready(session):
-                rows = await self.services.stores.offline.pending(account.id, self.page, last)
-                for index, row in enumerate(rows):
-                    if index % _AT_ONCE == 0:
-                        await asyncio.sleep(0)
-                    if not await self._ready(session):
-                        return
-                    self._deliver(row, session)
-                    last = row.id
-                if rows and not await self._received(session):
-                    return
-                if rows:
-                    await self.services.stores.offline.delete(account.id, last)
-                if len(rows) < self.page:
+            while True:
+                replaying.discard(_AGAIN)
+                # A message may have been stored in the moment of the login: it must be in the database before we look.
+                await self.services.ledger.sync()
+                if whereabouts is None:
+                    await self._replay_all(session)
+                elif (await self.services.stores.offline.usage(account.id))[0]:
+                    # One resource gets them, whichever node it is on.
+                    if not await whereabouts.claims.take(session.jid):
+                        break
+                    try:
+                        await self._replay_all(session)
+                    finally:
+                        whereabouts.claims.release(session.jid)
+                if _AGAIN not in replaying:
                     break
         finally:
             replaying.clear()
             usage = await self.services.stores.offline.usage(account.id)
             account.data.offline_count, account.data.offline_bytes = usage
+
+    async def _replay_all(self, session: Session) -> None:
+        account, last = session.account, 0
+        while await self._ready(session):
+            rows = await self.services.stores.offline.pending(account.id, self.page, last)
+            for index, row in enumerate(rows):
+                if index % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if not await self._ready(session):
+                    return
+                self._deliver(row, session)
+                last = row.id
+            if rows and not await self._received(session):
+                return
+            if rows:
+                await self.services.stores.offline.delete(account.id, last)
+            if len(rows) < self.page:
+                return
 
     async def _ready(self, session: Session) -> bool:
         """Wait until the client has read most of what it was sent, so that a long replay is no slow reader; False when
@@ -156,8 +193,12 @@ class Offline(Module):
         except (StreamError, ValueError):
             self.services.counters.count("offline_damaged_total")
             return
+        whereabouts = self.services.whereabouts
         if session.notes is not None and BIND2 in session.notes and self._archived(stanza, session.account.bare):
             return  # its client asks the archive (XEP-0386, 3.2)
+        doubt = take_marker(stanza.element)
+        if doubt is not None and whereabouts is not None and whereabouts.crossing.doubts.arrived(*doubt):
+            return  # it has come after all, before the node that stored it lost the way here
         stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
         stanza.note(_REPLAYED, True)
         session.deliver(stanza)

@@ -37,6 +37,7 @@ _DIRECTED: Final = 1_000
 #: Characters of a status kept for XEP-0012, and last activities written at a time.
 _STATUS: Final = 1_023
 _WRITES: Final = 8
+_TOLD: Final = "last activity"
 _PRIORITY: Final = re.compile(r"[+-]?[0-9]{1,3}")
 
 
@@ -56,6 +57,7 @@ class Presence(Module):
         reg.presence_out(Phase.DELIVER, self.sent)
         reg.presence_in(Phase.DELIVER, self.received)
         reg.session_closed(self.closed)
+        self.services.hear(self.host.domain, _TOLD, self.heard)
 
     async def stopping(self) -> None:
         """Write the last activities that wait."""
@@ -217,6 +219,11 @@ class Presence(Module):
             and whereabouts.crossing.online(jid.bare)
         )
 
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """The last resource of an account has left another node of a cluster."""
+        if account is not None:
+            account.data.last_logout, account.data.last_status = values
+
     # What a cluster asks (routing/whereabouts.py)
 
     def show_again(self, session: Session) -> None:
@@ -298,6 +305,7 @@ class Presence(Module):
         status = (stanza.element.child_text(ns.CLIENT, "status") or "")[:_STATUS]
         when = self.services.clock.time()
         account.data.last_logout, account.data.last_status = when, status
+        self.services.tell(account.bare, _TOLD, when, status)
         self._logouts[account.bare] = (when, status)
         if not self._writing:
             self._writing = True

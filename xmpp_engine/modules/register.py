@@ -37,6 +37,9 @@ from xmpp_engine.xml.errors import StanzaError, StreamError
 
 #: Streams that have shown a token and not registered yet.
 _PREAUTHENTICATED: Final = 10_000
+#: What nodes of a cluster tell each other.
+_REMOVED: Final = "removed"
+_CREATED: Final = "created"
 _FIELDS: Final = (
     forms.Field("username", label="User name", required=True),
     forms.Field("password", "text-private", label="Password", required=True),
@@ -99,6 +102,8 @@ class Register(Module):
 
     def setup(self, reg: Registrar) -> None:
         self.invites = None
+        self.services.hear(self.host.domain, _REMOVED, self.heard_removed)
+        self.services.hear(self.host.domain, _CREATED, self.heard_created)
         reg.early_feature(self.offer)
         for target in (Target.HOST, Target.ACCOUNT):
             reg.iq_get(target, ns.REGISTER, "query", self.describe, own_only=target is Target.ACCOUNT)
@@ -167,11 +172,26 @@ class Register(Module):
         asyncio.get_running_loop().call_soon(self._end_sessions, account)
 
     def _end_sessions(self, account: Account) -> None:
+        self.services.tell(account.bare, _REMOVED)
+        self._forget(account)
+        self.services.router.account_removed(account.bare)
+        self.farewells.of(account)
+
+    def _forget(self, account: Account) -> None:
         for session in list(account.sessions.values()):
             session.kick(StreamError("not-authorized", "the account was removed"))
         self.services.accounts.forget(account.bare)
-        self.services.router.account_removed(account.bare)
-        self.farewells.of(account)
+
+    def heard_removed(self, account: Account | None, bare: str, _values: list[Any]) -> None:
+        """Another node of a cluster has removed an account, and says farewell."""
+        if account is not None:
+            account.data.state = "removed"
+            self._forget(account)
+        self.services.router.account_removed(bare)
+
+    def heard_created(self, _account: Account | None, bare: str, _values: list[Any]) -> None:
+        """Another node of a cluster has made an account."""
+        self.services.accounts.known(bare)
 
     # Strangers
 
@@ -265,6 +285,7 @@ class Register(Module):
                 raise StanzaError("resource-constraint", str(error)) from None
             raise
         await self.services.accounts.refresh(bare)
+        self.services.tell(bare, _CREATED)
         by = f", invited by {invitation.inviter or 'an administrator'}" if invitation is not None else ""
         sessions.info("%s was registered from %s%s", bare, address, by)
         if invitation is not None and self.invites is not None:

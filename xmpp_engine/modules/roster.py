@@ -31,7 +31,7 @@ from xmpp_engine.runtime.clock import Timer
 from xmpp_engine.stanza.build import iq as build_iq
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.types import REMOVED_KEPT, RosterItem
+from xmpp_engine.storage.types import REMOVED_KEPT, AccountData, RosterItem
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
@@ -39,6 +39,7 @@ from xmpp_engine.xml.errors import StanzaError
 #: Changes that are pushed one by one rather than as a whole roster.
 _INTERIM: Final = 50
 _RETRY_SECONDS: Final = 2.0
+_TOLD: Final = "roster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Roster(Module):
 
     def setup(self, reg: Registrar) -> None:
         reg.stream_feature(self.feature)
+        self.services.hear(self.host.domain, _TOLD, self.heard)
         reg.iq_get(Target.ACCOUNT, ns.ROSTER, "query", self.get, own_only=True)
         reg.iq_set(Target.ACCOUNT, ns.ROSTER, "query", self.set, own_only=True)
 
@@ -172,7 +174,7 @@ class Roster(Module):
         what clients do not see. Without `insist` the caller awaits `saved` and takes the change back when that raises.
         """
         if shown:
-            account.data.roster_version += 1
+            account.data.roster_version = self._next_version(account)
             item = replace(item, version=account.data.roster_version)
         old = account.roster.get(item.jid)
         account.roster[item.jid] = item
@@ -185,9 +187,8 @@ class Roster(Module):
         item = account.roster.pop(jid)
         if item.listed:
             data = account.data
-            data.roster_version += 1
-            data.removed = [entry for entry in data.removed if entry[0] != jid][1 - REMOVED_KEPT :]
-            data.removed.append((jid, data.roster_version))
+            data.roster_version = self._next_version(account)
+            _removed(data, jid, data.roster_version)
         self._write(account, jid, insist)
         self._changed(account, item, None)
 
@@ -218,7 +219,55 @@ class Roster(Module):
 
     # Inside
 
+    def _next_version(self, account: Account) -> int:
+        """The version of a change. Nodes of a cluster that change a roster at the same time take different ones: the
+        last eight bits are the node's number."""
+        version = account.data.roster_version
+        whereabouts = self.services.whereabouts
+        return version + 1 if whereabouts is None else (version | 0xFF) + 1 + whereabouts.number
+
+    # What other nodes of a cluster tell
+
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """A contact was changed, or removed (None) on another node; `committed`: it is in the database."""
+        if account is None:
+            return
+        jid, row, version, committed = values
+        data = account.data
+        writer = self._writers.get(account.bare)
+        item = _item(row) if row is not None else None
+        if writer is not None and jid in writer.dirty:
+            return  # Ours is written later.
+        if committed:
+            if data.roster.get(jid) != item:
+                assert self.services.coherence is not None
+                self.services.coherence.reread(account.bare)
+            return
+        data.roster_version = max(data.roster_version, version)
+        if item is not None:
+            data.roster[jid] = item
+        elif data.roster.pop(jid, None) is not None:
+            _removed(data, jid, version)
+
+    def keep_unsaved(self, account: Account, data: AccountData) -> None:
+        """See routing/coherence.py."""
+        writer = self._writers.get(account.bare)
+        data.roster_version = max(data.roster_version, account.data.roster_version)
+        for jid in writer.dirty if writer is not None else ():
+            if jid in account.roster:
+                data.roster[jid] = account.roster[jid]
+            else:
+                data.roster.pop(jid, None)
+
+    def _tell(self, account: Account, jid: str, *, committed: bool) -> None:
+        item = account.roster.get(jid)
+        row = _row(item) if item is not None else None
+        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed)
+
     def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None) -> None:
+        item = new or old
+        if item is not None and self.services.coherence is not None:
+            self._tell(account, item.jid, committed=False)
         for changed in self.listeners.values():
             try:
                 changed(account, old, new)
@@ -370,6 +419,35 @@ class Roster(Module):
             await store.remove(account.id, gone, account.data.roster_version)
         if kept:
             await store.put(account.id, kept, account.data.roster_version)
+        if self.services.coherence is not None:
+            for jid in dirty:
+                self._tell(account, jid, committed=True)
+
+
+def _row(item: RosterItem) -> tuple[Any, ...]:
+    """A contact between nodes."""
+    return (
+        item.jid,
+        item.name,
+        item.subscription,
+        item.ask,
+        item.approved,
+        item.groups,
+        item.version,
+        item.pending_in,
+        item.request,
+    )
+
+
+def _item(row: list[Any]) -> RosterItem:
+    jid, name, subscription, ask, approved, groups, version, pending_in, request = row
+    return RosterItem(jid, name, subscription, ask, approved, tuple(groups), version, pending_in, request)
+
+
+def _removed(data: AccountData, jid: str, version: int) -> None:
+    """Remember that a contact was removed."""
+    data.removed = [entry for entry in data.removed if entry[0] != jid][1 - REMOVED_KEPT :]
+    data.removed.append((jid, version))
 
 
 def render(item: RosterItem) -> Element:

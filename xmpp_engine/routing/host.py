@@ -11,7 +11,10 @@ from xmpp_engine.plugin.table import HandlerTable
 
 if TYPE_CHECKING:
     from xmpp_engine.observe.counters import Counters
-    from xmpp_engine.routing.account import AccountTable
+    from collections.abc import Callable
+
+    from xmpp_engine.routing.account import Account, AccountTable
+    from xmpp_engine.routing.coherence import Coherence
     from xmpp_engine.routing.iq import IqDispatch
     from xmpp_engine.routing.ports import Peers
     from xmpp_engine.routing.registry import Registry
@@ -44,6 +47,7 @@ class Services:
         "accounts",
         "clock",
         "cluster",
+        "coherence",
         "counters",
         "extras",
         "iq",
@@ -70,8 +74,9 @@ class Services:
         cluster: Peers | None = None,
     ) -> None:
         self.cluster = cluster
-        #: Sessions on other nodes, None for a node that is alone.
+        #: Sessions on other nodes, and what they have of accounts; None for a node that is alone.
         self.whereabouts: Whereabouts | None = None
+        self.coherence: Coherence | None = None
         self.stores = stores
         self.clock = clock
         self.tasks = tasks
@@ -82,3 +87,13 @@ class Services:
         self.router = router
         self.iq = iq
         self.extras = extras
+
+    def tell(self, bare: str, what: str, *values: Any) -> None:
+        """Tell other nodes of a cluster what has changed of an account here (`coherence.py`)."""
+        if self.coherence is not None:
+            self.coherence.tell(bare, what, *values)
+
+    def hear(self, domain: str, what: str, function: Callable[[Account | None, str, list[Any]], Any]) -> None:
+        """Call function(account or None, bare JID, values) when another node has told so."""
+        if self.coherence is not None:
+            self.coherence.hear(domain, what, function)

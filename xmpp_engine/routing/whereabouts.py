@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused, sessions
+from xmpp_engine.routing.claims import Claims
+from xmpp_engine.routing.coherence import Coherence
 from xmpp_engine.routing.crossing import Crossing
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import (
@@ -86,16 +88,20 @@ class Replays(Protocol):
 class Whereabouts:
     """Ties the directory, the registry and the accounts of one node together."""
 
-    def __init__(self, services: Services, directory: Directory, peers: Peers) -> None:
+    def __init__(self, services: Services, directory: Directory, peers: Peers, number: int) -> None:
         self._services = services
+        self.number = number
         self.directory = directory
         self.peers = peers
         self.crossing = Crossing(services, directory, peers)
+        self.claims = Claims(services, peers)
         self._doubts = self.crossing.doubts
         self._changed: dict[str, Session] = {}
         self._due = False
         #: Accounts for which messages were stored while a node was gone; the oldest first.
         self._stored: OrderedDict[str, None] = OrderedDict()
+        #: Messages that are on their way into offline storage: what the ledger has to commit, and for whom.
+        self._storing: deque[tuple[int, Account]] = deque()
         #: Nodes that are gone and have not come back.
         self._lost: set[str] = set()
         self._mourning: deque[tuple[str, str, bool]] = deque()
@@ -157,20 +163,26 @@ class Whereabouts:
         if was_available and shows is not None:
             shows.gone(remote.account, remote.jid)
 
-    def stored(self, bare: str) -> None:
-        """A message was put into offline storage."""
+    def stored(self, account: Account, commit: int) -> None:
+        """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come
+        on another node: he may have looked too early."""
         if self._lost:
-            self._stored[bare] = None
-            self._stored.move_to_end(bare)
-            if len(self._stored) > _STORED:
-                self._stored.popitem(last=False)
+            _keep(self._stored, account.bare)
+        if self.peers.nodes:
+            self._storing.append((commit, account))
+            self._services.ledger.on_commit(self._committed)
 
-    def look_elsewhere(self, account: Account) -> None:
-        """What was stored for an account is durable: sessions that have become receptive elsewhere meanwhile have
-        looked too early."""
-        for session in account.receptive():
-            if session.remote:
-                self.peers.post(session.node, (LOOK, session.jid.full))  # type: ignore[attr-defined]
+    def _committed(self, committed: int) -> None:
+        accounts: dict[str, Account] = {}
+        while self._storing and self._storing[0][0] <= committed:
+            account = self._storing.popleft()[1]
+            accounts[account.bare] = account
+        if self._storing:
+            self._services.ledger.on_commit(self._committed)
+        for account in accounts.values():
+            for session in account.receptive():
+                if session.remote:
+                    self.peers.post(session.node, (LOOK, session.jid.full))  # type: ignore[attr-defined]
 
     # What others tell
 
@@ -366,6 +378,13 @@ class Whereabouts:
         return cast("Shows | None", account.host.modules.get("presence"))
 
 
+def _keep(notes: OrderedDict[str, None], bare: str) -> None:
+    notes[bare] = None
+    notes.move_to_end(bare)
+    if len(notes) > _STORED:
+        notes.popitem(last=False)
+
+
 def _row(session: Session) -> tuple[Any, ...]:
     """A session of ours as others keep it."""
     notes = session.notes or {}
@@ -390,11 +409,17 @@ def _row(session: Session) -> tuple[Any, ...]:
     )
 
 
-def join_sessions(services: Services, directory: Directory, peers: Peers) -> Whereabouts:
-    """Make the sessions of all nodes one service: everybody who looks at sessions sees those of the others too."""
-    whereabouts = services.whereabouts = Whereabouts(services, directory, peers)
+def join_sessions(services: Services, directory: Directory, peers: Peers, number: int) -> None:
+    """Make the sessions and accounts of all nodes one service: everybody who looks at sessions sees those of the others
+    too. `number` is that of this node, no two have the same."""
+    whereabouts = services.whereabouts = Whereabouts(services, directory, peers, number)
+    coherence = services.coherence = Coherence(services, peers)
+
+    def settled(account: Account) -> None:
+        whereabouts.fill(account)
+        coherence.settled(account)
+
     services.registry.whereabouts = whereabouts
     services.router.crossing = whereabouts.crossing
-    services.accounts.settled = whereabouts.fill
+    services.accounts.settled = settled
     services.iq.tag = secrets.token_hex(4)
-    return whereabouts

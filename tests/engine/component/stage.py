@@ -8,8 +8,10 @@ await component.receives("<message/>")
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from tests.engine.stream.fakes import FakeTransport
@@ -45,8 +47,6 @@ async def begin(story: Story, *components: ComponentConfig, **arguments: Any) ->
 
 async def configure(world: World, *components: ComponentConfig) -> None:
     """Put other components in force, as a new snapshot does."""
-    from dataclasses import replace
-
     config = replace(world.engine.config, components={one.domain: one for one in components})
     await world.engine.apply(config)
     # Applying publishes federation anew; stories have the rest of the network in its place.
@@ -76,6 +76,18 @@ class Transport(FakeTransport):
         super().write(data)
         self._parser.feed(data)
 
+    def close(self) -> None:
+        super().close()
+        # The peer closes its side at once.
+        if self.stream is not None:
+            asyncio.get_running_loop().call_soon(self.lose, "closed")
+
+    def lose(self, reason: str) -> None:
+        """The connection is gone."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            stream.connection_lost(reason)
+
     def idle_bytes(self) -> int:
         return self.waiting
 
@@ -88,6 +100,7 @@ class Component:
         self.transport = Transport(world, peer)
         listener = ListenerConfig("component", "component", tls="none", limits=limits or StreamLimits())
         self.stream: Any = world.engine.accept(self.transport, listener)
+        self.transport.stream = self.stream
 
     @property
     def inbox(self) -> deque[Element]:
@@ -129,7 +142,7 @@ class Component:
 
     def break_off(self) -> None:
         """The connection is gone."""
-        self.stream.connection_lost("reset")
+        self.transport.lose("reset")
 
     async def receives(self, *expected: str) -> Element:
         """The next stanzas are these; returns the last."""

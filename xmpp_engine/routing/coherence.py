@@ -1,0 +1,138 @@
+"""Coherence: what several nodes have in memory of one account stays the same.
+
+An account is resident on every node that deals with it. Whoever changes something of it tells the others, by records
+that say what has changed ("c": what, bare JID, values); they take it over where the account is resident. Two kinds:
+
+    values     said at once, before anything follows from the change: a contact who answers a subscription within
+               milliseconds on another node must find it there. Links keep the order, so it does.
+    stored     said once the change is committed, where the memory of others may differ from the store (two nodes have
+               changed one contact at a time): who sees that it does reads the account anew (`reread`).
+
+Accounts that are being loaded while something is told are read once more. When a node is gone, what it told last may
+never have reached the store: accounts that it changed shortly before are read anew too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from xmpp_engine.routing.ports import Peers, Record
+from xmpp_engine.storage.protocols import StoreUnavailable
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
+    from xmpp_engine.routing.host import Services
+    from xmpp_engine.storage.types import AccountData
+
+log = logging.getLogger("mlink.coherence")
+
+TOLD: Final = "c"
+#: Seconds for which a word about an account that is not resident is remembered: it may be being loaded. Accounts of
+#: which it is, and that a node changed last.
+_SECONDS: Final = 30.0
+_REMEMBERED: Final = 20_000
+#: Seconds until an account that could not be read anew is tried again.
+_AGAIN_SECONDS: Final = 2.0
+
+#: function(account, bare, values): the account is None where it is not resident.
+Heard = Callable[["Account | None", str, list[Any]], Any]
+
+
+class Unsaved(Protocol):
+    """What is asked of the module of rosters."""
+
+    def keep_unsaved(self, account: Account, data: AccountData) -> None:
+        """Put what is not in the database yet into what was read from it."""
+
+
+class Coherence:
+    """The accounts of one node and those of the others."""
+
+    def __init__(self, services: Services, peers: Peers) -> None:
+        self._services = services
+        self._peers = peers
+        self._heard: dict[tuple[str, str], Heard] = {}
+        #: Accounts of which something was told while they were not resident, with the time.
+        self._recent: OrderedDict[str, float] = OrderedDict()
+        #: Who changed which account last, the newest last.
+        self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._reading: dict[str, bool] = {}
+        peers.handle(TOLD, self._told)
+        peers.on_gone(self._gone)
+
+    def tell(self, bare: str, what: str, *values: Any) -> None:
+        """Something of an account has changed here."""
+        self._peers.broadcast((TOLD, what, bare, *values))
+
+    def hear(self, domain: str, what: str, function: Heard) -> None:
+        """Call the function when another node tells of this; a module says so in its `setup`, again and again."""
+        self._heard[(domain, what)] = function
+
+    def settled(self, account: Account) -> None:
+        """An account was read and is resident now."""
+        when = self._recent.pop(account.bare, None)
+        if when is not None and when + _SECONDS > self._services.clock.now():
+            self.reread(account.bare)
+
+    def reread(self, bare: str) -> None:
+        """Read a resident account anew, soon; what is asked for meanwhile is done after that."""
+        if bare in self._reading:
+            self._reading[bare] = True
+            return
+        self._reading[bare] = False
+        self._services.tasks.spawn(f"reread {bare}", self._reread(bare))
+
+    async def _reread(self, bare: str) -> None:
+        try:
+            while True:
+                account = self._services.accounts.get(bare)
+                if account is None:
+                    return
+                data = await self._services.stores.accounts.load(bare)
+                if data is None:
+                    return  # whoever has removed it says so
+                if self._reading[bare]:
+                    self._reading[bare] = False
+                    continue
+                roster = cast("Unsaved | None", account.host.modules.get("roster"))
+                if roster is not None:
+                    roster.keep_unsaved(account, data)
+                account.data = data
+                return
+        except StoreUnavailable as error:
+            log.warning("%s is not read anew yet: %s", bare, error)
+            self._services.clock.call_later(_AGAIN_SECONDS, self.reread, bare)
+        finally:
+            del self._reading[bare]
+
+    def _told(self, node: str, record: Record) -> None:
+        _kind, what, bare, *values = record
+        accounts = self._services.accounts
+        account = accounts.get(bare)
+        if account is None:
+            _note(self._recent, bare, self._services.clock.now())
+        else:
+            _note(self._changed, bare, (node, self._services.clock.now()))
+        if bare in self._reading:
+            self._reading[bare] = True
+        heard = self._heard.get((bare.rpartition("@")[2], what))
+        if heard is not None:
+            heard(account, bare, values)
+
+    def _gone(self, node: str, _records: list[Record]) -> None:
+        since = self._services.clock.now() - _SECONDS
+        for bare, (who, when) in list(self._changed.items()):
+            if when < since or who == node:
+                del self._changed[bare]
+                if when >= since:
+                    self.reread(bare)
+
+
+def _note(notes: OrderedDict[str, Any], key: str, value: Any) -> None:
+    notes[key] = value
+    notes.move_to_end(key)
+    if len(notes) > _REMEMBERED:
+        notes.popitem(last=False)
