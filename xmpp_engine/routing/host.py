@@ -10,9 +10,9 @@ from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.table import HandlerTable
 
 if TYPE_CHECKING:
-    from xmpp_engine.observe.counters import Counters
     from collections.abc import Callable
 
+    from xmpp_engine.observe.counters import Counters
     from xmpp_engine.routing.account import Account, AccountTable
     from xmpp_engine.routing.coherence import Coherence
     from xmpp_engine.routing.iq import IqDispatch
