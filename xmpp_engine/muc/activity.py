@@ -70,13 +70,19 @@ class RoomActivity(Module):
     requires = ("muc",)
 
     def setup(self, reg: Registrar) -> None:
-        self.needs("muc").info_fields[self.name] = self.fields
+        muc = self.needs("muc")
+        muc.info_fields[self.name] = self.fields
+        muc.heard[self.name] = self.hear
         reg.room_message(Phase.OBSERVE, self.observe)
 
     def fields(self, room: Any) -> tuple[Field, ...]:
         """See Muc.info_fields."""
         found = info_field(room.record, room.config, self.services.clock.time())
         return () if found is None or room.service.quarantined(room) else (found,)
+
+    def hear(self, stanza: Stanza, room: Any) -> None:
+        """Count what another node has accepted: each has all the figures, whichever writes them."""
+        self.observe(stanza, room, stanza.sender.resource or None)
 
     def observe(self, stanza: Stanza, room: Any, occupant: Any) -> None:
         """Count messages with a text that are no corrections."""

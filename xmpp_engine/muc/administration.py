@@ -37,6 +37,10 @@ class Administration:
     def counts(self) -> tuple[int, int]:
         """See the protocol."""
         service = self._service
+        cluster = service.services.cluster
+        if cluster is not None and cluster.nodes:
+            # What all nodes count is added up: a room counts where it was found first, an occupant where he is served.
+            return service.counted_here(), sum(room.served for room in service.rooms.values())
         return len(service.directory), sum(len(room.occupants) for room in service.rooms.values())
 
     async def rooms(self) -> list[RoomFacts]:
@@ -107,6 +111,8 @@ class Administration:
     async def occupants(self, local: str) -> list[OccupantFacts]:
         """See the protocol. Asked once a second by pages: nothing is loaded for it."""
         room = self._service.rooms.get(local)
+        if room is None and self._service.occupants_of(local):
+            room = await self._service.fetch(local)
         if room is None:
             if local not in self._service.directory:
                 raise StanzaError("item-not-found")
@@ -149,6 +155,7 @@ class Administration:
             if subject:
                 shown.children.append(subject)
             room.announce(shown)
+            room.replica.announced(shown)
         await room.saved()
 
     async def clear_history(self, local: str) -> int:
@@ -203,7 +210,9 @@ class Administration:
         room = self._service.rooms.get(listing.local)
         if room is not None:
             return self._facts(room)
-        return RoomFacts(listing.local, listing.name, 0, listing.members, True, listing.public, listing.last_activity)
+        occupants = self._service.occupants_of(listing.local)
+        stored, active = bool(listing.number), listing.last_activity
+        return RoomFacts(listing.local, listing.name, occupants, listing.members, stored, listing.public, active)
 
     def _facts(self, room: Room) -> RoomFacts:
         record = room.record

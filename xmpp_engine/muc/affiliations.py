@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import join, leave, versions, views, voices
-from xmpp_engine.muc.config import RoomConfig
+from xmpp_engine.muc.config import RoomConfig, to_values
 from xmpp_engine.muc.groups import affiliation_by_groups
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import REMOVED_KEPT, RoomAffiliation
@@ -79,17 +79,24 @@ def set_affiliation(
         kept = ""
     if old is None and affiliation == "none" and not kept:
         return
+    entry = RoomAffiliation(jid.bare, affiliation, kept, reason)
+    _put(room, entry, actor)
+    judge_line(room, entry, actor)
+
+
+def judge_line(room: Room, entry: RoomAffiliation, actor: Jid | None) -> None:
+    """An address is something else to the room: who is inside is reviewed for it."""
+    jid = Jid.parse(entry.jid)
     voices.forget(room, jid.bare)
-    _put(room, RoomAffiliation(jid.bare, affiliation, kept, reason))
     changed = [
         occupant
         for occupant in list(room.occupants.values())
         if occupant.user.bare == jid.bare or (not jid.local and occupant.user.domain == jid.domain)
     ]
     for occupant in changed:
-        review(room, occupant, reason, actor)
+        review(room, occupant, entry.reason, actor)
     if not changed:
-        _notice(room, jid, affiliation, views.change_by(room, actor, reason, affiliation=True))
+        _notice(room, jid, entry.affiliation, views.change_by(room, actor, entry.reason, affiliation=True))
 
 
 def register_nick(room: Room, bare: str, nick: str) -> None:
@@ -100,7 +107,7 @@ def register_nick(room: Room, bare: str, nick: str) -> None:
     elif entry is None:
         return
     affiliation = entry.affiliation if entry is not None else "none"
-    _put(room, RoomAffiliation(bare, affiliation, nick, entry.reason if entry is not None else ""))
+    _put(room, RoomAffiliation(bare, affiliation, nick, entry.reason if entry is not None else ""), judged=False)
 
 
 def forget(room: Room, bare: str) -> None:
@@ -127,18 +134,23 @@ def review(
     paced: bool = False,
 ) -> None:
     """See what an occupant is to the room now: he goes where he may not stay (`left` is the status code of lost
-    membership), else his role follows a changed affiliation, or is given `anew` in any case. `paced`: see `change`."""
+    membership), else his role follows a changed affiliation, or is given `anew` in any case. `paced`: see `change`.
+    Clients that other nodes serve are reviewed there."""
+    if room.nodes and all(client.node for client in occupant.clients.values()):
+        return
     affiliation = room.affiliation_of(occupant.user)
     same = affiliation == occupant.affiliation
     was = occupant.affiliation
     occupant.affiliation = affiliation
     if affiliation == "outcast":
-        leave.expel(room, occupant, (301,), reason, actor, affiliation=not same)
+        leave.expel(room, occupant, (301,), reason, actor, affiliation=not same, everywhere=False)
     elif affiliation == "none" and room.config.members_only:
-        leave.expel(room, occupant, (left,), reason, actor, affiliation=not same)
-    elif not same or anew:
-        role = default_role(room.config, affiliation)
+        leave.expel(room, occupant, (left,), reason, actor, affiliation=not same, everywhere=False)
+    else:
         occupant.affiliation = was
+        if (same and not anew) or occupant.lead.node:
+            return
+        role = default_role(room.config, affiliation)
         change(room, occupant, role, affiliation, reason, actor, paced=paced)
 
 
@@ -148,8 +160,11 @@ def set_role(room: Room, occupant: Occupant, role: Role, reason: str, actor: Jid
         return
     if room.config.moderated and occupant.affiliation == "none":
         voices.note(room, occupant.user.bare, role)
+        room.replica.noted("voice", occupant.user.bare, role)
     if role == "none":
         leave.expel(room, occupant, (307,), reason, actor)
+    elif occupant.lead.node:
+        room.replica.ask_role(occupant, role, reason, actor)
     elif role != occupant.role:
         change(room, occupant, role, occupant.affiliation, reason, actor)
 
@@ -167,6 +182,23 @@ def change(
     """Another role or affiliation of somebody inside, and everybody sees it; where many change at once (`paced`) he
     himself now, the others soon."""
     why = views.change_by(room, actor, reason, affiliation=affiliation != occupant.affiliation)
+    become(room, occupant, role, affiliation, why, paced=paced)
+
+
+def follow_lead(room: Room, occupant: Occupant, why: views.Change | None = None, *, paced: bool = False) -> bool:
+    """An occupant is what the node that decides for it says, where that is another one; whether this has changed it."""
+    lead = occupant.lead
+    if not lead.node or (lead.role, lead.affiliation) == (occupant.role, occupant.affiliation):
+        return False
+    become(room, occupant, lead.role, lead.affiliation, why, paced=paced)
+    return True
+
+
+def become(
+    room: Room, occupant: Occupant, role: Role, affiliation: Affiliation, why: views.Change | None, *, paced: bool
+) -> None:
+    """Somebody inside has another role or affiliation; see `change`."""
+    waiting = _paces(room)
     saw = room.sees_jids(occupant)
     room.unseat(occupant)
     occupant.role, occupant.affiliation = role, affiliation
@@ -176,9 +208,13 @@ def change(
     else:
         tell_others(room, occupant, why)
     room.seat(occupant)
+    room.replica.entries(occupant, why=why, paced=paced)
     room.send(occupant, views.present(room, occupant, True, (110,), why))
     if room.sees_jids(occupant) and not saw:
         join.roster(room, occupant, occupant.clients.values(), True)
+    if paced and occupant.lead.node:
+        # Here only what other nodes have decided; what this node decides is told when all is decided.
+        _pace(room, waiting)
 
 
 def tell_others(room: Room, occupant: Occupant, why: views.Change | None = None) -> None:
@@ -211,7 +247,22 @@ def reconfigure(room: Room, config: RoomConfig, actor: Jid | None) -> None:
         room.saver.remove(room.record)
     elif config.persistent and not old.persistent:
         room.saver.put(room.record, list(room.record.affiliations.values()))
-    room.save()
+    room.save(actor)
+    _follow(room, old, actor, was_logged=was_logged, first=first)
+
+
+def follow_config(room: Room, config: RoomConfig, locked: bool, actor: Jid | None) -> None:
+    """Another node has configured the room, which is stored there."""
+    old, was_logged, first = room.config, room.logged, room.locked
+    room.config, room.locked = config, locked
+    room.record.config = to_values(config, room.service.defaults)
+    if config != old:
+        _follow(room, old, actor, was_logged=was_logged, first=first)
+
+
+def _follow(room: Room, old: RoomConfig, actor: Jid | None, *, was_logged: bool, first: bool) -> None:
+    """What another configuration makes of the room and of who is inside."""
+    config = room.config
     room.history.resize(min(config.history, room.service.options.history_limit))
     if config.whois != old.whois:
         _change_sight(room)
@@ -314,24 +365,53 @@ def _check_nick(room: Room, bare: str, nick: str) -> None:
         raise StanzaError("conflict", "somebody in the room has this nickname")
 
 
-def _put(room: Room, entry: RoomAffiliation) -> None:
+def _put(room: Room, entry: RoomAffiliation, actor: Jid | None = None, *, judged: bool = True) -> None:
     """Enter or replace an entry of the lists, with the next version."""
     record = room.record
-    entries = record.affiliations
-    old = entries.get(entry.jid)
-    if old is None:
+    if entry.jid not in record.affiliations:
         _make_place(room)
     record.affiliation_version += 1
     entry.version = record.affiliation_version
+    _enter(room, entry)
+    if entry.affiliation == "none" and not entry.nick and versions.forget_removed(record):
+        room.save()
+    if room.config.persistent and not room.gone:
+        room.saver.put(record, [entry])
+    room.service.listed(room)
+    room.replica.line(entry, actor, judged=judged)
+
+
+def _enter(room: Room, entry: RoomAffiliation) -> None:
+    entries = room.record.affiliations
+    old = entries.get(entry.jid)
     if old is not None and old.nick and room.reserved.get(old.nick) == entry.jid:
         del room.reserved[old.nick]
     if entry.nick:
         room.reserved[entry.nick] = entry.jid
     entries[entry.jid] = entry
-    if entry.affiliation == "none" and not entry.nick and versions.forget_removed(record):
-        room.save()
-    if room.config.persistent and not room.gone:
-        room.saver.put(record, [entry])
+
+
+def take_line(room: Room, entry: RoomAffiliation, version: int) -> None:
+    """Enter or replace an entry of the lists as another node has it. Where that was changed there while this node had
+    other changes of the same versions, all of them get the next one, so that nobody who asks for what is new misses
+    one (XEP-0463)."""
+    record = room.record
+    if version > record.affiliation_version:
+        record.affiliation_version = version
+    else:
+        record.affiliation_version += 1
+        for other in record.affiliations.values():
+            if other.version >= version:
+                other.version = record.affiliation_version
+    entry.version = record.affiliation_version
+    holder = room.reserved.get(entry.nick, entry.jid) if entry.nick else entry.jid
+    if holder != entry.jid:
+        # Registered for two people apart: for the first.
+        if room.replica.lines.stamp(holder) <= room.replica.lines.stamp(entry.jid):
+            entry.nick = ""
+        else:
+            room.record.affiliations[holder].nick = ""
+    _enter(room, entry)
     room.service.listed(room)
 
 

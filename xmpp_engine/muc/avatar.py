@@ -97,6 +97,15 @@ def _welcome(room: Room, _occupant: Occupant, _entering: Element) -> tuple[Stanz
     return () if found is None else (found,)
 
 
+def _changed_elsewhere(room: Room, names: list[str]) -> None:
+    """Another node has set the vCard: who is inside is told."""
+    if _VCARD in names or _HASHES in names:
+        room.announce(codes=(104,))
+    told = room_presence(room.jid, room.record) if _HASHES in names else None
+    if told is not None:
+        room.fan(room.pairs(), told)
+
+
 class RoomAvatar(Module):
     """The vCards of rooms."""
 
@@ -110,6 +119,7 @@ class RoomAvatar(Module):
         muc = self.needs("muc")
         muc.info_fields[self.name] = _fields
         muc.welcomes[self.name] = _welcome
+        muc.extras_changed[self.name] = _changed_elsewhere
         reg.iq_get(Target.ROOM, ns.VCARD, "vCard", self.read)
         reg.iq_set(Target.ROOM, ns.VCARD, "vCard", self.write)
 

@@ -93,6 +93,7 @@ class RoomHats(Module):
         muc = self.needs("muc")
         muc.presence_extras[self.name] = _shown
         muc.info_fields[self.name] = _fields
+        muc.extras_changed[self.name] = _changed_elsewhere
         self._add("create", "Make or change a hat", self._create, self._create_form)
         self._add("destroy", "Remove a hat", self._destroy, self._hat_form)
         self._add("list", "Hats of the room", self._list)
@@ -223,6 +224,17 @@ class RoomHats(Module):
         for occupant in list(room.occupants.values()):
             if occupant.user.bare in people:
                 room.refresh(occupant)
+
+
+def _changed_elsewhere(room: Room, names: list[str]) -> None:
+    """Another node has changed the hats: those who were or are shown with one are shown again."""
+    if _EXTRA not in names:
+        return
+    room.announce(codes=(104,))
+    for occupant in list(room.occupants.values()):
+        told = [view.element.find(ns.HATS, "hats") for view in occupant.views if view is not None]
+        if worn(room.record, occupant.user.bare) or not told or told[0] is not None:
+            room.refresh(occupant)
 
 
 def _administers(caller: Caller) -> bool:

@@ -84,6 +84,33 @@ class History:
             older.append(Kept(stamp, stanza))
         self._kept = deque([*older, *self._kept], maxlen=self._kept.maxlen)
 
+    def merge(self, rows: Iterable[tuple[float, bytes]], room: Jid) -> None:
+        """Take in the history of another replica of the room, by time; what both have is kept once, and as what was
+        left of it where one of them has retracted it. What cannot be read is left out."""
+        known = {_key(kept, room): kept for kept in self._kept}
+        for stamp, xml in rows:
+            try:
+                kept = Kept(stamp, Stanza.restore(xml))
+            except Exception:  # noqa: S112  a broken row is no reason to lose the others
+                continue
+            key = _key(kept, room)
+            own = known.get(key)
+            if own is None:
+                known[key] = kept
+            elif kept.stanza.element.find(ns.RETRACT, "retracted") is not None:
+                own.stanza = kept.stanza
+                own.edited()
+        self._kept = deque(sorted(known.values(), key=_stamp), maxlen=self._kept.maxlen)
+
+    def replace(self, stamp: float, stanza: Stanza, room: Jid) -> None:
+        """A message that was sent at `stamp` says something else now."""
+        key = _key(Kept(stamp, stanza), room)
+        for kept in self._kept:
+            if _key(kept, room) == key:
+                kept.stanza = stanza
+                kept.edited()
+                return
+
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
@@ -142,6 +169,19 @@ def lasting(message: Element) -> bool:
         elif (child.ns, child.name) in _LASTING:
             keep = True
     return keep
+
+
+def _key(kept: Kept, room: Jid) -> tuple[str, str, float]:
+    """What a message is known by on all nodes: the id that the room gave it, else who sent it and when."""
+    element = kept.stanza.element
+    for child in element.find_all(ns.STANZA_ID, "stanza-id"):
+        if child.get("by") == room.full:
+            return child.get("id") or "", "", 0.0
+    return element.get("id") or "", kept.stanza.sender.full, kept.stamp
+
+
+def _stamp(kept: Kept) -> float:
+    return kept.stamp
 
 
 def _number(text: str | None) -> int | None:

@@ -57,7 +57,7 @@ def report(service: RoomService, before: float, exclude: Collection[str] = ()) -
         room = service.rooms.get(listing.local)
         if not listing.number and (room is None or not room.number):
             continue
-        if room is not None and room.occupants:
+        if service.occupants_of(listing.local):
             continue
         if last_activity(service, listing) < before and f"{listing.local}@{service.domain}" not in exclude:
             found.append(listing)
@@ -86,6 +86,7 @@ async def clear_history(room: Room) -> int:
     if archive is not None and room.number:
         removed = await archive.room_clear(room.number, room.service.services.clock.time() + 1)
     room.history.clear()
+    room.replica.cleared()
     return removed
 
 
@@ -116,6 +117,9 @@ class IdleRooms(Module):
 
     async def tend(self) -> None:
         """Once an hour: what is idle goes, or is named."""
+        cluster = self.services.cluster
+        if cluster is not None and cluster.leader != cluster.name:
+            return
         now = self.services.clock.time()
         services: dict[str, Any] = self.needs("muc").chat
         for domain, service in list(services.items()):

@@ -110,7 +110,8 @@ class RoomInvitations(Module):
         for invitee, invite in invitees:
             if room.config.members_only and room.affiliation_of(invitee) == "none":
                 room.set_affiliation(invitee.bare, "member", "", sender)
-            _remember(room, invitee, sender)
+            remember(room, invitee.bare, sender)
+            room.replica.noted("invited", invitee.bare, sender.full)
             send(room, invitee, sender.to_bare(), _reason(invite), invite.find(ns.MUC_USER, "continue"), stanza.id)
 
     def _decline(self, stanza: Stanza, room: Room, decline: Element) -> None:
@@ -146,7 +147,7 @@ class RoomInvitations(Module):
         )
         for moderator in list(room.occupants.values()):
             if moderator.role == "moderator":
-                room.send(moderator, _normal(room, form))
+                room.convey(moderator, _normal(room, form))
 
     def _count(self, sender: Jid) -> None:
         if not self._rate.take(sender.bare, self.services.clock.now()):
@@ -240,12 +241,18 @@ def _reason(element: Element) -> str:
     return reason
 
 
-def _remember(room: Room, invitee: Jid, inviter: Jid) -> None:
+def remember(room: Room, invitee: str, inviter: Jid) -> None:
+    """Somebody (a bare JID) was invited by an occupant."""
     known: dict[str, Jid] = room.notes.setdefault(_NOTES, {})
-    known.pop(invitee.bare, None)
+    known.pop(invitee, None)
     while len(known) >= _REMEMBERED:
         del known[next(iter(known))]
-    known[invitee.bare] = inviter
+    known[invitee] = inviter
+
+
+def remembered(room: Room) -> list[tuple[str, str]]:
+    """Who was invited, and by whom."""
+    return [(invitee, inviter.full) for invitee, inviter in room.notes.get(_NOTES, {}).items()]
 
 
 def _message(room: Room, to: Jid, *children: Element, id: str | None = None) -> None:

@@ -40,7 +40,8 @@ def enter(room: Room, stanza: Stanza, *, created: bool = False) -> None:
     session = room.service.session_of(stanza)
     if session is None and stanza.sender.domain in room.service.services.router.hosts:
         return  # It ended while its presence waited.
-    client = Client(stanza.sender, session, presence.worn(room, stanza), stanza.element.attrs.get(XML_LANG, ""))
+    worn = presence.worn(room, stanza)
+    client = Client(stanza.sender, session, worn, stanza.element.attrs.get(XML_LANG, ""), room.service.stamp())
     occupant = room.occupants.get(nick)
     if occupant is not None:
         occupant.clients[client.jid.full] = client
@@ -63,6 +64,7 @@ def enter(room: Room, stanza: Stanza, *, created: bool = False) -> None:
         room.users[client.jid.full] = occupant
         if room.shows(occupant):
             room.show_others(occupant)
+    room.replica.entries(occupant, (client,))
     room.seat(occupant)
     welcome(room, occupant, client, entering, (201,) if created else (), stanza.id)
 
@@ -99,6 +101,8 @@ def roster(room: Room, occupant: Occupant, clients: Iterable[Client], with_jid: 
     ]
     route = room.service.services.router.route
     for client in clients:
+        if client.node:
+            continue
         session, jid = client.session, client.jid
         if session is None or session.account.data.blocked:
             for stanza in stanzas:

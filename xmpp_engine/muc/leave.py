@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import views
+from xmpp_engine.muc import affiliations, views
 from xmpp_engine.observe.log import refused
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
@@ -35,12 +35,11 @@ _GONE: Final = frozenset(
 def part(room: Room, occupant: Occupant, client: Client, children: tuple[Element, ...], id: str | None = None) -> None:
     """One client leaves. The occupant stays while others share the nickname."""
     told = (110,)
+    room.replica.left(occupant, (client,), (), None, children)
     if len(occupant.clients) > 1:
-        _drop(room, occupant, client)
+        drop(room, occupant, client)
         room.send_if_bound(client, views.absent(room, occupant, client, told, None, children, id=id))
-        if occupant.choose():
-            occupant.changed()
-            room.show(occupant)
+        rest(room, occupant)
         return
     take_out(room, occupant)
     if room.locked and not room.occupants:
@@ -49,7 +48,7 @@ def part(room: Room, occupant: Occupant, client: Client, children: tuple[Element
         room.send_if_bound(client, _ended(occupant, "", "", "", id))
         room.service.destroyed(room)
         return
-    _tell(room, occupant, (), None, children)
+    tell(room, occupant, (), None, children)
     room.send_if_bound(client, views.absent(room, occupant, client, told, None, children, id=id))
 
 
@@ -70,16 +69,33 @@ def expel(
     actor: Jid | None,
     *,
     affiliation: bool = False,
+    everywhere: bool = True,
 ) -> None:
     """Remove an occupant with all its clients; everybody sees the status codes. `affiliation` is whether he goes
-    because his has changed."""
+    because his has changed. Clients that other nodes serve are removed there, unless these know already (not
+    `everywhere`)."""
     if room.occupants.get(occupant.nick) is not occupant:
         return
     codes = tuple(codes)
+    away = [client for client in occupant.clients.values() if client.node] if room.nodes else ()
+    if away:
+        if everywhere:
+            room.replica.ask_expel(away, codes, reason, actor, affiliation=affiliation)
+        if len(away) == len(occupant.clients):
+            return
     change = views.change_by(room, actor, reason, affiliation=affiliation)
+    here = [client for client in occupant.clients.values() if not client.node]
+    room.replica.left(occupant, here, codes, change)
+    gone = views.absent(room, occupant, occupant.shown, (110, *codes), change)
+    if away:
+        for client in here:
+            drop(room, occupant, client)
+            room.send(client, gone)
+        rest(room, occupant)
+        return
     take_out(room, occupant)
-    _tell(room, occupant, codes, change)
-    room.send(occupant, views.absent(room, occupant, occupant.shown, (110, *codes), change))
+    tell(room, occupant, codes, change)
+    room.send(occupant, gone)
 
 
 def failed(room: Room, occupant: Occupant, stanza: Stanza) -> bool:
@@ -101,11 +117,10 @@ def failed(room: Room, occupant: Occupant, stanza: Stanza) -> bool:
 def lose(room: Room, occupant: Occupant, client: Client) -> None:
     """A client is gone without a word (333)."""
     if len(occupant.clients) > 1:
-        _drop(room, occupant, client)
+        room.replica.left(occupant, (client,), (333,))
+        drop(room, occupant, client)
         room.send(client, views.absent(room, occupant, client, (110, 333)))
-        if occupant.choose():
-            occupant.changed()
-            room.show(occupant)
+        rest(room, occupant)
     else:
         expel(room, occupant, (333,), "", None)
 
@@ -114,6 +129,7 @@ def close(room: Room) -> None:
     """Everybody leaves as the service goes (11.2), each told by his own presence only: nobody is left to be told of the
     others."""
     for occupant in list(room.occupants.values()):
+        room.replica.left(occupant, occupant.clients.values(), (332,))
         take_out(room, occupant)
         for client in occupant.clients.values():
             room.send_if_bound(client, views.absent(room, occupant, client, (110, 332)))
@@ -123,6 +139,12 @@ def destroy(room: Room, reason: str, alternate: str, password: str) -> None:
     """Everybody leaves, each told by his own presence only, and the room is gone."""
     if room.gone:
         return
+    room.replica.destroyed(reason, alternate, password)
+    end(room, reason, alternate, password)
+
+
+def end(room: Room, reason: str, alternate: str, password: str) -> None:
+    """The room was destroyed, here or by another node: those who are served here are told."""
     room.gone = True
     for occupant in list(room.occupants.values()):
         take_out(room, occupant)
@@ -147,14 +169,23 @@ def _ended(occupant: Occupant, reason: str, alternate: str, password: str, id: s
     return Stanza(element, None, occupant.jid, "unavailable")
 
 
-def _drop(room: Room, occupant: Occupant, client: Client) -> None:
+def drop(room: Room, occupant: Occupant, client: Client) -> None:
+    """One of several clients of an occupant is gone; nobody is told."""
     full = client.jid.full
     del occupant.clients[full]
     room.users.pop(full, None)
     room.unseat_client(full)
 
 
-def _tell(
+def rest(room: Room, occupant: Occupant) -> None:
+    """An occupant is there with fewer clients than before."""
+    if occupant.choose():
+        occupant.changed()
+        room.show(occupant)
+    affiliations.follow_lead(room, occupant)
+
+
+def tell(
     room: Room,
     occupant: Occupant,
     codes: tuple[int, ...],

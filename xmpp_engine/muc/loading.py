@@ -14,6 +14,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class Loading:
         service = self._service
         now = service.services.clock.now()
         waiting = self._waiting.get(local)
+        if waiting is None and service.neighbours is not None and service.elsewhere(local):
+            # One who speaks to a room that is elsewhere as somebody inside, or from another server without entering it,
+            # gets no room here for that.
+            foreign = stanza.sender.domain not in service.services.router.hosts
+            enters = stanza.kind == "presence" and stanza.type == "" and stanza.element.find(ns.MUC, "x") is not None
+            if stanza.type in ("unavailable", "error", "result") or (foreign and not enters):
+                service.neighbours.to_holder(stanza, local)
+                return
+            waiting = self._begin(local)
         if waiting is None:
             if stanza.type in ("unavailable", "error", "result", "probe"):
                 return  # Nobody is in a room that is not resident, so nothing waits for this.
@@ -63,12 +73,16 @@ class Loading:
                 raise StanzaError("resource-constraint", "too much waits for rooms")
             if local not in service.directory and not self._lookups.take(stanza.sender.bare, now):
                 raise StanzaError("policy-violation", "too many rooms that are not there", type="wait")
-            waiting = self._waiting[local] = deque()
-            service.services.tasks.spawn(f"load {local}@{service.domain}", self._load(local))
+            waiting = self._begin(local)
         elif len(waiting) >= _WAITING or self._count >= _ALL_WAITING:
             raise StanzaError("resource-constraint", "too much waits for this room")
         waiting.append(stanza)
         self._count += 1
+
+    def _begin(self, local: str) -> deque[Stanza]:
+        waiting = self._waiting[local] = deque()
+        self._service.services.tasks.spawn(f"load {local}@{self._service.domain}", self._load(local))
+        return waiting
 
     def made(self, local: str) -> None:
         """There is a room of this name now."""

@@ -114,9 +114,10 @@ def _private(room: Room, stanza: Stanza, occupant: Occupant | None) -> None:
     out = passed_on(stanza, occupant)
     # Where the recipient blocks people each client gets a copy that passes all hooks; they know each other by this.
     out.note("copies", True)
-    for handler in room.service.private_messages.values():
-        handler(out, target)
-    room.send(target, out)
+    if not room.nodes or not any(client.node for client in target.clients.values()):
+        for handler in room.service.private_messages.values():
+            handler(out, target)
+    room.convey(target, out)
     if out.commit > stanza.commit:
         stanza.commit = out.commit
 
@@ -140,7 +141,7 @@ def _pass_error(room: Room, stanza: Stanza, occupant: Occupant) -> None:
     if target is not None:
         told = passed_on(stanza, occupant)
         told.element.children = relay.nameless(told.element.children)
-        room.send(target, told)
+        room.convey(target, told)
 
 
 def _forged(child: Element, service: str) -> bool:

@@ -127,6 +127,7 @@ def redacted(room: Room, messages: Mapping[str, Stanza], silent: Container[str] 
             element.attrs.pop("to", None)
             kept.stanza = Stanza(element, None, kept.stanza.sender, kept.stanza.type)
             kept.edited()
+            room.replica.edited(kept)
             found += 1
         if id in silent:
             continue
@@ -183,3 +184,4 @@ def _bury(room: Room, kept: Kept, mark: Element) -> None:
     element = Element(ns.CLIENT, "message", dict(old.element.attrs), *children, mark)
     kept.stanza = Stanza(element, None, old.sender, old.type)
     kept.edited()
+    room.replica.edited(kept)

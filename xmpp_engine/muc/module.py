@@ -14,6 +14,8 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.affiliation_marks["x"] = self.mark            an element for the <x/> of every change of an affiliation
     muc.room_ended["x"] = self.ended                  a room is gone for good
     muc.private_messages["x"] = self.keep             a private message as an occupant is about to get it
+    muc.heard["x"] = self.hear                        a message that another node of the cluster has accepted
+    muc.extras_changed["x"] = self.changed            another node has changed these entries of record.extras
     muc.room_logging["x"] = self.decide               whether a room is archived, None: as it is configured
 
 Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(CommandNode(..., target=Target.ROOM))`.
@@ -65,6 +67,8 @@ class Muc(Module):
         self.room_ended: dict[str, RoomEnded] = {}
         self.private_messages: dict[str, PrivateMessage] = {}
         self.room_logging: dict[str, Callable[[Room], bool | None]] = {}
+        self.heard: dict[str, Callable[[Stanza, Room], Any]] = {}
+        self.extras_changed: dict[str, Callable[[Room, list[str]], Any]] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}
         self._running = False
@@ -99,6 +103,14 @@ class Muc(Module):
         local, _, domain = jid.partition("@")
         service = self.chat.get(domain)
         return None if service is None else service.rooms.get(local)
+
+    def moved(self, full: str, from_node: str, to_node: str) -> None:
+        """The session of a full JID goes from one node of the cluster to another, with the client knowing nothing of
+        it (XEP-0198): so does its place in rooms. Called on the node that it leaves, before its end, and nowhere
+        else."""
+        for service in self.chat.values():
+            if service.neighbours is not None:
+                service.neighbours.moved(full, from_node, to_node)
 
     def reconfigured(self, config: MucOptions) -> None:
         """Services come, change and go; the rooms of one that goes are closed, not destroyed."""

@@ -24,13 +24,27 @@ _SHOWS: Final = {"chat": 3, "": 3, "dnd": 3, "away": 2, "xa": 1}
 
 class Client:
     """One client in a room. `session` is its session where it is bound here, None for users of other servers.
-    `children` is what its presence holds beside what the room adds, `lang` its language or ""."""
+    `children` is what its presence holds beside what the room adds, `lang` its language or "". `node` is the node of
+    the cluster that serves it, "" for this one; `stamp` is when it took its nickname, `served` when that node began to
+    serve it (hybrid stamps). `role` and `affiliation` are what another node has said of it."""
 
-    __slots__ = ("children", "jid", "lang", "rank", "session")
+    __slots__ = ("affiliation", "children", "jid", "lang", "node", "rank", "role", "served", "session", "stamp")
 
-    def __init__(self, jid: Jid, session: Session | None, children: tuple[Element, ...], lang: str) -> None:
+    def __init__(
+        self,
+        jid: Jid,
+        session: Session | None,
+        children: tuple[Element, ...],
+        lang: str,
+        stamp: int = 0,
+        node: str = "",
+    ) -> None:
         self.jid = jid
         self.session = session
+        self.stamp = self.served = stamp
+        self.node = node
+        self.role: Role = "none"
+        self.affiliation: Affiliation = "none"
         self.wear(children, lang)
 
     def wear(self, children: tuple[Element, ...], lang: str) -> None:
@@ -75,18 +89,24 @@ class Occupant:
         #: Its presence as others see it, without and with the real JID; None until somebody needs it.
         self.views: list[Stanza | None] = [None, None]
 
+    @property
+    def lead(self) -> Client:
+        """The client that has had the nickname the longest: the node that serves it decides for the occupant."""
+        clients = self.clients
+        if len(clients) == 1:
+            return next(iter(clients.values()))
+        return min(clients.values(), key=_stamp)
+
     def changed(self) -> None:
         """What others see has changed: forget the encoded presence."""
         self.views = [None, None]
 
     def choose(self) -> bool:
-        """Choose the client that is shown: the most present one, who is shown already where they are equal. Returns
-        whether it is another one than before."""
-        best = self.shown if self.shown.jid.full in self.clients else None
-        for client in self.clients.values():
-            if best is None or client.rank > best.rank:
-                best = client
-        assert best is not None
+        """Choose the client that is shown: the most present one, of equal ones the first, so that all nodes choose the
+        same. Returns whether it is another one than before."""
+        best = self.shown if len(self.clients) == 1 and self.shown.jid.full in self.clients else None
+        if best is None:
+            best = min(self.clients.values(), key=_choice)
         if best is self.shown:
             return False
         self.shown = best
@@ -94,3 +114,11 @@ class Occupant:
 
     def __repr__(self) -> str:
         return f"<Occupant {self.jid} {self.affiliation}/{self.role} clients={len(self.clients)}>"
+
+
+def _stamp(client: Client) -> int:
+    return client.stamp
+
+
+def _choice(client: Client) -> tuple[int, int, int]:
+    return -client.rank[0], -client.rank[1], client.stamp

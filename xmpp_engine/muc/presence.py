@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import affiliations, join, leave, views
+from xmpp_engine.muc.occupant import Occupant
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import XML_LANG, Element
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
-    from xmpp_engine.muc.occupant import Client, Occupant
+    from xmpp_engine.muc.occupant import Client
     from xmpp_engine.muc.room import Room
 
 #: What only the room may say in a presence: whoever sends it forges.
@@ -101,6 +103,7 @@ def _update(room: Room, stanza: Stanza, occupant: Occupant) -> None:
     if entering is None and not _at_once(room, occupant):
         _postpone(room, occupant)
         return
+    room.replica.entries(occupant, (client,))
     if another or occupant.shown is client:
         occupant.changed()
         if entering is None:
@@ -135,6 +138,7 @@ def _show_late(room: Room) -> None:
             del room.late[occupant]
             if room.occupants.get(occupant.nick) is occupant:
                 occupant.changed()
+                room.replica.entries(occupant)
                 room.show(occupant)
     if room.late:
         room.service.services.clock.call_later(_LATE_SECONDS, lambda: _show_late(room))
@@ -149,11 +153,42 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
     if not room.config.change_nick and room.reserved.get(nick) != occupant.user.bare:
         raise StanzaError("not-acceptable", "nicknames do not change in this room")
     children, lang = worn(room, stanza), stanza.element.attrs.get(XML_LANG, "")
+    moved, saw = [one for one in occupant.clients.values() if not one.node], room.sees_jids(occupant)
+    old, away = occupant.nick, [one for one in occupant.clients.values() if one.node] if room.nodes else []
+    if away:
+        room.replica.ask_rename(old, nick, away)
+        twin = _split(room, occupant, nick, lambda: client.wear(children, lang))
+    else:
+        _stamp(room, moved)
+        twin = move(room, occupant, nick, lambda: client.wear(children, lang))
+    room.replica.renamed(old, twin, moved)
+    room.show(twin, id=stanza.id, client=client)
+    if room.sees_jids(twin) and not saw:
+        # The nickname that he joins has a role that sees more.
+        join.roster(room, twin, moved, True)
+
+
+def shift(room: Room, occupant: Occupant, nick: str) -> None:
+    """The clients of an occupant that are served here take another nickname, because others of it on other nodes have
+    taken it."""
+    old, moved = occupant.nick, [one for one in occupant.clients.values() if not one.node]
+    if len(moved) < len(occupant.clients):
+        twin = _split(room, occupant, nick)
+    else:
+        _stamp(room, moved)
+        twin = move(room, occupant, nick)
+    room.replica.renamed(old, twin, moved)
+    room.show(twin)
+    affiliations.follow_lead(room, twin)
+
+
+def move(room: Room, occupant: Occupant, nick: str, wear: Callable[[], None] = lambda: None) -> Occupant:
+    """All clients of an occupant take a nickname that is free, or that of another occupant of the same user: then they
+    join him. `wear` is called behind the farewell. Returns who has the nickname now; he is not yet shown."""
     twin = room.occupants.get(nick)
-    moved, saw = list(occupant.clients.values()), room.sees_jids(occupant)
     leave.take_out(room, occupant)
     _tell_renamed(room, occupant, nick, merged=twin is not None)
-    client.wear(children, lang)
+    wear()
     if twin is None:
         occupant.jid = room.jid.with_resource(nick)
         occupant.nick = nick
@@ -168,10 +203,43 @@ def _rename(room: Room, stanza: Stanza, occupant: Occupant, client: Client) -> N
     room.occupants[nick] = twin
     for full in twin.clients:
         room.users[full] = twin
-    room.show(twin, id=stanza.id, client=client)
-    if room.sees_jids(twin) and not saw:
-        # The nickname that he joins has a role that sees more.
-        join.roster(room, twin, moved, True)
+    return twin
+
+
+def _stamp(room: Room, clients: Iterable[Client]) -> None:
+    """These clients take another nickname, in the order in which they took the old one."""
+    for client in sorted(clients, key=lambda one: one.stamp):
+        client.stamp = room.service.stamp()
+
+
+def _split(room: Room, occupant: Occupant, nick: str, wear: Callable[[], None] = lambda: None) -> Occupant:
+    """Those clients of an occupant that are served here take another nickname; the others follow where they are served.
+    Until then there are two occupants of this user. Returns the one that has the nickname; he is not yet shown."""
+    moved = [client for client in occupant.clients.values() if not client.node]
+    gone = views.absent(room, occupant, occupant.shown, (303, 110), nick=nick)
+    for client in moved:
+        leave.drop(room, occupant, client)
+        room.send(client, gone)
+    wear()
+    leave.rest(room, occupant)
+    _stamp(room, moved)
+    twin = room.occupants.get(nick)
+    if twin is None:
+        id, role, affiliation = occupant.id, occupant.role, occupant.affiliation
+        jid = room.jid.with_resource(nick)
+        twin = Occupant(jid, occupant.user, id, affiliation, role, moved[0], occupant.since)
+        room.occupants[nick] = twin
+    for client in moved:
+        twin.clients[client.jid.full] = client
+        room.users[client.jid.full] = twin
+    twin.choose()
+    twin.changed()
+    room.seat(twin)
+    if room.shows(occupant):
+        stanza = views.view(room, occupant, room.sees_jids(twin))
+        for client in moved:
+            room.send(client, stanza)
+    return twin
 
 
 def _tell_renamed(room: Room, occupant: Occupant, nick: str, *, merged: bool) -> None:

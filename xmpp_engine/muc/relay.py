@@ -70,7 +70,10 @@ def answered(room: Room, stanza: Stanza) -> None:
     if stanza.type not in ("result", "error") or stanza.id is None:
         return
     waiting = room.relayed.get(stanza.id)
-    if waiting is None or stanza.sender.full != waiting.to.full:
+    if waiting is None:
+        room.replica.answered(stanza)
+        return
+    if stanza.sender.full != waiting.to.full:
         return
     del room.relayed[stanza.id]
     if waiting.asker.full not in room.users:

@@ -12,6 +12,9 @@ and are taken when the turn ends. Then every occupant sees everything in the sam
 
 Who gets what is kept ready: `seeing` and `blind` map the full JIDs of those who may and may not see real JIDs to a pair
 of their session (None where it is not bound here) and address. A broadcast walks through them and makes no element.
+
+In a cluster the same room is on every node that has occupants of it, and `seeing` and `blind` have those that are
+served here; replica.py says how the nodes agree.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
+    from xmpp_engine.muc.replica import Replica
     from xmpp_engine.muc.saving import Saver
     from xmpp_engine.muc.service import RoomService
     from xmpp_engine.routing.session import Session
@@ -71,10 +75,12 @@ class Room:
         "jid",
         "late",
         "locked",
+        "nodes",
         "notes",
         "occupants",
         "record",
         "relayed",
+        "replica",
         "reserved",
         "restating",
         "saver",
@@ -110,6 +116,9 @@ class Room:
         #: Occupants whose presence has changed too often and is told later; see presence.py.
         self.late: dict[Occupant, None] = {}
         self.empty_since = service.services.clock.now()
+        #: The other nodes of the cluster that have the room, and what they are told; see replica.py.
+        self.nodes: set[str] = set()
+        self.replica: Replica = service.replica(self)
         #: For other modules, by module name.
         self.notes: dict[str, Any] = {}
         self._everyone: tuple[Pair, ...] | None = None
@@ -199,6 +208,8 @@ class Room:
                 self._take(stanza)
             finally:
                 self.turn.depth = 0
+        if self.nodes and self.replica.rivals:
+            self.replica.settled()
         if not self.occupants:
             self.service.emptied(self)
 
@@ -206,6 +217,8 @@ class Room:
         try:
             if self.gone:
                 self.service.receive(stanza)
+            elif self.nodes and self._served_elsewhere(stanza):
+                pass
             elif stanza.kind == "message":
                 message.receive(self, stanza)
             elif stanza.kind == "presence":
@@ -221,6 +234,31 @@ class Room:
         except Exception as error:
             refused.exception("%s failed on a %s of %s", self.jid, stanza.kind, stanza.sender, exc_info=error)
             bounce(self.service.services.router, stanza, StanzaError("internal-server-error"))
+
+    def _served_elsewhere(self, stanza: Stanza) -> bool:
+        """Whether a stanza comes from a client that another node serves: it is passed on to that node, unless the
+        client is bound here now."""
+        occupant = self.users.get(stanza.sender.full)
+        if occupant is None:
+            return False
+        client = occupant.clients[stanza.sender.full]
+        if not client.node:
+            return False
+        session = self.service.session_of(stanza)
+        if session is not None:
+            self.serve(occupant, client, session)
+            return False
+        if stanza.sender.domain not in self.service.services.router.hosts:
+            self.replica.pass_on(stanza, client.node)
+        # Else it is the last word of a session that is over here, and another one is in the room.
+        return True
+
+    def serve(self, occupant: Occupant, client: Client, session: Session | None) -> None:
+        """A client that another node has served is served here from now on."""
+        client.node, client.session = "", session
+        client.served = self.service.stamp()
+        self.seat(occupant)
+        self.replica.entries(occupant, (client,))
 
     # Out
 
@@ -244,9 +282,23 @@ class Room:
             self.record.last_activity = now
             self.service.touched(self)
             self.history.add(now, stanza)
+            if self.nodes:
+                self.replica.said(stanza, now)
             everyone = self._everyone
             if everyone is None:
                 everyone = self._everyone = (*self.seeing.values(), *self.blind.values())
+            self.service.services.counters.messages_delivered += len(everyone)
+            self.fan(everyone, stanza)
+
+    def hear(self, stanza: Stanza, stamp: float) -> None:
+        """A groupchat message that another node has accepted (at `stamp`, seconds since the epoch), judged and
+        archived: history and those who are served here."""
+        with self.turn:
+            self.record.last_activity = max(self.record.last_activity, stamp)
+            self.history.add(stamp, stanza)
+            for heard in self.service.muc.heard.values():
+                heard(stanza, self)
+            everyone = self.pairs()
             self.service.services.counters.messages_delivered += len(everyone)
             self.fan(everyone, stanza)
 
@@ -265,16 +317,31 @@ class Room:
                 session.deliver(addressed(jid))
 
     def send(self, to: Occupant | Client | Jid, stanza: Stanza) -> None:
-        """Send a stanza to all clients of an occupant, to one of them, or to any address."""
+        """Send a stanza to all clients of an occupant, to one of them, or to any address. What an occupant's clients
+        on other nodes see of the room these tell them; for what is sent to people see `convey`."""
         if isinstance(to, Occupant):
-            self.fan([(client.session, client.jid) for client in to.clients.values()], stanza)
+            self.fan([(client.session, client.jid) for client in to.clients.values() if not client.node], stanza)
         elif isinstance(to, Client):
-            self.fan(((to.session, to.jid),), stanza)
+            if not to.node:
+                self.fan(((to.session, to.jid),), stanza)
         else:
             self.service.services.router.route(stanza.addressed(to))
 
+    def convey(self, to: Occupant, stanza: Stanza) -> None:
+        """Send what is meant for a person to all clients of an occupant, whichever nodes serve them."""
+        away = any(client.node for client in to.clients.values())
+        # One way for all of them: the hooks of the account know them as copies of one message.
+        self.fan([(None if away else client.session, client.jid) for client in to.clients.values()], stanza)
+
+    @property
+    def served(self) -> int:
+        """How many clients this node serves."""
+        return len(self.seeing) + len(self.blind)
+
     def send_if_bound(self, client: Client, stanza: Stanza) -> None:
         """Send to a client unless its session is over: a farewell to who has left already would only wait."""
+        if client.node:
+            return
         session = client.session
         if session is None or self.service.services.registry.full.get(client.jid.full) is session:
             self.send(client, stanza)
@@ -342,7 +409,8 @@ class Room:
         """The occupant's clients get what is sent to all, as their role lets them see it."""
         pairs = self.seeing if self.sees_jids(occupant) else self.blind
         for client in occupant.clients.values():
-            pairs[client.jid.full] = (client.session, client.jid)
+            if not client.node:
+                pairs[client.jid.full] = (client.session, client.jid)
         self._everyone = None
 
     def unseat(self, occupant: Occupant) -> None:
@@ -365,6 +433,10 @@ class Room:
         if self._subject is None:
             self._subject = views.subject(self)
         return self._subject
+
+    def forget_subject(self) -> None:
+        """The subject is another one: what newcomers get is made anew."""
+        self._subject = None
 
     def set_subject(self, text: str, nick: str) -> None:
         """Remember the subject that an occupant has set; "" clears it."""
@@ -412,6 +484,7 @@ class Room:
         """Open a new room with the configuration it has (10.1.2)."""
         self.locked = False
         self.service.listed(self)
+        self.replica.saved()
 
     def destroy(self, reason: str = "", alternate: str = "", password: str = "") -> None:
         """Everybody leaves and the room is gone, in the store too (10.9)."""
@@ -423,13 +496,17 @@ class Room:
         with self.turn:
             leave.close(self)
 
-    def save(self) -> None:
-        """The record has changed: it is stored soon, if the room is persistent."""
-        record = self.record
-        record.config = to_values(self.config, self.service.defaults)
+    def save(self, actor: Jid | None = None) -> None:
+        """The record has changed: it is stored soon, if the room is persistent, and other nodes learn of it."""
+        self.record.config = to_values(self.config, self.service.defaults)
         self.service.listed(self)
+        self.replica.saved(actor)
+        self.keep()
+
+    def keep(self) -> None:
+        """Store the record soon, if the room is persistent."""
         if self.config.persistent and not self.gone:
-            self.saver.save(record)
+            self.saver.save(self.record)
 
     async def saved(self) -> None:
         """Wait until every change so far is stored; raises StoreUnavailable after some seconds."""

@@ -122,10 +122,9 @@ class RoomSearch(Module):
             raise _error("bad-request", "conflicting-fields", "nothing is to be searched in")
         found = []
         for listing in service.directory.values():
-            room = service.rooms.get(listing.local)
             if not listing.public or service.hidden(listing):
                 continue
-            occupants = 0 if room is None else len(room.occupants)
+            occupants = service.occupants_of(listing.local)
             if occupants >= int(least) and _matches(listing, words, values):
                 found.append(Found(listing, occupants))
         return found

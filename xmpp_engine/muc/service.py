@@ -12,18 +12,20 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import join, presence
+from xmpp_engine.muc import invite, join, presence
 from xmpp_engine.muc.administration import Administration
 from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.directory import Listing, of_room, of_summary
 from xmpp_engine.muc.groups import Groups, NoGroups
 from xmpp_engine.muc.loading import Loading
+from xmpp_engine.muc.neighbours import Neighbours, switch
 from xmpp_engine.muc.numbers import Numbers
 from xmpp_engine.muc.options import ServiceOptions
+from xmpp_engine.muc.replica import ALONE, Replica
 from xmpp_engine.muc.room import Room
 from xmpp_engine.muc.saving import Saver
 from xmpp_engine.observe.log import refused
@@ -72,6 +74,11 @@ class RoomService:
         self.message_handlers = muc.message_handlers
         self.private_messages = muc.private_messages
         self.room_logging = muc.room_logging
+        self.neighbours: Neighbours | None = None
+        own = switch(muc.services)
+        if own is not None:
+            self.neighbours = Neighbours(self, own)
+        self._count = count(1).__next__
         self._loading = Loading(self, options)
         #: Rooms in which somebody spoke since that was written last, by number.
         self._touched: dict[int, RoomRecord] = {}
@@ -97,6 +104,48 @@ class RoomService:
         """Who is in which group."""
         found: Groups = self.services.extras.get("groups") or NoGroups()
         return found
+
+    # Other nodes of the cluster
+
+    def stamp(self) -> int:
+        """A stamp greater than all that this node has given or heard."""
+        return self._count() if self.neighbours is None else self.neighbours.stamp()
+
+    def replica(self, room: Room) -> Replica:
+        """What a room tells other nodes."""
+        return ALONE if self.neighbours is None else Replica(self.neighbours, room)
+
+    def elsewhere(self, local: str) -> bool:
+        """Whether another node has the room."""
+        return self.neighbours is not None and bool(self.neighbours.elsewhere(local))
+
+    def occupants_of(self, local: str) -> int:
+        """How many are in a room, whichever nodes serve them."""
+        room = self.rooms.get(local)
+        if room is not None:
+            return len(room.occupants)
+        return 0 if self.neighbours is None else self.neighbours.occupants_of(local)
+
+    def counted_here(self) -> int:
+        """How many rooms this node counts, so that all nodes together count each once."""
+        return len(self.directory) if self.neighbours is None else self.neighbours.counted_here()
+
+    def arrived(self, room: Room) -> None:
+        """A room is in memory that other nodes have told of, or the store."""
+        room.replica.loaded()
+        self.rooms[room.record.local] = room
+        self.listed(room)
+        if self.neighbours is not None:
+            self.neighbours.came(room)
+
+    def is_there(self, local: str) -> None:
+        """Another node has a room of this name."""
+        self._loading.made(local)
+
+    def read_again(self) -> None:
+        """Nodes that were apart have found each other: the directory is read anew."""
+        self.complete = False
+        self.services.tasks.spawn(f"rooms of {self.domain}", self._read_directory(anew=True))
 
     # In
 
@@ -127,7 +176,12 @@ class RoomService:
             raise StanzaError("service-unavailable", "write to a room of this service")
 
     async def restore(self, local: str) -> Room | None:
-        """Load a room that is not resident; None where none is stored. Raises StoreUnavailable."""
+        """Load a room that is not resident, as another node has it or from the store; None where there is none. Raises
+        StoreUnavailable."""
+        if self.neighbours is not None:
+            found = await self.neighbours.arrive(local)
+            if found is not None:
+                return found
         record = await self.services.stores.rooms.load(self.domain, local)
         if record is None:
             return None
@@ -141,12 +195,11 @@ class RoomService:
                 refused.error("the history of %s@%s is missing: %s", local, self.domain, caught)
         room = self.rooms.get(local)
         if room is None:
-            saver = self._saver(local)
+            saver = self.saver(local)
             saver.loaded(record)
             room = Room(self, record, from_values(self.defaults, record.config), saver)
             room.history.restore(tail)
-            self.rooms[local] = room
-            self.listed(room)
+            self.arrived(room)
         return room
 
     def absent(self, stanza: Stanza, local: str) -> None:
@@ -205,11 +258,15 @@ class RoomService:
             record.affiliations[creator] = RoomAffiliation(creator, "owner", version=1)
             if self.is_operator(Jid.parse(creator)):
                 record.approved = True
-        room = self.rooms[local] = Room(self, record, config, self._saver(local))
+        room = self.rooms[local] = Room(self, record, config, self.saver(local))
         self._loading.made(local)
         if room.config.persistent:
             room.saver.put(record, list(record.affiliations.values()))
+        for entry in record.affiliations.values():
+            room.replica.line(entry, None, judged=False)
         room.save()
+        if self.neighbours is not None:
+            self.neighbours.came(room)
         return room
 
     async def create(self, local: str, creator: str, config: RoomConfig) -> Room:
@@ -241,7 +298,8 @@ class RoomService:
             return creator.domain in self.services.router.hosts
         return rule == "list" and (creator.bare in self._creators or creator.domain in self._creators)
 
-    def _saver(self, local: str) -> Saver:
+    def saver(self, local: str) -> Saver:
+        """Who writes the room of this name."""
         saver = self.savers.get(local)
         if saver is None:
             saver = self.savers[local] = Saver(self.services, f"{local}@{self.domain}")
@@ -267,7 +325,13 @@ class RoomService:
 
     def listed(self, room: Room) -> None:
         """The directory's line of a room has changed."""
-        self.directory[room.record.local] = of_room(room)
+        if self.rooms.get(room.record.local) is room:
+            self.directory[room.record.local] = of_room(room)
+            room.replica.changed()
+
+    def remember_inviter(self, room: Room, invitee: str, inviter: str) -> None:
+        """Another node has sent an invitation."""
+        invite.remember(room, invitee, Jid.parse(inviter))
 
     def quarantined(self, room: Room) -> bool:
         """Whether the room is new, not made by an operator, and not approved: then it is hidden and small."""
@@ -316,7 +380,10 @@ class RoomService:
         local = room.record.local
         if self.rooms.get(local) is room:
             del self.rooms[local]
-            self.directory.pop(local, None)
+            if not self.elsewhere(local):
+                self.directory.pop(local, None)
+            if self.neighbours is not None:
+                self.neighbours.went(local)
         room.saver.remove(room.record)
 
     def groups_changed(self) -> None:
@@ -336,7 +403,7 @@ class RoomService:
         self.numbers.fill()
         self.services.tasks.spawn(f"rooms of {self.domain}", self._read_directory())
 
-    async def _read_directory(self) -> None:
+    async def _read_directory(self, *, anew: bool = False) -> None:
         while not self.complete:
             try:
                 rows = await self.services.stores.rooms.rooms(self.domain)
@@ -345,7 +412,15 @@ class RoomService:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             for row in rows:
-                self.directory.setdefault(row.local, of_summary(row, self.defaults))
+                if anew and row.local not in self.rooms and not self.elsewhere(row.local):
+                    self.directory[row.local] = of_summary(row, self.defaults)
+                else:
+                    self.directory.setdefault(row.local, of_summary(row, self.defaults))
+            if anew:
+                stored = {row.local for row in rows}
+                for local in [local for local in self.directory if local not in stored]:
+                    if local not in self.rooms and not self.elsewhere(local):
+                        del self.directory[local]
             self.complete = True
 
     async def sweep(self) -> None:
@@ -353,15 +428,36 @@ class RoomService:
         await self.write_activity()
         now = self.services.clock.now()
         for room in list(self.rooms.values()):
-            if not room.occupants and room.saver.idle and not room.turn.depth:
+            if room.nodes and room.occupants:
+                self._release(room, now)
+            elif not room.occupants and room.saver.idle and not room.turn.depth:
                 if not room.config.persistent:
                     self.emptied(room)
                 elif room.empty_since + self.options.unload_seconds <= now and room.number not in self._touched:
-                    self.listed(room)
-                    del self.rooms[room.record.local]
+                    self._unload(room)
         for local in [local for local, saver in self.savers.items() if saver.idle and local not in self.rooms]:
             del self.savers[local]
         self._loading.sweep()
+
+    def _release(self, room: Room, now: float) -> None:
+        """A room in which only other nodes serve somebody leaves memory after a while."""
+        replica = room.replica
+        if room.served:
+            replica.unserved = None
+        elif replica.unserved is None:
+            replica.unserved = now
+        elif replica.unserved + self.options.unload_seconds <= now and self._at_rest(room):
+            self._unload(room)
+
+    def _at_rest(self, room: Room) -> bool:
+        """Whether everything of a room is written, and nothing happens in it."""
+        return room.saver.idle and not room.turn.depth and room.number not in self._touched
+
+    def _unload(self, room: Room) -> None:
+        self.listed(room)
+        del self.rooms[room.record.local]
+        if self.neighbours is not None:
+            self.neighbours.went(room.record.local)
 
     async def write_activity(self) -> None:
         """Store when rooms were last spoken in, and how much (XEP-0502), some rooms at a time."""
@@ -390,6 +486,8 @@ class RoomService:
         """The service is switched off: everybody leaves (332), what is stored stays stored."""
         for room in list(self.rooms.values()):
             room.close()
+            if self.neighbours is not None:
+                self.neighbours.went(room.record.local)
         self.rooms.clear()
 
 

@@ -34,6 +34,11 @@ def note(room: Room, bare: str, role: Role) -> None:
         forget(room, bare)
 
 
+def remembered(room: Room) -> list[str]:
+    """Who has voice by having been given it."""
+    return list(room.notes.get(_NOTES, ()))
+
+
 def forget(room: Room, bare: str) -> None:
     """Somebody's voice is not remembered any more."""
     room.notes.get(_NOTES, {}).pop(bare, None)

@@ -1,0 +1,616 @@
+"""Neighbours: which node has which room of a service, and how a node gets one that others have.
+
+    have    a room is in memory there, and the line of the directory that it has: told when it comes, and now and then
+    drop    it is not any more
+    ended   it was destroyed
+    hello   tell me everything of it, and then all that changes. Answered by `head` (facts, notes), `lines`, `past`,
+            `entry` and `done`, or by `none`
+
+A node that has a room says so to all, temporary rooms included: so every node can list all rooms and knows whom to
+ask. Somebody who enters on a node without the room waits (loading.py) until all nodes that have it have told
+everything; one of them tells the lists whole. Each of them puts the asking node among `Room.nodes` in the moment in
+which it tells, and a link keeps order: nothing is missed and nothing comes twice. Where nobody answers in time the room
+is loaded from the store as if it were nowhere.
+
+Two nodes that find that they both have a room (both have loaded or made it at the same moment, or a cut has healed)
+say hello to each other, and what is told is merged into the room that each has. Two rooms of one name that were made
+apart become the earlier one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import disputes, hearing, invite, leave, views, voices, wire
+from xmpp_engine.muc.config import RoomConfig, from_values
+from xmpp_engine.muc.directory import Listing, of_room
+from xmpp_engine.muc.replica import ENTRIES, EXTRA, LINES, MESSAGES
+from xmpp_engine.muc.room import Room
+from xmpp_engine.observe.log import refused
+from xmpp_engine.routing.ports import Peers, Record
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.service import RoomService
+    from xmpp_engine.routing.host import Services
+
+log = logging.getLogger("mlink.rooms")
+
+_KIND: Final = "muc"
+#: Seconds for which somebody who enters waits for other nodes.
+_PATIENCE: Final = 5.0
+#: Seconds after which changed lines of the directory are told.
+_LATER: Final = 2.0
+#: Destroyed rooms that are remembered for nodes that were away, and for how long.
+_ENDED: Final = 1_000
+_ENDED_SECONDS: Final = 86_400.0
+#: Lines of the directory in one record.
+_HAVE: Final = 100
+#: Nodes that a stanza is passed through.
+_HOPS: Final = 2
+#: Presences that the end of a node sends at once, about; more go in slices.
+_SLICE: Final = 20_000
+
+
+class Switch:
+    """What comes from other nodes, for the chat services of all domains of a node."""
+
+    def __init__(self, cluster: Peers) -> None:
+        self.cluster = cluster
+        self.services: dict[str, Neighbours] = {}
+        cluster.handle(_KIND, self._hear)
+        cluster.on_joined(self._joined)
+        cluster.on_gone(self._gone)
+
+    def _hear(self, node: str, record: Record) -> None:
+        neighbours = self.services.get(record[1])
+        if neighbours is not None:
+            neighbours.hear(node, record[2], record[3], record[4:])
+
+    def _joined(self, node: str, returned: bool) -> None:
+        for neighbours in list(self.services.values()):
+            neighbours.joined(node, returned)
+
+    def _gone(self, node: str, _unacknowledged: list[Record]) -> None:
+        for neighbours in list(self.services.values()):
+            neighbours.gone(node)
+
+
+def switch(services: Services) -> Switch | None:
+    """The one of this node, None for a node that is alone."""
+    if services.cluster is None:
+        return None
+    found = services.extras.get("rooms of other nodes")
+    if found is None:
+        found = services.extras["rooms of other nodes"] = Switch(services.cluster)
+    assert isinstance(found, Switch)
+    return found
+
+
+class Arrival:
+    """A room that is on its way from other nodes. `waiting` are those that have not told everything; `whole` is the one
+    that tells the lists whole, "" once it has."""
+
+    __slots__ = ("done", "room", "timer", "waiting", "whole")
+
+    def __init__(self, waiting: set[str], whole: str) -> None:
+        self.room: Room | None = None
+        self.waiting = waiting
+        self.whole = whole
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.timer: Any = None
+
+
+class Neighbours:
+    """The other nodes, for one chat service."""
+
+    def __init__(self, service: RoomService, switch: Switch) -> None:
+        self._service = service
+        self._switch = switch
+        self.cluster = switch.cluster
+        switch.services[service.domain] = self
+        self.stamp = self.cluster.stamp
+        #: Who has a room: local part to node to occupants of the whole room.
+        self.holders: dict[str, dict[str, int]] = {}
+        self._arrivals: dict[str, Arrival] = {}
+        self._changed: dict[str, None] = {}
+        self._due = False
+        self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
+        self._handlers: dict[str, Callable[..., None]] = {
+            "have": self._on_have,
+            "drop": self._on_drop,
+            "none": self._on_none,
+            "ended": self._on_ended,
+            "stanza": self._on_stanza,
+            "hello": self._on_hello,
+            "head": self._on_head,
+            "lines": self._on_lines,
+            "past": self._on_past,
+            "done": self._on_done,
+            "take": self._on_take,
+            "let": self._on_let,
+            "yours": self._on_yours,
+        }
+
+    # Out
+
+    def post(self, node: str, op: str, local: str, *values: Any) -> None:
+        """Send a record of a room to a node."""
+        self.cluster.post(node, (_KIND, self._service.domain, op, local, *values))
+
+    def _broadcast(self, op: str, local: str, *values: Any) -> None:
+        self.cluster.broadcast((_KIND, self._service.domain, op, local, *values))
+
+    def pass_on(self, node: str, local: str, stanza: Stanza) -> None:
+        """A stanza that another node is to deal with; one that was passed on too often goes no further."""
+        hops = (stanza.notes or {}).get("hops", 0)
+        if hops < _HOPS:
+            self.post(node, "stanza", local, wire.stanza(stanza), hops + 1)
+
+    def to_holder(self, stanza: Stanza, local: str) -> None:
+        """A stanza for a room that other nodes have goes to one of them."""
+        self.pass_on(min(self.elsewhere(local)), local, stanza)
+
+    # Which rooms there are
+
+    def elsewhere(self, local: str) -> list[str]:
+        """The nodes that have a room."""
+        return [node for node in self.holders.get(local, ()) if node in self.cluster.nodes]
+
+    def occupants_of(self, local: str) -> int:
+        """How many are in a room that is not here."""
+        return max(self.holders.get(local, {}).values(), default=0)
+
+    def came(self, room: Room) -> None:
+        """A room is in memory here."""
+        self._broadcast("have", room.record.local, [self._line(room)])
+        for node in self.elsewhere(room.record.local):
+            if node not in room.nodes:
+                self.post(node, "hello", room.record.local, False)
+
+    def went(self, local: str) -> None:
+        """A room is not in memory here any more."""
+        self._changed.pop(local, None)
+        self._broadcast("drop", local)
+
+    def changed(self, room: Room) -> None:
+        """The line of a room is another one; it is told soon."""
+        if self._service.rooms.get(room.record.local) is not room:
+            return
+        self._changed[room.record.local] = None
+        if not self._due:
+            self._due = True
+            self._service.services.clock.call_later(_LATER, self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        self._due = False
+        changed, self._changed = self._changed, {}
+        rooms = [self._service.rooms[local] for local in changed if local in self._service.rooms]
+        for some in wire.pieces(rooms, _HAVE):
+            self._broadcast("have", "", [self._line(room) for room in some])
+
+    def _line(self, room: Room) -> list[Any]:
+        return [list(astuple(of_room(room))), len(room.occupants)]
+
+    def ended(self, room: Room, reason: str, alternate: str, password: str) -> None:
+        """A room was destroyed here."""
+        record = room.record
+        self._remember_end(record.local, record.created, record.creator)
+        self._broadcast("ended", record.local, record.created, record.creator, reason, alternate, password)
+
+    def _remember_end(self, local: str, created: float, creator: str) -> None:
+        self._over[local] = (created, creator, self._service.services.clock.now() + _ENDED_SECONDS)
+        self._over.move_to_end(local)
+        while len(self._over) > _ENDED:
+            self._over.popitem(last=False)
+
+    # Nodes that come and go
+
+    def joined(self, node: str, returned: bool) -> None:
+        """A node is here: it is told which rooms are."""
+        rooms = list(self._service.rooms.values())
+        for some in wire.pieces(rooms, _HAVE):
+            self.post(node, "have", "", [self._line(room) for room in some])
+        now = self._service.services.clock.now()
+        for local, (created, creator, until) in self._over.items():
+            if until > now:
+                self.post(node, "ended", local, created, creator, "", "", "")
+        if returned:
+            self._service.read_again()
+
+    def gone(self, node: str) -> None:
+        """A node is gone: so are its occupants."""
+        for arrival_local, arrival in list(self._arrivals.items()):
+            self._told(arrival_local, arrival, node, told=False)
+        for local, holders in list(self.holders.items()):
+            if holders.pop(node, None) is not None and not holders:
+                self._unheld(local)
+        for room in list(self._service.rooms.values()):
+            if node in room.nodes or any(at == node for at, _told in room.replica.rivals.values()):
+                self._forget_node(room, node)
+
+    def _unheld(self, local: str) -> None:
+        """No other node has the room any more."""
+        self.holders.pop(local, None)
+        listing = self._service.directory.get(local)
+        if listing is not None and not listing.number and local not in self._service.rooms:
+            del self._service.directory[local]
+
+    def _forget_node(self, room: Room, node: str) -> None:
+        room.nodes.discard(node)
+        room.replica.mentioned.pop(node, None)
+        room.replica.foreign.discard(node)
+        if room.replica.adopting == node:
+            room.replica.adopting = ""
+        here = self.cluster.name
+        if here == min({here, *room.nodes}):
+            self._farewell(room, node)
+        self._forget_clients(room, node)
+
+    def _farewell(self, room: Room, node: str) -> None:
+        """Users of other servers whom the node served learn that they are not inside any more."""
+        hosts = self._service.services.router.hosts
+        for full, occupant in list(room.users.items()):
+            client = occupant.clients[full]
+            if client.node == node and client.jid.domain not in hosts:
+                gone = views.absent(room, occupant, client, (110, 333))
+                self._service.services.router.route(gone.addressed(client.jid))
+
+    def _forget_clients(self, room: Room, node: str) -> None:
+        if room.gone or node in room.nodes:
+            return  # It is back, and has told who is there.
+        limit = max(1, _SLICE // max(1, room.served))
+        with room.turn:
+            left = hearing.forget(room, node, limit=limit)
+            room.replica.settled()
+        if left:
+            self._service.services.clock.call_later(0.01, self._forget_clients, room, node)
+
+    # Getting a room
+
+    async def arrive(self, local: str) -> Room | None:
+        """The room as other nodes have it, in memory here from now on; None where none has told enough of it."""
+        arrival = self._arrivals.get(local)
+        if arrival is None:
+            nodes = sorted(self.elsewhere(local))
+            if not nodes:
+                return None
+            arrival = self._arrivals[local] = Arrival(set(nodes), nodes[0])
+            arrival.timer = self._service.services.clock.call_later(_PATIENCE, self._late, local, arrival)
+            for node in nodes:
+                self.post(node, "hello", local, node == arrival.whole)
+        await asyncio.shield(arrival.done)
+        return self._service.rooms.get(local)
+
+    def _late(self, local: str, arrival: Arrival) -> None:
+        refused.warning("%s@%s: %s did not tell in time", local, self._service.domain, ", ".join(arrival.waiting))
+        for node in list(arrival.waiting):
+            self._told(local, arrival, node, told=False, again=False)
+
+    def _told(self, local: str, arrival: Arrival, node: str, *, told: bool, again: bool = True) -> None:
+        """A node has told everything, or will not tell it."""
+        if node not in arrival.waiting:
+            return
+        arrival.waiting.discard(node)
+        room = arrival.room
+        if not told and room is not None:
+            room.nodes.discard(node)
+            room.replica.mentioned.pop(node, None)
+            hearing.forget(room, node)
+        if node == arrival.whole:
+            arrival.whole = ""
+            if not told:
+                others = sorted(other for other in self.elsewhere(local) if other != node)
+                if others and again:
+                    # Another one tells all of it again, lists included.
+                    arrival.whole = others[0]
+                    arrival.waiting.add(others[0])
+                    self.post(others[0], "hello", local, True)
+                else:
+                    arrival.room = None
+                    arrival.waiting.clear()
+        if arrival.waiting:
+            return
+        self._arrivals.pop(local, None)
+        arrival.timer.cancel()
+        if arrival.room is not None and local not in self._service.rooms:
+            self._service.arrived(arrival.room)
+        if not arrival.done.done():
+            arrival.done.set_result(None)
+
+    def _room(self, local: str) -> Room | None:
+        room = self._service.rooms.get(local)
+        if room is None and local in self._arrivals:
+            room = self._arrivals[local].room
+        return room
+
+    # In
+
+    def hear(self, node: str, op: str, local: str, values: Sequence[Any]) -> None:
+        """A record of another node."""
+        handler = hearing.HEARD.get(op)
+        if handler is None:
+            self._handlers[op](node, local, *values)
+            return
+        room = self._room(local)
+        if room is None or room.gone:
+            if local not in self._arrivals:
+                self.post(node, "none", local)
+            return
+        with room.turn:
+            handler(room, node, *values)
+
+    def _on_have(self, node: str, _local: str, lines: Sequence[Any]) -> None:
+        service = self._service
+        for values, occupants in lines:
+            listing = Listing(*values)
+            local = listing.local
+            over = self._over.get(local)
+            if over is not None and over[:2] == (listing.created, listing.creator):
+                self.post(node, "ended", local, listing.created, listing.creator, "", "", "")
+                continue
+            self.holders.setdefault(local, {})[node] = occupants
+            room = service.rooms.get(local)
+            if room is None:
+                service.directory[local] = listing
+                service.is_there(local)
+            elif node not in room.nodes:
+                self.post(node, "hello", local, False)
+
+    def _on_drop(self, node: str, local: str) -> None:
+        holders = self.holders.get(local)
+        if holders is not None:
+            holders.pop(node, None)
+            if not holders:
+                self._unheld(local)
+        self._on_none(node, local)
+
+    def _on_none(self, node: str, local: str) -> None:
+        arrival = self._arrivals.get(local)
+        if arrival is not None:
+            self._told(local, arrival, node, told=False)
+        room = self._service.rooms.get(local)
+        if room is not None and node in room.nodes:
+            room.nodes.discard(node)
+            with room.turn:
+                hearing.forget(room, node)
+
+    def _on_ended(
+        self, node: str, local: str, created: float, creator: str, reason: str, alternate: str, password: str
+    ) -> None:
+        room = self._service.rooms.get(local)
+        self._remember_end(local, created, creator)
+        holders = self.holders.get(local)
+        if holders is not None:
+            holders.pop(node, None)
+        if room is not None:
+            if disputes.same(room, created, creator) and not room.gone:
+                with room.turn:
+                    leave.end(room, reason, alternate, password)
+            return
+        listing = self._service.directory.get(local)
+        if listing is not None and (listing.created, listing.creator) == (created, creator):
+            del self._service.directory[local]
+            self.holders.pop(local, None)
+
+    def _on_stanza(self, _node: str, local: str, text: bytes, hops: int) -> None:
+        stanza = Stanza.restore(text)
+        stanza.note("hops", hops)
+        room = self._service.rooms.get(local)
+        if room is not None:
+            room.receive(stanza)
+        elif stanza.type not in ("result", "error"):
+            self._service.receive(stanza)
+
+    # Everything of a room
+
+    def _on_hello(self, node: str, local: str, whole: bool) -> None:
+        room = self._service.rooms.get(local)
+        if room is None or room.gone:
+            self.post(node, "none", local)
+            return
+        room.nodes.add(node)
+        self.post(node, "head", local, self._head(room, whole))
+        entries = room.record.affiliations.values()
+        lines = room.replica.lines
+        rows = [
+            [entry.jid, entry.affiliation, entry.nick, entry.reason, entry.version, lines.of(entry.jid)]
+            for entry in sorted(entries, key=lambda entry: entry.version)
+            if whole or lines.changed_here(entry.jid)
+        ]
+        for some in wire.pieces(rows, LINES):
+            self.post(node, "lines", local, some)
+        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history], MESSAGES):
+            self.post(node, "past", local, some)
+        told = [
+            wire.entry(occupant, client)
+            for occupant in room.occupants.values()
+            for client in occupant.clients.values()
+            if not client.node
+        ]
+        for some in wire.pieces(told, ENTRIES):
+            self.post(node, "entry", local, some, None, False)
+        self.post(node, "done", local)
+
+    def _head(self, room: Room, whole: bool) -> dict[str, Any]:
+        record, replica = room.record, room.replica
+        return {
+            "whole": whole,
+            "created": record.created,
+            "creator": record.creator,
+            "facts": {
+                name: [value, replica.facts.get(name, 0)]
+                for name, value in {**dict.fromkeys(replica.facts), **replica.values()}.items()
+            },
+            "last_activity": record.last_activity,
+            "activity": record.activity,
+            "version": record.affiliation_version,
+            "voices": voices.remembered(room),
+            "invited": invite.remembered(room),
+        }
+
+    def _on_head(self, node: str, local: str, head: dict[str, Any]) -> None:
+        room = self._room(local)
+        arrival = self._arrivals.get(local)
+        if room is None:
+            if arrival is None:
+                return
+            room = arrival.room = self._make(local, head)
+        room.nodes.add(node)
+        replica, record = room.replica, room.record
+        replica.mentioned[node] = set()
+        created, creator = head["created"], head["creator"]
+        anew = False
+        if not disputes.same(room, created, creator):
+            if not disputes.earlier(room, created, creator):
+                replica.foreign.add(node)
+                return
+            if not head["whole"]:
+                replica.foreign.add(node)
+                self.post(node, "hello", local, True)
+                return
+            disputes.adopt(room, node, created, creator)
+            anew = True
+        replica.foreign.discard(node)
+        with room.turn:
+            if not anew and arrival is None:
+                self._compare(room, node, head["facts"])
+            hearing.take_facts(room, head["facts"], anew=anew)
+            record.last_activity = max(record.last_activity, head["last_activity"])
+            if not record.activity:
+                record.activity = dict(head["activity"])
+            if not anew and arrival is not None:
+                record.affiliation_version = max(record.affiliation_version, head["version"])
+            for bare in head["voices"]:
+                voices.note(room, bare, "participant")
+            for invitee, inviter in head["invited"]:
+                invite.remember(room, invitee, Jid.parse(inviter))
+
+    def _compare(self, room: Room, node: str, facts: dict[str, Sequence[Any]]) -> None:
+        """Say in the log where both sides of a cut have configured a room."""
+        _value, stamp = facts.get("config", (None, 0))
+        own = room.replica.facts.get("config", 0)
+        if stamp and own and stamp != own:
+            counts = node if stamp > own else self.cluster.name
+            log.warning("%s was configured on nodes apart from each other; what counts is that of %s", room.jid, counts)
+
+    def _make(self, local: str, head: dict[str, Any]) -> Room:
+        """The room as another node has it, without lists, history and occupants."""
+        service = self._service
+        facts = {name: value for name, (value, _stamp) in head["facts"].items()}
+        record = RoomRecord(service.domain, local, created=head["created"], creator=head["creator"])
+        record.extras = {
+            name.removeprefix(EXTRA): value
+            for name, value in facts.items()
+            if name.startswith(EXTRA) and value is not None
+        }
+        record.number = facts["number"]
+        config = from_values(RoomConfig(), facts["config"])
+        room = Room(service, record, config, service.saver(local))
+        room.locked = facts["locked"]
+        return room
+
+    def _on_lines(self, node: str, local: str, rows: Sequence[Any]) -> None:
+        room = self._room(local)
+        if room is None or node in room.replica.foreign:
+            return
+        arrival = self._arrivals.get(local)
+        if arrival is not None and arrival.room is room and local not in self._service.rooms:
+            self._fill(room, rows, whole=node == arrival.whole)
+        else:
+            with room.turn:
+                hearing.lines(room, node, rows)
+
+    def _fill(self, room: Room, rows: Sequence[Any], *, whole: bool) -> None:
+        """Lines for a room in which nobody is served yet."""
+        for jid, affiliation, nick, reason, version, versions in rows:
+            counts = room.replica.lines.merge(jid, versions) if versions else None
+            if counts is not None:
+                affiliation, nick, reason = counts[0].affiliation, counts[0].nick, counts[0].reason
+            elif versions or not whole or room.replica.lines.changed_here(jid):
+                continue
+            room.record.affiliations[jid] = RoomAffiliation(jid, affiliation, nick, reason, version)
+            if nick:
+                room.reserved[nick] = jid
+
+    def _on_past(self, node: str, local: str, rows: Sequence[Any]) -> None:
+        room = self._room(local)
+        if room is not None and node not in room.replica.foreign:
+            hearing.past(room, node, rows)
+
+    def _on_done(self, node: str, local: str) -> None:
+        room = self._room(local)
+        arrival = self._arrivals.get(local)
+        if room is not None:
+            with room.turn:
+                hearing.done(room, node)
+        if arrival is not None:
+            self._told(local, arrival, node, told=True)
+
+    # Sessions that move
+
+    def moved(self, full: str, from_node: str, to_node: str) -> None:
+        """See Muc.moved."""
+        if from_node != self.cluster.name:
+            return
+        for room in list(self._service.rooms.values()):
+            occupant = room.users.get(full)
+            if occupant is not None and not occupant.clients[full].node:
+                client = occupant.clients[full]
+                # Until the other node takes it over, what the room sends finds its way by the router.
+                client.session = None
+                room.seat(occupant)
+                self.post(to_node, "take", room.record.local, full)
+
+    def _on_take(self, node: str, local: str, full: str) -> None:
+        self._service.services.tasks.spawn(f"take {full} in {local}", self._take(node, local, full))
+
+    async def _take(self, node: str, local: str, full: str) -> None:
+        room = self._service.rooms.get(local) or await self.arrive(local)
+        if room is not None:
+            self.post(node, "let", local, full)
+
+    def _on_let(self, node: str, local: str, full: str) -> None:
+        """Another node is ready to serve a client of ours: from the next record on it does."""
+        room = self._service.rooms.get(local)
+        occupant = room.users.get(full) if room is not None else None
+        if room is None or occupant is None or occupant.clients[full].node:
+            return
+        client = occupant.clients[full]
+        room.unseat_client(full)
+        client.session = None
+        client.node, client.role, client.affiliation = node, occupant.role, occupant.affiliation
+        self.post(node, "yours", local, full)
+
+    def _on_yours(self, _node: str, local: str, full: str) -> None:
+        room = self._service.rooms.get(local)
+        occupant = room.users.get(full) if room is not None else None
+        session = self._service.services.registry.full.get(full)
+        if room is None or occupant is None:
+            return
+        client = occupant.clients[full]
+        with room.turn:
+            room.serve(occupant, client, session)
+            if session is None:
+                leave.lose(room, occupant, client)
+
+    # Figures
+
+    def counted_here(self) -> int:
+        """How many rooms this node counts, so that all nodes together count each once."""
+        cluster, service = self.cluster, self._service
+        first = min((cluster.name, *cluster.nodes))
+        count = 0
+        for local in service.directory:
+            nodes = self.elsewhere(local)
+            if local in service.rooms:
+                nodes.append(cluster.name)
+            count += (min(nodes) if nodes else first) == cluster.name
+        return count
