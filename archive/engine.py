@@ -277,6 +277,7 @@ class Archive(Module):
         data.archive = wanted.default
         data.archive_always = frozenset(wanted.always)
         data.archive_never = frozenset(wanted.never)
+        self.services.tell(account.bare, "data")
         return protocol.preferences(wanted)
 
     def _row(self, id: int, stanza: Stanza, weight: Weight, to: Jid) -> ArchiveRow:

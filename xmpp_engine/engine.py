@@ -358,7 +358,7 @@ class Engine:
         # One that is not resident may be there all the same.
         if account is None and (resident is not None or await self.services.stores.accounts.load(bare) is None):
             self.router.account_removed(bare)
-            if resident is None:
+            if resident is None and self._leads():
                 self._farewell_of(bare)
         if resident is None:
             return 0
@@ -367,9 +367,13 @@ class Engine:
             session.kick(StreamError("not-authorized", "the account is not active any more"))
         self.accounts.forget(bare)
         register = resident.host.modules.get("register")
-        if account is None and isinstance(register, Register):
+        if account is None and isinstance(register, Register) and self._leads():
             register.farewells.of(resident)
         return len(sessions)
+
+    def _leads(self) -> bool:
+        """Whether this node does what one of the cluster does for all."""
+        return self.cluster is None or self.cluster.leader == self.cluster.name
 
     def _renew_nodes(self, bare: str) -> None:
         """An import may have changed the nodes of an account as well."""

@@ -51,6 +51,9 @@ _BY_ROSTER: Final = frozenset({"presence", "roster"})
 
 #: Requests of one sender that may be under way.
 _AT_ONCE: Final = 256
+#: What nodes of a cluster tell each other: an account's nodes have changed; somebody may hear of more.
+_NODES: Final = "nodes"
+_ALLOWED: Final = "nodes allowed"
 
 Watcher = Callable[[AccountService, Change], None]
 Preparation = Callable[[Account], Awaitable[None]]
@@ -91,6 +94,8 @@ class Pep(Module):
         self.needs("roster").listeners[self.name] = self.contact_changed
         self.needs("blocking").listeners[self.name] = self.blocked_changed
         self.needs("disco").personal = PersonalNodes(self)
+        self.services.hear(self.host.domain, _NODES, self.nodes_changed)
+        self.services.hear(self.host.domain, _ALLOWED, self.allowed_elsewhere)
         shared.of(self.services).finders[self.host.domain] = self.accounts.resident
         reg.presence_changed(self.presence_changed)
         reg.account_removed(self.forget)
@@ -121,7 +126,7 @@ class Pep(Module):
         self.refusals.watch(iq)
         if context.own:
             await self._prepare(iq, account)
-        async with self.accounts.use(account.bare) as service:
+        async with self.accounts.use(account.bare, reads=iq.type == "get") as service:
             try:
                 return await requests.answer(service, iq)
             except StanzaError as error:
@@ -163,6 +168,19 @@ class Pep(Module):
                 watcher(service, change)
             except Exception:
                 refused.exception("a module failed on the node %s of %s", change.node, service.domain)
+
+    def tell(self, bare: str) -> None:
+        """The nodes of an account have changed here: other nodes of a cluster read them anew when they need them."""
+        self.services.tell(bare, _NODES)
+
+    def nodes_changed(self, _account: Account | None, bare: str, _values: list[Any]) -> None:
+        """They have changed on another node of the cluster."""
+        self.accounts.renew(bare)
+
+    def allowed_elsewhere(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """An account may hear of more from now on, says a node of the cluster where it is not resident."""
+        if account is not None:
+            self.arrivals.allowed(values[0], account, groups_only=values[1], here_only=True)
 
     def presence_changed(self, session: Session, _old: Stanza | None, new: Stanza | None) -> None:
         """A resource has gone: what it published may go with it. Those that come are known by their capabilities."""
@@ -208,6 +226,8 @@ class Pep(Module):
         there = self.services.accounts.get(contact.bare)
         if pep is not None and there is not None:
             pep.arrivals.allowed(account.bare, there, groups_only=groups_only)
+        elif pep is not None and self.services.whereabouts is not None:
+            self.services.tell(contact.bare, _ALLOWED, account.bare, groups_only)
 
     async def _revoke(self, bare: str, who: Jid) -> None:
         """End the subscriptions of somebody who may not hear of nodes any more."""

@@ -58,9 +58,9 @@ class AccountServices:
         return self._services.get(bare)
 
     @asynccontextmanager
-    async def use(self, bare: str) -> AsyncIterator[AccountService]:
-        """The service of an account that exists, with all of its nodes; it stays in memory meanwhile. Raises
-        StoreUnavailable."""
+    async def use(self, bare: str, *, reads: bool = False) -> AsyncIterator[AccountService]:
+        """The service of an account that exists, with all of its nodes; it stays in memory meanwhile. `reads`: whoever
+        uses it changes nothing. Raises StoreUnavailable."""
         self._users[bare] = self._users.get(bare, 0) + 1
         try:
             if self._pep.services.accounts.get(bare) is None:
@@ -74,6 +74,8 @@ class AccountServices:
             try:
                 yield service
             finally:
+                if not reads:
+                    self._pep.tell(bare)
                 if self._services.get(bare) is service:
                     self._weigh(service)
         finally:
@@ -185,6 +187,9 @@ class AccountServices:
                 else:
                     future.set_exception(error)
                     future.exception()  # Whoever waits has it; nobody may.
+                if bare in self._stale and bare not in self._users:
+                    # Something has changed while it was read.
+                    self.renew(bare)
 
     def _make(self, bare: str, records: Iterable[NodeRecord]) -> AccountService:
         service = self._services.get(bare)

@@ -81,10 +81,12 @@ class Arrivals:
         if session.notes is not None:
             session.notes.pop(WANTED, None)
 
-    def allowed(self, owner: str, who: Account, *, groups_only: bool = False) -> None:
+    def allowed(self, owner: str, who: Account, *, groups_only: bool = False, here_only: bool = False) -> None:
         """Somebody gets to see an owner's presence, or is in other groups: his resources hear what they could not
-        before."""
+        before. `here_only`: those of this node."""
         for session in who.available():
+            if here_only and session.remote:
+                continue
             wanted = self._pep.interests(session)
             if wanted:
                 self._begin(Arrival(session, wanted, (owner,), groups_only))

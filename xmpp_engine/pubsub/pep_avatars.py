@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.plugin.module import Module, Xep
@@ -38,6 +38,7 @@ from xmpp_engine.xml.errors import StanzaError
 #: A note of a session: its client hides the picture.
 _HIDES: Final = "avatar hidden"
 _OPEN: Final = {"access_model": "open"}
+_SHOWN: Final = "avatar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Avatars(Module):
         self.needs("vcard").pictures = self
         pep = self.needs("pep")
         pep.watchers[ns.AVATAR_METADATA] = self.changed
+        self.services.hear(self.host.domain, _SHOWN, self.heard)
         reg.account_loaded(self.loaded)
         reg.presence_out(Phase.REWRITE, self.show)
 
@@ -77,6 +79,11 @@ class Avatars(Module):
             payload, config = stored
             model = json.loads(config).get("access_model", "presence")
             self._note(account, _shown(element_of(payload), model))
+
+    def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """The picture was changed on another node of a cluster, which has renewed what is shown."""
+        if account is not None:
+            self._note(account, Shown(*values))
 
     def show(self, stanza: Stanza, session: Session) -> Verdict:
         """Put the hash into a presence that a client sends; where nothing is known of a picture it stays as it is."""
@@ -128,6 +135,7 @@ class Avatars(Module):
         now = self.shown_by(account)
         if now == before or now is None:
             return
+        self.services.tell(account.bare, _SHOWN, now.id, now.everybody)
         presence = self.needs("presence")
         for session in account.available():
             if session.presence is None or (session.notes is not None and session.notes.get(_HIDES)):
@@ -142,7 +150,7 @@ class Avatars(Module):
         """A stored vCard with the picture that the asker may see. Raises StoreUnavailable."""
         account = context.account
         assert account is not None
-        async with self.needs("pep").accounts.use(account.bare) as service:
+        async with self.needs("pep").accounts.use(account.bare, reads=True) as service:
             metadata = service.nodes.get(ns.AVATAR_METADATA)
             if metadata is None or metadata.record.last is None:
                 return card

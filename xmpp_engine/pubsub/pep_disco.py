@@ -73,7 +73,7 @@ class PersonalNodes:
     async def node(self, kind: str, node: str, iq: Stanza, context: IqContext) -> Element:
         """What there is to know of a node, or its items. Raises StanzaError, StoreUnavailable."""
         assert context.account is not None
-        async with self._pep.accounts.use(context.account.bare) as service:
+        async with self._pep.accounts.use(context.account.bare, reads=True) as service:
             await _need(service, node, iq.sender)
             if kind == "info":
                 return await disco.node_info(service, node, iq.sender)

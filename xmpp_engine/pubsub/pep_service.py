@@ -138,7 +138,10 @@ class AccountService(PubSubService):
         account = self.owner
         if account is None:
             return []
+        # An event is about to be sent: whoever asks because of it shall find what it tells of on any node.
+        self.pep.tell(self.domain)
         name = node.name
+        whereabouts = self.services.whereabouts
         found = [session.jid for session in self._wanting(account, name)]
         resident = self.services.accounts.resident
         hosts = self.services.router.hosts
@@ -149,6 +152,8 @@ class AccountService(PubSubService):
             contact = resident.get(item.jid)
             if contact is not None:
                 jids = [session.jid for session in self._wanting(contact, name)]
+            elif whereabouts is not None and whereabouts.crossing.online(item.jid):
+                jids = whereabouts.wanting(item.jid, name)
             elif elsewhere is not None and (jid := Jid.parse(item.jid)).domain not in hosts:
                 jids = list(elsewhere(account, jid, name))
             else:

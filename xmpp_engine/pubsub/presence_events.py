@@ -47,7 +47,8 @@ def sweep(service: PubSubService) -> None:
     for bare in list(service.temporary):
         jid = Jid.parse(bare)
         account = services.accounts.resident.get(bare)
-        if jid.domain in services.router.hosts and (account is None or not account.sessions):
+        elsewhere = services.whereabouts is not None and services.whereabouts.crossing.online(bare)
+        if jid.domain in services.router.hosts and not elsewhere and (account is None or not account.sessions):
             went(service, jid)
 
 

@@ -13,6 +13,7 @@ from xmpp_engine.xml.element import Element
 
 if TYPE_CHECKING:
     from xmpp_engine.pubsub.service import PubSubService
+    from xmpp_engine.routing.host import Services
 
 #: Addresses elsewhere whose presence is kept, and resources of each.
 _PEOPLE: Final = 50_000
@@ -33,15 +34,11 @@ class Presences:
         """Whether somebody is online and shows one of these; a full JID means that client."""
         services = self._service.services
         if jid.domain in services.router.hosts:
-            account = services.accounts.resident.get(jid.bare)
-            if account is None:
-                return False
-            for session in account.sessions.values():
-                if jid.resource and session.jid.resource != jid.resource:
-                    continue
-                if session.presence is not None and _show(session.presence.element) in wanted:
-                    return True
-            return False
+            return any(
+                _show(shown.element) in wanted
+                for resource, shown in shown_here(services, jid.bare)
+                if not jid.resource or resource == jid.resource
+            )
         known = self._far.get(jid.bare)
         if not known:
             return False
@@ -55,13 +52,7 @@ class Presences:
         if jid.domain not in services.router.hosts:
             known = self._far.get(jid.bare, {})
             return jid.full in known if jid.resource else bool(known)
-        account = services.accounts.resident.get(jid.bare)
-        if account is None:
-            return False
-        return any(
-            session.presence is not None and (not jid.resource or session.jid.resource == jid.resource)
-            for session in account.sessions.values()
-        )
+        return any(not jid.resource or resource == jid.resource for resource, _shown in shown_here(services, jid.bare))
 
     def watch(self, jid: Jid) -> None:
         """A subscription depends on the presence of somebody: ask him for it, unless he is here."""
@@ -99,6 +90,14 @@ class Presences:
                 if not known or not sender.resource:
                     del self._far[sender.bare]
             self._service.went(sender)
+
+
+def shown_here(services: Services, bare: str) -> list[tuple[str, Stanza]]:
+    """The available resources of an account of this server with what they show, on whichever node they are."""
+    account = services.accounts.resident.get(bare)
+    if account is None:
+        return services.whereabouts.shown(bare) if services.whereabouts is not None else []
+    return [(s.jid.resource, s.presence) for s in account.sessions.values() if s.presence is not None]
 
 
 def _show(element: Element) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlink.coherence")
 
 TOLD: Final = "c"
+#: What is told where the store says all.
+DATA: Final = "data"
 #: Seconds for which a word about an account that is not resident is remembered: it may be being loaded. Accounts of
 #: which it is, and that a node changed last.
 _SECONDS: Final = 30.0
@@ -118,6 +120,8 @@ class Coherence:
             _note(self._changed, bare, (node, self._services.clock.now()))
         if bare in self._reading:
             self._reading[bare] = True
+        if what == DATA and account is not None:
+            self.reread(bare)
         heard = self._heard.get((bare.rpartition("@")[2], what))
         if heard is not None:
             heard(account, bare, values)

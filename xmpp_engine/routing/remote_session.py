@@ -39,6 +39,12 @@ def presence_bytes(stanza: Stanza) -> bytes:
     return head + _BETWEEN + tail
 
 
+def shown_presence(full: str, kept: bytes) -> Stanza:
+    """The presence of this full JID that the directory has kept."""
+    head, _, tail = kept.partition(_BETWEEN)
+    return CarriedStanza(("presence", "", None, full, head, tail), None)
+
+
 class RemoteSession:
     """One resource that is bound elsewhere. Attributes are those of `Session`; changing them changes nothing there."""
 
@@ -94,8 +100,7 @@ class RemoteSession:
         self.notes = notes
         self.presence: Stanza | None = None
         if entry.presence is not None:
-            head, _, tail = entry.presence.partition(_BETWEEN)
-            self.presence = CarriedStanza(("presence", "", None, self.jid.full, head, tail), None)
+            self.presence = shown_presence(self.jid.full, entry.presence)
 
     @property
     def facts(self) -> SimpleNamespace:

@@ -36,6 +36,7 @@ from xmpp_engine.routing.remote_session import (
     INTERESTED,
     RemoteSession,
     presence_bytes,
+    shown_presence,
 )
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.carried import carry
@@ -153,6 +154,21 @@ class Whereabouts:
         for entry in self.directory.of(account.bare):
             if entry.resource not in account.sessions:
                 account.sessions[entry.resource] = cast("Session", RemoteSession(self.crossing, account, entry))
+
+    def wanting(self, bare: str, node: str) -> list[Jid]:
+        """Available sessions elsewhere of an account that is not resident here, whose clients want to hear of a node
+        of publish-subscribe."""
+        name = node + _NOTIFY
+        entries = self.directory.of(bare)
+        return [Jid.parse(f"{bare}/{e.resource}") for e in entries if e.presence and e.features and name in e.features]
+
+    def shown(self, bare: str) -> list[tuple[str, Stanza]]:
+        """Its available resources, with what they show."""
+        return [
+            (entry.resource, shown_presence(f"{bare}/{entry.resource}", entry.presence))
+            for entry in self.directory.of(bare)
+            if entry.presence is not None
+        ]
 
     def take_place(self, remote: RemoteSession, error: StreamError) -> None:
         """A session that is bound here now takes the place of one elsewhere: that ends, and contacts learn of it from

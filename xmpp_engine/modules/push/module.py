@@ -49,6 +49,9 @@ _COUNTED: Final = "pushed"
 #: Messages that may wait while the registrations of one account are read.
 _WAITING: Final = 100
 _ANSWER_SECONDS: Final = 30.0
+#: What nodes of a cluster tell each other: other registrations; a device has looked for itself.
+_CHANGED: Final = "push registrations"
+_SEEN: Final = "push seen"
 #: Devices of which is known that they were revoked; longer than a registration takes.
 _ENDED: Final = 1_000
 #: Characters of a message's text in a push, where the host sends it at all.
@@ -97,6 +100,8 @@ class Push(Module):
         reg.iq_set(Target.ACCOUNT, ns.PUSH, "disable", self.disable, own_only=True)
         reg.message_in(Phase.OBSERVE, self.arrived)
         reg.offline(self.stored)
+        self.services.hear(self.host.domain, _CHANGED, self.changed_elsewhere)
+        self.services.hear(self.host.domain, _SEEN, self.seen_elsewhere)
         self.needs("client_state").watch(self.delivered)
         reg.session_asleep(self.fell_asleep)
         reg.session_bound(self.bound)
@@ -126,6 +131,7 @@ class Push(Module):
         device = str(getattr(session.facts, "device", "")) if session is not None else ""
         row = PushRow(account.id, jid.full, node, options, self.services.clock.time(), device)
         await self._registrations.put(row, self.config.limit)
+        self.services.tell(account.bare, _CHANGED, account.id)
         if (account.id, device) in self._ended:
             # The device was revoked before the row was there.
             await self._registrations.remove(account.id, row.jid, row.node)
@@ -144,6 +150,20 @@ class Push(Module):
         assert account is not None
         jid, node = service_of(request), request.get("node")
         await self._registrations.remove(account.id, jid.full, node)
+        self.services.tell(account.bare, _CHANGED, account.id)
+
+    def changed_elsewhere(self, _account: Account | None, _bare: str, values: list[Any]) -> None:
+        """Another node of a cluster has changed what an account has registered."""
+        self._registrations.reread(values[0])
+        self._registrations.may_be(values[0])
+
+    def seen_elsewhere(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """A device has looked, on another node of a cluster."""
+        known = self._registrations.get(account.id) if account is not None else None
+        for jid, node in values[0] if known is not None else ():
+            registration = known.get((jid, node)) if known is not None else None
+            if registration is not None:
+                registration.rest()
 
     def reread(self, account_id: int) -> None:
         """Registrations of an account were removed in the store by somebody else: nothing is sent for them any more."""
@@ -239,7 +259,10 @@ class Push(Module):
     def woke(self, session: Session) -> None:
         """The device sees for itself what there is."""
         known = self._registrations.get(session.account.id)
-        for key in _claims(session):
+        claims = _claims(session)
+        if claims:
+            self.services.tell(session.account.bare, _SEEN, sorted(claims))
+        for key in claims:
             registration = known.get(key) if known is not None else None
             if registration is not None:
                 registration.rest()

@@ -165,6 +165,11 @@ class Registrations:
         if not known and self._accounts is not None:
             self._accounts.discard(account_id)
 
+    def may_be(self, account_id: int) -> None:
+        """An account may have registrations now that had none."""
+        if self._accounts is not None:
+            self._accounts.add(account_id)
+
     def reread(self, account_id: int) -> None:
         """Somebody else removed registrations of an account in the store: nothing more is sent for those in memory."""
         self._changes += 1
