@@ -148,7 +148,7 @@ class Engine:
         self._timers: dict[str, list[Timer]] = {}
 
     async def start(self) -> None:
-        """Load the hosts, join the cluster, open the listeners; raises ListenError with a sentence when a port is taken,
+        """Load the hosts, join the cluster, open the listeners. Raises ListenError with a sentence when a port is taken,
         ClusterError or BusError where there is no place for this node, and has stopped again then."""
         self._take_limits()
         self.contexts.apply(self.config.hosts)
