@@ -23,7 +23,7 @@ T = TypeVar("T")
 CHANGEABLE: Final = tuple(
     field.name for field in Domain._meta.concrete_fields if field.name not in ("id", "name", "created")
 )
-LISTENERS: Final = ("c2s", "c2s_tls", "s2s", "s2s_tls", "http")
+LISTENERS: Final = ("c2s", "c2s_tls", "s2s", "s2s_tls", "component", "http")
 
 
 class UnknownDomain(ValueError):

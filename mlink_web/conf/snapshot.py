@@ -20,6 +20,7 @@ from mlink_web.conf import sealing
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
 from mlink_web.federation import snapshot as federation
 from xmpp_engine.config.schema import (
+    ComponentConfig,
     EngineConfig,
     HostConfig,
     HttpConfig,
@@ -55,6 +56,7 @@ def check(version: int) -> None:
         unknown = host.disabled_modules - kinds.keys()
         if unknown:
             raise ValueError(f"hosts.{host.domain}.disabled_modules: there is no module {sorted(unknown)[0]!r}.")
+    components.check(config, kinds)
 
 
 def current_version() -> int:
@@ -73,15 +75,20 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
     s2s = federation.read(with_files=with_certificates)
+    external = components.read()
     base = EngineConfig(
         version=version,
         node=settings.MLINK_NODE_NAME,
         hosts=hosts,
         # Without a certificate nothing listens, rather than nothing starts: the web pages are needed to mend it.
-        listeners=_listeners(listeners, s2s) if any(host.tls for host in hosts.values()) else (),
+        listeners=(
+            (*_listeners(listeners, s2s), *_for_components(listeners, external))
+            if any(host.tls for host in hosts.values())
+            else ()
+        ),
         http=http,
         s2s=s2s,
-        components=components.read(),
+        components=external,
         cluster=_with("MLINK_CLUSTER_OPTIONS", clusters.read(), settings.MLINK_CLUSTER_OPTIONS, OF_THE_NODE),
     )
     return _with("engine", base, options.engine if options else {}, FIXED)
@@ -172,6 +179,23 @@ def _listeners(limits: Mapping[str, Any], s2s: S2sConfig) -> tuple[ListenerConfi
                 )
             )
     return tuple(found)
+
+
+def _for_components(limits: Mapping[str, Any], external: Mapping[str, ComponentConfig]) -> tuple[ListenerConfig, ...]:
+    """The socket of components, where there are any: nobody else has to keep the port free."""
+    if not settings.MLINK_COMPONENT_PORT or not any(component.enabled for component in external.values()):
+        return ()
+    return (
+        ListenerConfig(
+            name="component",
+            kind="component",
+            address=settings.MLINK_COMPONENT_BIND,
+            port=settings.MLINK_COMPONENT_PORT,
+            tls=settings.MLINK_COMPONENT_TLS,
+            limits=_with("listeners.component.limits", components.LIMITS, limits.get("component", {})),
+            reuse_port=settings.MLINK_REUSE_PORT,
+        ),
+    )
 
 
 def _with(path: str, value: T, overrides: Any, fixed: frozenset[str] = frozenset(("limits",))) -> T:

@@ -35,6 +35,9 @@ MLINK_ARCHIVE_FILES = Path(environment.text("MLINK_ARCHIVE_FILES", str(MLINK_HOM
 MLINK_S2S_PORT = environment.port("MLINK_S2S_PORT", 5269)
 MLINK_S2S_TLS_PORT = environment.port("MLINK_S2S_TLS_PORT", 5270)
 MLINK_COMPONENT_PORT = environment.port("MLINK_COMPONENT_PORT", 5347)
+#: Components prove who they are by a secret in clear text unless TLS is on, so they connect on this machine by default.
+MLINK_COMPONENT_BIND = environment.text("MLINK_COMPONENT_BIND", "127.0.0.1")
+MLINK_COMPONENT_TLS = environment.choice("MLINK_COMPONENT_TLS", "none", ("none", "direct"))
 MLINK_DATABASE_URL = environment.text("MLINK_DATABASE_URL", "")
 MLINK_REDIS_URL = environment.text("MLINK_REDIS_URL", "")
 MLINK_NODE_NAME = environment.text("MLINK_NODE_NAME", socket.gethostname() or "node1")
