@@ -148,8 +148,8 @@ class Engine:
         self._timers: dict[str, list[Timer]] = {}
 
     async def start(self) -> None:
-        """Load the hosts, join the cluster, open the listeners. Raises ListenError with a sentence when a port is taken,
-        ClusterError or BusError where there is no place for this node, and has stopped again then."""
+        """Load the hosts, join the cluster, open the listeners. Raises ListenError with a sentence when a port is
+        taken, ClusterError or BusError where there is no place for this node, and has stopped again then."""
         self._take_limits()
         self.contexts.apply(self.config.hosts)
         hosts = {domain: self._make_host(config) for domain, config in self.config.hosts.items()}
