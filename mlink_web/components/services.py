@@ -1,7 +1,7 @@
-"""What pages and commands do with components, the only writers. Wrong input raises ValueError with a sentence for people.
+"""What pages and commands do with components, the only writers. Wrong input raises ValueError with a sentence.
 
-Every change goes through `conf.services.change`: nodes follow within seconds, and disconnect a component that may not be
-there any more. A secret is given back once, by the call that made it; it is never shown or logged afterwards.
+Every change goes through `conf.services.change`: nodes follow within seconds, and disconnect a component that may not
+be there any more. A secret is given back once, by the call that made it; it is never shown or logged afterwards.
 """
 
 from __future__ import annotations
