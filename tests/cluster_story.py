@@ -114,7 +114,7 @@ class ClusterWorld:
         for _ in range(100):
             await self.pass_time(_STEP)
             if all(
-                self.linked(one, other) == (other in self._known(one)) for one in self.nodes for other in self.nodes
+                self._known(one) == {other for other in self.nodes if self.linked(one, other)} for one in self.nodes
             ):
                 return
         raise AssertionError("the nodes do not find each other")
@@ -126,10 +126,12 @@ class ClusterWorld:
             return False
         return frozenset((one, other)) not in self._cuts
 
-    def _known(self, name: str) -> tuple[str, ...]:
+    def _known(self, name: str) -> set[str]:
+        if self.nodes[name].node_clock.frozen:
+            return set()
         cluster = self.nodes[name].engine.cluster
         assert cluster is not None
-        return () if self.nodes[name].node_clock.frozen else cluster.nodes
+        return set(cluster.nodes)
 
     async def login(self, role: str, resource: str | None = None) -> Client:
         """Bind one more resource: `romeo n1` gets r1, r2 ... unless a resource is named."""
