@@ -8,6 +8,7 @@ from mlink_web.admin_commands import (
     announcements,
     archive,
     archive_exports,
+    components,
     delegation,
     devices,
     domains,
@@ -29,6 +30,7 @@ registry.include(domains.registry)
 registry.include(delegation.registry)
 registry.include(users.registry)
 registry.include(federation.registry)
+registry.include(components.registry)
 registry.include(groups.registry)
 registry.include(devices.registry)
 registry.include(announcements.registry)

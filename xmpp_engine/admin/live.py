@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
-from xmpp_engine.admin import federation, invitations, people, pubsub, rooms
+from xmpp_engine.admin import components, federation, invitations, people, pubsub, rooms
 from xmpp_engine.admin.command import Argument, CommandError, Registry
 from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.plugin.room_administration import RoomAdministration
@@ -21,6 +21,7 @@ registry.include(rooms.registry)
 registry.include(pubsub.registry)
 registry.include(invitations.registry)
 registry.include(federation.registry)
+registry.include(components.registry)
 
 
 class Operated(Protocol):
