@@ -1,5 +1,6 @@
 """WebSocket routes of the web pages. The engine's own endpoint, /xmpp-websocket, is mounted in asgi_node.py."""
 
+from mlink_web.components import routing as components
 from mlink_web.console import routing as console
 from mlink_web.federation import routing as federation
 from mlink_web.rooms import routing as rooms
@@ -7,6 +8,7 @@ from mlink_web.rooms import routing as rooms
 websocket_urlpatterns = [
     *console.websocket_urlpatterns,
     *federation.websocket_urlpatterns,
+    *components.websocket_urlpatterns,
     *rooms.websocket_urlpatterns,
 ]
 

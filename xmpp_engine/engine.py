@@ -129,7 +129,7 @@ class Engine:
         self.services.extras.setdefault("engine", self)
         self.services.extras.setdefault("node number", config.cluster.number)
         if self.cluster is not None:
-            join_sessions(self.services, Directory(), self.cluster, config.cluster.number)
+            join_sessions(self.services, Directory(), self.cluster, config.cluster)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)

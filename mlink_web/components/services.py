@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
@@ -195,10 +196,11 @@ def _take(component: Component, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in FIELDS:
             raise ValueError(f"A component has no {name!r}; there are {', '.join(FIELDS)}.")
-        setattr(component, name, _checked(name, value))
+        setattr(component, name, checked(name, value))
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked(name: str, value: Any) -> Any:
+    """A value of a field as it is stored; raises ValueError."""
     if name == "networks":
         return [_network(text) for text in value]
     if name == "domains":
@@ -236,3 +238,14 @@ def _served(text: str) -> str:
     if not Domain.objects.filter(name=name).exists():
         raise ValueError(f"{name} is no domain of this server.")
     return name
+
+
+def listener() -> dict[str, Any]:
+    """Where components connect, for people: port (0 for nowhere), address, whether by TLS, whether from elsewhere."""
+    address = str(settings.MLINK_COMPONENT_BIND)
+    try:
+        local = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        local = address == "localhost"
+    tls = settings.MLINK_COMPONENT_TLS == "direct"
+    return {"port": settings.MLINK_COMPONENT_PORT, "address": address, "tls": tls, "local": local}

@@ -67,6 +67,9 @@ class StreamManagementModule(Module):
             return _failed("unexpected-request")
         resumable = element.get("resume") in ("true", "1")
         sm = StreamManagement(self.services.ledger, session.account.id, resumable, self.services.registry.unacked)
+        if self.services.iq.tag and resumable:
+            # Another node of the cluster sees by it whom to ask.
+            sm.id = f"{self.services.iq.tag}.{sm.id}"
         session.sm = sm
         attrs = {}
         if resumable:
@@ -77,6 +80,8 @@ class StreamManagementModule(Module):
             session.resume_seconds = seconds
             self.services.registry.resumable[sm.id] = session
             attrs = {"id": sm.id, "resume": "true", "max": str(seconds)}
+            if self.services.whereabouts is not None and self.services.whereabouts.address:
+                attrs["location"] = self.services.whereabouts.address
         return Element(ns.SM, "enabled", attrs)
 
     def lengthen(self, session: Session, seconds: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.prep import resourcepart
 from xmpp_engine.observe.log import sessions
+from xmpp_engine.routing.handover import settled
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.routing.inline import InlineBind, InlineResumption, take_over
 from xmpp_engine.routing.session import Session
@@ -25,9 +26,6 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 from xmpp_engine.xml.writer import encode
-
-_SETTLE_SECONDS: Final = 10.0
-_SETTLE_STEP: Final = 0.005
 
 
 class SessionBinder:
@@ -151,12 +149,14 @@ class SessionBinder:
         before anything else: by `begin`, without waiting in between."""
         sm_id = element.get("previd") or ""
         session = self._services.registry.resumable.get(sm_id)
+        if session is None and sm_id and self._services.whereabouts is not None:
+            session = await self._services.whereabouts.handover.fetch(account, sm_id, stream, facts)
         if session is None or session.ended or session.account.bare != account.bare:
             return await self._refusal(account, sm_id), None
         sm = session.sm
         assert sm is not None
         # The count we report must cover all that was taken from the old connection, or the client sends it twice.
-        if not await self._settled(session) or stream.closed:
+        if not await settled(self._services, session) or stream.closed:
             return await self._refusal(account, ""), None
         sm.acknowledged(element.get("h"))
         sm.forget_connection()
@@ -167,17 +167,6 @@ class SessionBinder:
         take_over(session, stream)
         attrs = {"previd": sm_id, "h": str(sm.handled_count % 2**32)}
         return Element(ns.SM, "resumed", attrs), InlineResumption(session)
-
-    async def _settled(self, session: Session) -> bool:
-        """Wait until nothing of the session is held or on its way to the disk; False when that takes too long."""
-        if session.stream is not None:
-            session.stream.transport.pause()
-        for _ in range(int(_SETTLE_SECONDS / _SETTLE_STEP)):
-            if not session.held:
-                break
-            await asyncio.sleep(_SETTLE_STEP)
-        await self._services.ledger.sync()
-        return not session.held and not session.ended
 
     async def _refusal(self, account: Jid, sm_id: str) -> Element:
         attrs: dict[str, str] = {}

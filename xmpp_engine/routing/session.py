@@ -379,6 +379,18 @@ class Session:
         self.presence = None
         self.priority = 0
 
+    def leave(self, reason: str) -> None:
+        """Another node goes on with this session: it ends here, and nobody is told. Its stream is no matter of it any
+        more, nor are its queue and where its presence went."""
+        shown, directed = self.presence, self.directed
+        self.hush()
+        self.directed = None
+        self.sm, sm = None, self.sm
+        if sm is not None:
+            self._services.registry.resumable.pop(sm.id, None)
+        self._end(reason)
+        self.presence, self.directed = shown, directed
+
     def kick(self, error: StreamError) -> None:
         """End the session and its stream with this error."""
         if self.ended:
