@@ -31,6 +31,7 @@ class NodeApplication:
             "/.well-known/host-meta": meta,
             "/.well-known/host-meta.json": meta,
             "/healthz": health,
+            "/readyz": health,
             "/metrics": health,
         }
         self._uploads = UploadEndpoint(engine)

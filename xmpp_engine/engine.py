@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.admin.everywhere import Everywhere
 from xmpp_engine.cluster.bus import BusError
 from xmpp_engine.cluster.cluster import Cluster, ClusterError
 from xmpp_engine.cluster.directory import Directory
@@ -40,6 +41,7 @@ from xmpp_engine.pubsub.pep import Pep
 from xmpp_engine.pubsub.service import PubSubService
 from xmpp_engine.routing.account import AccountTable
 from xmpp_engine.routing.binder import SessionBinder
+from xmpp_engine.routing.drain import Drain
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.routing.iq import IqDispatch
 from xmpp_engine.routing.local import LocalDelivery
@@ -130,6 +132,8 @@ class Engine:
         self.services.extras.setdefault("node number", config.cluster.number)
         if self.cluster is not None:
             join_sessions(self.services, Directory(), self.cluster, config.cluster)
+        self.drain = Drain(self.services)
+        self.everywhere = Everywhere(self, self.cluster)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)
@@ -228,6 +232,7 @@ class Engine:
                 contexts=self.contexts,
                 secret=self._secret,
                 before_login=self._register,
+                refusal=self.drain.refusal,
             )
         return service.accept(transport)
 
@@ -362,7 +367,7 @@ class Engine:
                 self._farewell_of(bare)
         if resident is None:
             return 0
-        sessions = list(resident.sessions.values())
+        sessions = [session for session in resident.sessions.values() if not session.remote]
         for session in sessions:
             session.kick(StreamError("not-authorized", "the account is not active any more"))
         self.accounts.forget(bare)
@@ -433,7 +438,9 @@ class Engine:
         account = self.accounts.get(jid.bare)
         if account is None:
             return 0
-        chosen = [s for s in account.sessions.values() if not jid.resource or s.jid.resource == jid.resource]
+        # Those of other nodes are ended there: the command goes to all nodes.
+        here = [session for session in account.sessions.values() if not session.remote]
+        chosen = [s for s in here if not jid.resource or s.jid.resource == jid.resource]
         for session in chosen:
             session.kick(StreamError("policy-violation", "the administrator ended this session"))
         return len(chosen)

@@ -1,4 +1,5 @@
-"""/healthz for load balancers and supervisors, /metrics for Prometheus.
+"""/healthz for supervisors: whether the node works. /readyz for load balancers: whether it takes clients, which it does
+not while it is drained. /metrics for Prometheus.
 
 The figures say nothing about anybody, but neither are they the world's business: they are shown to this machine and to
 private networks.
@@ -7,16 +8,22 @@ private networks.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 
 from mlink_web.endpoints.bosh import EngineLike, respond
 from mlink_web.endpoints.peer import Scope, peer_of
 
 
+class Drained(EngineLike, Protocol):
+    """What the endpoints need of the engine."""
+
+    drain: Any
+
+
 class HealthEndpoint:
     """An ASGI callable for http connections."""
 
-    def __init__(self, engine: EngineLike) -> None:
+    def __init__(self, engine: Drained) -> None:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -30,6 +37,10 @@ class HealthEndpoint:
                 await respond(send, 200, self._engine.metrics().encode(), [kind])
             else:
                 await respond(send, 403, b"Figures are shown to private networks only.\n", [text])
+        elif self._engine.running and scope["path"].startswith("/readyz"):
+            state = self._engine.drain.progress()["state"]
+            answer = (503, f"{state}\n".encode()) if state else (200, b"ready\n")
+            await respond(send, *answer, [text])
         elif self._engine.running:
             await respond(send, 200, b"ok\n", [text])
         else:

@@ -23,10 +23,14 @@ class NodeDown(EngineError):
 
 
 class EngineClient:
-    """Commands of a running node; every call opens a connection of its own. Raises NodeDown or EngineError."""
+    """Commands of a running node; every call opens a connection of its own. Raises NodeDown or EngineError. In a
+    cluster a command goes to all nodes that it concerns, with `node` to that one only."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, node: str = "") -> None:
         self._path = path or socket_path()
+        self._node = node
+        #: Which nodes of a cluster did not take part in the last command.
+        self.warnings: list[str] = []
 
     async def sessions(self, bare: str = "") -> list[dict[str, Any]]:
         """All sessions, or those of an account."""
@@ -61,7 +65,7 @@ class EngineClient:
         except OSError as error:
             raise NodeDown(f"The node's control socket cannot be opened: {error.strerror}.") from None
         try:
-            request = {"command": command, "arguments": arguments, "progress": progress is not None}
+            request = {"command": command, "arguments": arguments, "progress": progress is not None, "node": self._node}
             writer.write(json.dumps(request).encode() + b"\n")
             rows: list[Any] = []
             while line := await reader.readline():
@@ -74,6 +78,7 @@ class EngineClient:
                 elif "error" in answer:
                     raise EngineError(answer["error"])
                 else:
+                    self.warnings = list(answer.get("warnings", ()))
                     return rows or answer["result"]
         except (ConnectionError, ValueError) as error:
             raise EngineError(f"The node broke off the answer: {error}") from None

@@ -4,6 +4,9 @@ open.
     -> {"command": "kick", "arguments": {"jid": "romeo@example.org"}}
     <- {"result": {"jid": "romeo@example.org", "ended": 1}}        or {"error": "a sentence"}
 
+In a cluster a command runs where it must (`xmpp_engine/admin/everywhere.py`), or on the one node that `"node"` names;
+nodes that did not answer are told under `"warnings"`.
+
 Long lists come in slices, `{"rows": [...]}` before the last line, so that ten thousand sessions do not stop the loop.
 A request with `"progress": true` is answered by lines `{"progress": ...}` too, while a command that tells them runs; it
 ends when the one who asks goes away.
@@ -25,6 +28,7 @@ from django.conf import settings
 
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import CommandError
+from xmpp_engine.admin.everywhere import Everywhere
 
 log = logging.getLogger("mlink.node")
 
@@ -62,6 +66,7 @@ class ControlServer:
 
     def __init__(self, engine: live.Operated, wake: Callable[[], None], path: Path | None = None) -> None:
         self._engine = engine
+        self._everywhere = getattr(engine, "everywhere", None) or Everywhere(engine, None)
         self._wake = wake
         self._path = path or socket_path()
         self._server: asyncio.Server | None = None
@@ -121,7 +126,7 @@ class ControlServer:
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         try:
-            result = await self._run(line, writer)
+            result, warnings = await self._run(line, writer)
         except (CommandError, ValueError) as error:
             await _send(writer, {"error": str(error)})
             return
@@ -134,16 +139,17 @@ class ControlServer:
                 await _send(writer, {"rows": result[start : start + SLICE]})
                 await asyncio.sleep(0)
             result = []
-        await _send(writer, {"result": result})
+        await _send(writer, {"result": result, "warnings": warnings} if warnings else {"result": result})
 
-    async def _run(self, line: bytes, writer: asyncio.StreamWriter) -> Any:
+    async def _run(self, line: bytes, writer: asyncio.StreamWriter) -> tuple[Any, tuple[str, ...]]:
+        """The result, and which nodes of a cluster did not take part."""
         request = json.loads(line)
         if not isinstance(request, dict) or not isinstance(request.get("arguments", {}), dict):
             raise CommandError("A request is an object with a command and its arguments.")
         name = request.get("command")
         if name == "wake":
             self._wake()
-            return None
+            return None, ()
         command = live.registry.get(str(name))
         # The console asks for sessions and figures once a second: only what changes something is worth a line.
         level = logging.DEBUG if command.permission == "read" else logging.INFO
@@ -151,7 +157,8 @@ class ControlServer:
         log.log(level, "command %s %s", command.name, command.told(arguments) or "")
         bound = command.bind(arguments)
         if not (command.progress and request.get("progress") is True):
-            return await command.function(self._engine, **bound)
+            outcome = await self._everywhere.run(command, bound, str(request.get("node") or ""))
+            return outcome.value, outcome.warnings
         running = asyncio.current_task()
 
         def report(step: Any) -> None:
@@ -160,7 +167,7 @@ class ControlServer:
             else:
                 writer.write(_line({"progress": step}))
 
-        return await command.function(self._engine, **bound, report=report)
+        return await command.function(self._engine, **bound, report=report), ()
 
 
 async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

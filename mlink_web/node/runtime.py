@@ -52,6 +52,7 @@ from mlink_web.node.lateness import Lateness
 from mlink_web.node.watcher import Watcher
 from mlink_web.node.worker import QUEUES, Worker
 from mlink_web.stores.build import DatabaseStores
+from xmpp_engine.admin import live
 from xmpp_engine.cluster.bus import BusError
 from xmpp_engine.cluster.cluster import ClusterError
 from xmpp_engine.config.schema import EngineConfig
@@ -146,6 +147,7 @@ class Node:
                 secret=settings.SECRET_KEY.encode(),
                 bus=LayerBus(config.node, bus_prefix()) if settings.MLINK_CLUSTER else None,
             )
+            self._engine.everywhere.offer(live.registry)
             if self._engine.cluster is not None:
                 self._engine.cluster.on_expelled = self._expelled
             self._watcher = Watcher(self._engine, self._stores.executor, groups, forms, decisions)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
-from xmpp_engine.admin import components, federation, invitations, people, pubsub, rooms
+from xmpp_engine.admin import cluster, components, federation, invitations, people, pubsub, rooms
 from xmpp_engine.admin.command import Argument, CommandError, Registry
 from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.plugin.room_administration import RoomAdministration
@@ -17,6 +17,7 @@ from xmpp_engine.storage.rooms import PersonRoom
 MAX_REDACTED: Final = 500
 registry: Final = Registry()
 registry.include(people.registry)
+registry.include(cluster.registry)
 registry.include(rooms.registry)
 registry.include(pubsub.registry)
 registry.include(invitations.registry)

@@ -140,7 +140,7 @@ class Administration(Module):
 
     async def _call(self, command: Command, bound: dict[str, str]) -> Any:
         if command.where == "node":
-            return await command.function(self.services.extras["engine"], **bound)
+            return (await self.services.extras["engine"].everywhere.run(command, bound)).value
         return await self._data(command.function, bound)
 
     async def _data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:

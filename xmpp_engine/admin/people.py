@@ -82,7 +82,8 @@ async def user_roster(engine: Peopled, jid: str) -> list[dict[str, Any]]:
 async def user_stats(engine: Peopled, jid: str) -> dict[str, Any]:
     """Addresses, contacts, clients and stored messages."""
     account = await _account(engine, jid)
-    sessions = list(account.sessions.values())
+    # Those of other nodes are told there (`everywhere.py`).
+    sessions = [session for session in account.sessions.values() if not session.remote]
     peers = sorted({s.stream.transport.peer for s in sessions if s.stream is not None})
     return {
         "jid": account.bare,

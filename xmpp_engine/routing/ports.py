@@ -70,6 +70,16 @@ class Peers(Protocol):
         """Ask a node and wait for the answer; this node may ask itself. Raises NodeGone, TimeoutError, or Refused
         (`cluster.calls`) with the sentence of the Refused that the other side raised."""
 
+    def publish(self, **facts: Any) -> None:
+        """Let the others know something of this node with its next heartbeat (small: load, addresses, draining)."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What this node says of itself."""
+
+    def facts_of(self, node: str) -> dict[str, Any]:
+        """What a node says of itself; {} where it is not here."""
+
     def on_joined(self, function: Callable[[str, bool], Any]) -> None:
         """Call function(node, returned) when a node has joined, before anything it sends is handled. `returned` says
         that the same process was here before: a cut has healed, and it went on by itself meanwhile."""

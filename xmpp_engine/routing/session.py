@@ -379,6 +379,16 @@ class Session:
         self.presence = None
         self.priority = 0
 
+    def move(self, error: StreamError) -> None:
+        """Have the client go on elsewhere: its stream ends with this error, but where the session can be resumed it
+        waits, as after a lost connection."""
+        stream = self.stream
+        if stream is None or self.ended:
+            return
+        stream.on_lost = None
+        self.lost("sent elsewhere", clean=False)
+        stream.close(error)
+
     def leave(self, reason: str) -> None:
         """Another node goes on with this session: it ends here, and nobody is told. Its stream is no matter of it any
         more, nor are its queue and where its presence went."""

@@ -42,7 +42,8 @@ class C2S:
     `clear` allows to sign in without TLS (by default where TLS is `optional` or `none`). `secret` makes the answers for
     unknown accounts; it should outlive a restart. `before_login(stream, iq)` may answer an iq before authentication and
     returns whether it did. `limits` and `contexts` may be replaced while running and hold for streams accepted from
-    then on.
+    then on. `refusal(transport name)` is what a client is told instead of signing in, None where it may: a server that
+    is about to stop sends it elsewhere.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class C2S:
         "counters",
         "iterations",
         "limits",
+        "refusal",
         "secret",
         "sweeper",
         "throttle",
@@ -76,6 +78,7 @@ class C2S:
         secret: bytes = _SECRET,
         iterations: int = ITERATIONS,
         before_login: Callable[[Stream, Element], bool] | None = None,
+        refusal: Callable[[str], StreamError | None] = lambda _transport: None,
     ) -> None:
         self.binder = binder
         self.clock = clock
@@ -89,6 +92,7 @@ class C2S:
         self.secret = secret
         self.iterations = iterations
         self.before_login = before_login
+        self.refusal = refusal
         self.cache = FeatureCache()
 
     def accept(self, transport: Transport, framing: Framing | None = None) -> Stream:
@@ -145,6 +149,10 @@ class C2SRole:
         stream = self.stream
         host = stream.host
         check_header(stream, root, self.service.binder)
+        # Not before TLS: whoever is in between could send the client anywhere.
+        refusal = self.service.refusal(stream.transport.name)
+        if refusal is not None and (stream.transport.secure or self.account is not None):
+            raise refusal
         if self.account is not None:
             self._check_identity(host)
         stream.open()

@@ -41,13 +41,17 @@ class Command(BaseCommand):
                 joined[-1] += f"={word}"
             else:
                 joined.append(word)
+        if [word for word in joined[2:] if not word.startswith("-")] == ["cluster"]:
+            joined.append("nodes")
         super().run_from_argv(joined)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One parser per command; all words but the last make groups (`domain add`, `archive hold place`)."""
         shared = argparse.ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for scripts")
+        shared.add_argument("--node", dest="on_node", default=argparse.SUPPRESS, help="only on this node of a cluster")
         parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        parser.add_argument("--node", dest="on_node", default="", help="only on this node of a cluster")
         top = parser.add_subparsers(
             dest="group", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
         )
@@ -77,7 +81,7 @@ class Command(BaseCommand):
         }
         outcome = "failed"
         try:
-            result = self.execute_command(admin_command, given)
+            result = self.execute_command(admin_command, given, options.get("on_node") or "")
             outcome = "done"
         except (CommandError, EngineError, ValueError) as error:
             self._fail(str(error), options)
@@ -91,12 +95,16 @@ class Command(BaseCommand):
         finally:
             self._note(admin_command, given, outcome)
 
-    def execute_command(self, command: AdminCommand, given: dict[str, str]) -> Any:
-        """Ask the node, or work on the database and tell the node."""
+    def execute_command(self, command: AdminCommand, given: dict[str, str], node: str = "") -> Any:
+        """Ask the node (in a cluster all that it concerns, or one alone), or work on the database and tell the node."""
         bound = command.bind(given)
         if command.where == "node":
             try:
-                return asyncio.run(EngineClient().call(command.name, **bound))
+                client = EngineClient(node=node)
+                result = asyncio.run(client.call(command.name, **bound))
+                for warning in client.warnings:
+                    self.stderr.write(warning)
+                return result
             except NodeDown as error:
                 if command.name not in stopped.ANSWERS:
                     raise
