@@ -18,5 +18,4 @@ urlpatterns = [
     path("domains/", domains.domains, name="domains"),
     path("domains/add/", domains.add_domain, name="domain-add"),
     path("domains/<int:pk>/", domains.change_domain, name="domain"),
-    path("domains/<int:pk>/delete/", domains.remove_domain, name="domain-remove"),
 ]

@@ -19,7 +19,19 @@ class DelegationConfig(AppConfig):
         """Whichever way an administrator of a domain ends to be one, nodes hear of it by the same transaction: who gets
         the address later must inherit nothing."""
         from mlink_web.delegation.models import DomainAdministrator
+        from mlink_web.jobs.kinds import Kind, register
 
+        package = "mlink_web.delegation"
+        register(
+            Kind(
+                "domain deletion",
+                run=f"{package}.deletion.run",
+                title="Deletion of a domain",
+                keep_seconds=90 * 24 * 3600.0,
+                per_owner=5,
+                may=f"{package}.deleting.may_see",
+            )
+        )
         post_delete.connect(_ended, sender=DomainAdministrator, dispatch_uid="delegation ends")
 
 

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django import forms
 
 PLAIN = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+
+
+class DeleteForm(forms.Form):
+    """The order to delete a domain: what becomes of its archive, why, and its name typed by hand."""
+
+    archive = forms.ChoiceField(label="The archive", widget=forms.RadioSelect)
+    reason = forms.CharField(
+        max_length=1_000,
+        help_text="Stands in the audit log.",
+        error_messages={"required": "Say why."},
+    )
+    name = forms.CharField(
+        max_length=1_023, error_messages={"required": "Type the name."}, widget=forms.TextInput(attrs=PLAIN)
+    )
+
+    def __init__(self, domain: str, choices: Sequence[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.domain = domain
+        self.fields["archive"].choices = choices  # type: ignore[attr-defined]
+        self.fields["archive"].initial = choices[0][0]
+        self.fields["name"].label = f"Type {domain} to confirm"
+
+    def clean_name(self) -> str:
+        """Exactly the name, not merely a similar one."""
+        if self.cleaned_data["name"] != self.domain:
+            raise forms.ValidationError("This is not the name of the domain.")
+        return self.domain
 
 
 class AppointForm(forms.Form):

@@ -290,20 +290,6 @@ def test_domain_form_shows_errors_in_place(console: Client, field: str, value: s
     assert Domain.objects.count() == 1
 
 
-def test_delete_a_domain_only_by_its_name_and_when_it_is_empty(console: Client, ada: Account) -> None:
-    team = Domain.objects.create(name="team.example.org")
-    path = f"/admin/domains/{team.pk}/delete/"
-    assert console.post(path, {"name": "team"}).status_code == 400
-    assert console.post(path, {"name": "team.example.org"}).status_code == 302
-    assert not Domain.objects.filter(pk=team.pk).exists()
-    Domain.objects.create(name="other.example.org")
-    full = Domain.objects.get(name="localhost")
-    refused = console.post(f"/admin/domains/{full.pk}/delete/", {"name": "localhost"})
-    assert refused.status_code == 400
-    assert "still has 2 account(s)" in text(refused)
-    assert Domain.objects.filter(pk=full.pk).exists()
-
-
 # Sessions
 
 

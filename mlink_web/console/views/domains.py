@@ -1,4 +1,4 @@
-"""Domains: list, add, change, delete."""
+"""Domains: list, add, change. Who administers one, and deleting it, are in `mlink_web.delegation`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlink_web.conf import services
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only, reach, within_domains
 from mlink_web.console.audit import record
-from mlink_web.console.forms import DelegatedDomainForm, DomainForm, RemoveForm
+from mlink_web.console.forms import DelegatedDomainForm, DomainForm
 
 
 @require_safe
@@ -71,40 +71,12 @@ def change_domain(request: HttpRequest, pk: int) -> HttpResponse:
         "action": "Save",
     }
     if own.everything:
-        context["remove"] = reverse("console:domain-remove", args=[pk])
+        context["remove"] = reverse("delegation:delete", args=[pk])
         context["more"] = [
             (reverse("delegation:administrators", args=[pk]), "Administrators …"),
             (reverse("selection:domain", args=[pk]), "What is archived …"),
         ]
     return _form_page(request, form, context)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@administrators_only
-def remove_domain(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask for the name, then delete the domain."""
-    domain = get_object_or_404(Domain, pk=pk)
-    name = domain.name
-    form = RemoveForm(name, request.POST or None)
-    if form.is_valid():
-        try:
-            services.remove_domain(domain)
-        except ValueError as error:
-            form.add_error(None, str(error))
-        else:
-            record(request, "deleted domain", name)
-            messages.success(request, f"{name} is deleted.")
-            return redirect("console:domains")
-    context = {
-        "section": "domains",
-        "title": f"Delete {name}",
-        "warning": "The domain and its settings are deleted for good. "
-        "A domain that still has users is not deleted: remove them first.",
-        "action": "Delete for good",
-        "back": reverse("console:domain", args=[pk]),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
 
 
 def _form_page(request: HttpRequest, form: DomainForm, context: dict[str, Any]) -> HttpResponse:
