@@ -25,6 +25,7 @@ app.autodiscover_tasks(
     [
         "mlink_web.stores",
         "mlink_web.uploads",
+        "mlink_web.certificates",
         "mlink_web.jobs",
         "mlink_web.portability",
         "archive",

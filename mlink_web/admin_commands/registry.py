@@ -8,6 +8,7 @@ from mlink_web.admin_commands import (
     announcements,
     archive,
     archive_exports,
+    certificates,
     components,
     delegation,
     devices,
@@ -27,6 +28,7 @@ from xmpp_engine.admin.command import Registry
 
 registry: Final = Registry()
 registry.include(domains.registry)
+registry.include(certificates.registry)
 registry.include(delegation.registry)
 registry.include(users.registry)
 registry.include(federation.registry)

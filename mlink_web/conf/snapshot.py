@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from django.conf import settings
 from django.db.models import QuerySet
 
+from mlink_web.certificates import installed
 from mlink_web.clusters import snapshot as clusters
 from mlink_web.components import snapshot as components
 from mlink_web.conf import sealing
@@ -143,7 +144,7 @@ def certificate_paths(domain: Domain) -> tuple[Path, Path]:
 
 def certificate_of(domain: Domain) -> TlsConfig | None:
     """The certificate with the time it was last changed; None while there is none."""
-    certificate, key = certificate_paths(domain)
+    certificate, key = installed.paths(domain) or certificate_paths(domain)
     try:
         stamp = max(certificate.stat().st_mtime, key.stat().st_mtime)
         authorities = str(settings.MLINK_C2S_CLIENT_CA)

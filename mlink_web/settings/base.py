@@ -201,6 +201,7 @@ CELERY_BEAT_SCHEDULE = {
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
     "pubsub": {"task": "mlink_web.pubsub.tasks.sweep", "schedule": 300.0},
     "jobs": {"task": "mlink_web.jobs.tasks.sweep", "schedule": 15.0},
+    "certificates": {"task": "mlink_web.certificates.tasks.look", "schedule": 1800.0},
     "archive redactions": {"task": "archive.redaction.tasks.complete", "schedule": 60.0},
     "archive expiry": {"task": "archive.retention.tasks.expire", "schedule": 600.0},
     # One that waited behind something longer is of no use: the next one does it.

@@ -1,0 +1,1 @@
+"""Pages: those of certificates, of the ACME account, of the authority for labs, and what is open to everybody."""
