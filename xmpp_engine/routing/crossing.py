@@ -19,7 +19,7 @@ node's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -61,8 +61,11 @@ class Crossing:
         self._full = services.registry.full
         self._resident = services.accounts.resident
         self.doubts = Doubts()
-        #: Where a session is that was here until it was resumed there, by full JID; `handover.py` keeps it.
+        #: Where a session is that was here until it was resumed there, by full JID; and accounts with sessions that
+        #: are just coming, for which `early` says whether a delivery has to wait. `handover.py` keeps both.
         self.moved: dict[str, str] = {}
+        self.arrivals: dict[str, Any] = {}
+        self.early: Callable[[str, str, Record], bool] = lambda _node, _full, _record: False
         #: What tags of requests stand for: nodes. Ours is `services.iq.tag`.
         self.tags: dict[str, str] = {}
         for kind, function in (
@@ -171,12 +174,19 @@ class Crossing:
     # From there
 
     def _delivered(self, node: str, record: Record) -> None:
-        number, full, to = record[1], record[2], record[3]
+        number, full = record[1], record[2]
         self.doubts.took(node, number)
+        if self.arrivals and self.early(node, full, record):
+            return
+        self.hand_over(full, record)
+
+    def hand_over(self, full: str, record: Record) -> None:
+        """A delivery of another node to its session."""
         session = self._full.get(full)
         if session is None:
             self._missed(full, record)
             return
+        to = record[3]
         if to == "":
             jid = session.jid
         elif to == session.account.bare:

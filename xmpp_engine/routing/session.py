@@ -333,15 +333,18 @@ class Session:
         failed_stream = stream is not None and stream.error is not None
         if sm is not None and sm.resumable and not clean and not failed_stream:
             sm.forget_connection()
-            seconds = self.resume_seconds
-            self.resume_timer = self._services.clock.call_later(seconds, self._expired)
-            sessions.info("%s lost its connection (%s), can be resumed for %.0f s", self.jid, reason, seconds)
+            self.wait_for_client()
+            sessions.info("%s lost its connection (%s), can be resumed for %.0f s", self.jid, reason, self.resume_seconds)
             self._tell(self.table.session_asleep)
             return
         if self._holding:
             self.leaving = reason
             return
         self._end(reason, clean)
+
+    def wait_for_client(self) -> None:
+        """The session has no connection: it ends unless it is resumed in time."""
+        self.resume_timer = self._services.clock.call_later(self.resume_seconds, self._expired)
 
     def awake(self) -> None:
         """The client is back, over a new connection that has what waited, or because somebody looks at it again."""

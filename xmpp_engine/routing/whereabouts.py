@@ -22,10 +22,12 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.config.schema import ClusterConfig
 from xmpp_engine.observe.log import refused, sessions
 from xmpp_engine.routing.claims import Claims
 from xmpp_engine.routing.coherence import Coherence
 from xmpp_engine.routing.crossing import Crossing
+from xmpp_engine.routing.handover import Handover
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import (
     BLOCKING,
@@ -89,13 +91,16 @@ class Replays(Protocol):
 class Whereabouts:
     """Ties the directory, the registry and the accounts of one node together."""
 
-    def __init__(self, services: Services, directory: Directory, peers: Peers, number: int) -> None:
+    def __init__(self, services: Services, directory: Directory, peers: Peers, config: ClusterConfig) -> None:
         self._services = services
-        self.number = number
+        self.number = config.number
+        #: Where clients reach this node, "" where that was not said.
+        self.address = config.address
         self.directory = directory
         self.peers = peers
         self.crossing = Crossing(services, directory, peers)
         self.claims = Claims(services, peers)
+        self.handover = Handover(services, self, peers)
         self._doubts = self.crossing.doubts
         self._changed: dict[str, Session] = {}
         self._due = False
@@ -178,6 +183,26 @@ class Whereabouts:
         shows = self._shows(remote.account)
         if was_available and shows is not None:
             shows.gone(remote.account, remote.jid)
+
+    def moved(self, account: Account, session: Session, node: str, since: float) -> None:
+        """A session of ours goes on on another node, which will say so itself; what is said to it meanwhile goes
+        there."""
+        row = list(_row(session))
+        row[2] = since
+        entry = self.directory.read(node, row)
+        if self.directory.put(account.bare, entry):
+            self._enter(account.bare, entry)
+
+    def moved_elsewhere(self, jid: Jid, node: str, since: float, to: str) -> None:
+        """The same of a session between two other nodes."""
+        entry = self.directory.find(jid.bare, jid.resource)
+        if entry is None or entry.node != node or entry.since != since:
+            return
+        row = list(entry.row(jid.bare))
+        row[2] = since + _LATER
+        entry = self.directory.read(to, row)
+        if self.directory.put(jid.bare, entry):
+            self._enter(jid.bare, entry)
 
     def stored(self, account: Account, commit: int) -> None:
         """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come
@@ -425,10 +450,10 @@ def _row(session: Session) -> tuple[Any, ...]:
     )
 
 
-def join_sessions(services: Services, directory: Directory, peers: Peers, number: int) -> None:
+def join_sessions(services: Services, directory: Directory, peers: Peers, config: ClusterConfig) -> None:
     """Make the sessions and accounts of all nodes one service: everybody who looks at sessions sees those of the others
-    too. `number` is that of this node, no two have the same."""
-    whereabouts = services.whereabouts = Whereabouts(services, directory, peers, number)
+    too. Call it once, before the first session."""
+    whereabouts = services.whereabouts = Whereabouts(services, directory, peers, config)
     coherence = services.coherence = Coherence(services, peers)
 
     def settled(account: Account) -> None:

@@ -1,0 +1,102 @@
+"""A stream that was begun on one node is resumed on another (XEP-0198)."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from tests.cluster_story import ClusterStory, bodies, forget
+from tests.story import Client, Wire, elements
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.xml import ns
+
+
+async def managed(client: Client) -> str:
+    """Enable stream management; returns the id of the stream."""
+    client.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+    found = [element for element in await client.receives_all() if element.name == "enabled"]
+    return found[0].attrs["id"]
+
+
+async def resume(cluster: ClusterStory, node: str, client: Client, sm_id: str, h: int) -> Client | None:
+    """The same client on another node; None where its stream is not there any more."""
+    world = cluster.world.nodes[node]
+    wire = Wire(world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='{h}'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    resumed = await world.binder.resume(wire, Jid.parse(client.bare), request, facts)
+    await cluster.world.settle()
+    return Client(world, wire, client.jid) if resumed else None
+
+
+async def test_a_stream_goes_on_on_another_node(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await romeo.comes_online()
+    await juliet.comes_online()
+    await cluster.contacts(romeo, juliet)
+    sm_id = await managed(juliet)
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>one</body></message>")
+    assert bodies(await juliet.receives_all()) == ["one"]
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>two</body></message>")
+    forget(romeo)
+    await juliet.leaves(clean=False)
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>three</body></message>")
+    again = await resume(cluster, "n1", juliet, sm_id, 1)
+    assert again is not None
+    seen = await again.receives_all()
+    resumed = next(element for element in seen if element.name == "resumed")
+    assert resumed.attrs["previd"] == sm_id
+    assert bodies(seen) == ["two", "three"]
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>four</body></message>")
+    assert bodies(await again.receives_all()) == ["four"]
+    assert [stanza for stanza in await romeo.receives_all() if stanza.name == "presence"] == []
+    again.send(f"<message to='{romeo.full}' type='chat'><body>here</body></message>")
+    assert bodies(await romeo.receives_all()) == ["here"]
+    assert cluster.world.nodes["n2"].services.registry.full == {}
+
+
+async def test_who_asks_with_the_wrong_account_or_id_gets_nothing(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    sm_id = await managed(juliet)
+    assert await resume(cluster, "n1", romeo, sm_id, 0) is None
+    assert await resume(cluster, "n1", juliet, sm_id + "x", 0) is None
+    assert not juliet.wire.closed
+
+
+async def test_where_the_old_node_is_gone_the_client_learns_what_is_durable(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    sm_id = await managed(juliet)
+    for number in range(3):
+        juliet.send(f"<message to='nurse@story.example' type='chat' id='{number}'><body>{number}</body></message>")
+    await cluster.world.node("n1")
+    await cluster.world.nodes["n2"].account("nurse")
+    await cluster.world.settle()
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    world = cluster.world.nodes["n1"]
+    wire = Wire(world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='0'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    assert not await world.binder.resume(wire, Jid.parse(juliet.bare), request, facts)
+    assert wire.inbox[0].name == "failed"
+
+
+async def test_messages_keep_their_order_while_a_session_moves(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await juliet.comes_online()
+    sm_id = await managed(juliet)
+    await juliet.leaves(clean=False)
+    world = cluster.world.nodes["n3"]
+    wire = Wire(world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='0'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    moving = asyncio.ensure_future(world.binder.resume(wire, Jid.parse(juliet.bare), request, facts))
+    for number in range(200):
+        romeo.send(f"<message to='{juliet.full}' type='chat'><body>{number}</body></message>")
+        await asyncio.sleep(0)
+    await cluster.world.settle()
+    await cluster.world.pass_time(4)
+    assert await moving
+    again = Client(world, wire, juliet.jid)
+    assert bodies(await again.receives_all()) == [str(number) for number in range(200)]

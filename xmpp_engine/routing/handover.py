@@ -1,0 +1,350 @@
+"""Handover: a stream is resumed on another node than the one that has its session (XEP-0198, 5).
+
+The id of a stream begins with the tag of its node. The new node asks that one, or all where it cannot tell. The old
+node lets the session come to rest, gives away all that the client may not notice the loss of (the queue with its times,
+the counters, presence, flags, what modules keep in notes), and ends it without a word to anybody. Nobody else sees
+anything but the session's entry in the directory, which says another node from then on.
+
+What is delivered meanwhile must not get lost, nor get out of order. Three things see to that:
+
+    the old node    passes on what still comes for the session
+    other nodes     that hear of the move say so to the old one ("f"), behind all they have sent there; it tells the new
+                    one ("g"). From then on what they send directly is younger than what came by the old node.
+    the new node    keeps what comes directly from a node until then, for some seconds at most
+
+Until the new node has said that it has the session ("y") the old one keeps the queue: where it never says so, the queue
+goes the way of all unacknowledged stanzas (`rescue.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.observe.log import sessions
+from xmpp_engine.routing.ports import Peers, Record
+from xmpp_engine.routing.remote_session import presence_bytes, shown_presence
+from xmpp_engine.routing.rescue import Rescue
+from xmpp_engine.routing.session import Session
+from xmpp_engine.stanza.carried import CarriedStanza, carry
+from xmpp_engine.stream.feature_sm import StreamManagement
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
+    from xmpp_engine.routing.host import Services
+    from xmpp_engine.routing.whereabouts import Whereabouts
+
+_ASK: Final = "resume"
+MOVED: Final = "w"
+FENCE: Final = "f"
+FENCED: Final = "g"
+TAKEN: Final = "y"
+_SETTLE_SECONDS: Final = 10.0
+_SETTLE_STEP: Final = 0.005
+#: Longer than a session may take to come to rest.
+_ANSWER_SECONDS: Final = 12.0
+#: Seconds for which the new node waits for the word of others, and the old one for that of the new.
+_FENCE_SECONDS: Final = 3.0
+_TAKEN_SECONDS: Final = 15.0
+#: Sessions that were here and are elsewhere now, and stanzas that wait for one that is on its way.
+_MOVED: Final = 20_000
+_EARLY: Final = 2_000
+#: Notes of stanzas that go along.
+_STANZA_NOTES: Final = ("offline replayed",)
+_LATER: Final = 1e-6
+
+
+async def settled(services: Services, session: Session) -> bool:
+    """Wait until nothing of a session is held or on its way to the disk; False when that takes too long."""
+    if session.stream is not None:
+        session.stream.transport.pause()
+    for _ in range(int(_SETTLE_SECONDS / _SETTLE_STEP)):
+        if not session.held:
+            break
+        await asyncio.sleep(_SETTLE_STEP)
+    await services.ledger.sync()
+    return not session.held and not session.ended
+
+
+class Arrival:
+    """A session that is on its way here, or has just come: its full JID once that is known, what came too early, and
+    which nodes have not yet said that they know where it is."""
+
+    __slots__ = ("fences", "full", "waiting")
+
+    def __init__(self) -> None:
+        self.full = ""
+        self.fences: set[str] = set()
+        self.waiting: deque[tuple[str, str, Record]] = deque()
+
+
+class Handover:
+    """Gives sessions to other nodes, and takes theirs."""
+
+    def __init__(self, services: Services, whereabouts: Whereabouts, peers: Peers) -> None:
+        self._services = services
+        self._whereabouts = whereabouts
+        self._peers = peers
+        self._crossing = whereabouts.crossing
+        self._moved: OrderedDict[str, str] = OrderedDict()
+        #: Sessions given away, by the id of their stream, until the other node has them.
+        self._given: dict[str, tuple[str, Account, deque[tuple[Any, float]]]] = {}
+        self._arrivals: dict[str, list[Arrival]] = {}
+        self._crossing.moved = self._moved
+        self._crossing.arrivals = self._arrivals
+        self._crossing.early = self._early
+        peers.serve(_ASK, self._asked)
+        peers.handle(MOVED, self._heard)
+        peers.handle(FENCE, self._fence)
+        peers.handle(FENCED, self._fenced)
+        peers.handle(TAKEN, self._taken)
+        peers.on_gone(self._gone)
+
+    # The new node
+
+    async def fetch(self, account: Jid, sm_id: str, stream: Any, facts: Any) -> Session | None:
+        """The session of a stream that another node has, for this new one; None where no node has it."""
+        tag = sm_id.partition(".")[0]
+        owner = self._crossing.tags.get(tag)
+        arrival = Arrival()
+        self._arrivals.setdefault(account.bare, []).append(arrival)
+        try:
+            state = await self._ask(owner, account.bare, sm_id) if owner is not None else None
+            for node in self._peers.nodes if state is None else ():
+                if node != owner and state is None:
+                    owner, state = node, await self._ask(node, account.bare, sm_id)
+            if state is None or owner is None:
+                return None
+            host = self._services.router.hosts.get(account.domain)
+            resident = await self._services.accounts.load(account.bare, host) if host is not None else None
+            if resident is None or resident.data.state != "active" or stream.closed:
+                return None  # The old node will see to what waited.
+            session = self._take(resident, state, stream, facts)
+            self._peers.post(owner, (TAKEN, sm_id))
+            self._open(session, owner, arrival)
+            return session
+        finally:
+            if not arrival.full:
+                self._close(account.bare, arrival)
+
+    async def _ask(self, node: str, bare: str, sm_id: str) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] | None = await self._peers.ask(node, _ASK, _ANSWER_SECONDS, bare=bare, id=sm_id)
+        except Exception as error:
+            sessions.info("the stream of %s cannot be had from %s: %s", bare, node, error)
+            return None
+        return state
+
+    def _take(self, account: Account, state: dict[str, Any], stream: Any, facts: Any) -> Session:
+        jid = account.jid.with_resource(state["resource"])
+        current: Any = account.sessions.get(jid.resource)
+        if current is not None and current.remote:
+            current.ended = True
+            self._whereabouts.directory.remove(account.bare, jid.resource, current.node, current.since)
+        if not getattr(facts, "device", ""):
+            facts.device, facts.agent = state["device"], None
+        session = Session(self._services, account, jid, stream, facts)
+        session.stream = None  # Until the caller attaches it: what comes meanwhile waits in the queue.
+        session.since = state["since"] + _LATER
+        session.priority, session.interested, session.carbons = state["flags"]
+        if state["presence"] is not None:
+            session.presence = shown_presence(jid.full, state["presence"])
+        if state["directed"]:
+            session.directed = {full: Jid.parse(full) for full in state["directed"]}
+        session.notes = {name: unpacked(value) for name, value in state["notes"].items()} or None
+        session.resume_seconds = state["resume"]
+        sm = StreamManagement(self._services.ledger, account.id, True, self._services.registry.unacked)
+        sm.id, sm.handled_count, sm.sent, sm.acked = state["sm"]
+        for carried, to, stamp, notes in state["queue"]:
+            stanza = CarriedStanza(tuple(carried), Jid.parse(to) if to else None)
+            if notes:
+                stanza.notes = dict(notes)
+            sm.queue.append((stanza, stamp))
+        session.sm = sm
+        self._services.registry.add(session)
+        self._services.registry.resumable[sm.id] = session
+        session.wait_for_client()
+        return session
+
+    def _open(self, session: Session, owner: str, arrival: Arrival) -> None:
+        """The session is here: what the old node has passed on comes first, others wait until they have said that
+        nothing of them comes by the old node any more."""
+        full, bare = session.jid.full, session.account.bare
+        for other in self._arrivals[bare]:
+            if other is not arrival:
+                arrival.waiting += [entry for entry in other.waiting if entry[1] == full]
+                other.waiting = deque(entry for entry in other.waiting if entry[1] != full)
+        arrival.full = full
+        arrival.fences = {node for node in self._peers.nodes if node != owner}
+        self._flush(arrival, owner)
+        if arrival.fences:
+            self._services.clock.call_later(_FENCE_SECONDS, self._close, bare, arrival)
+        else:
+            self._close(bare, arrival)
+
+    def _early(self, node: str, full: str, record: Record) -> bool:
+        """A delivery has come: whether it has to wait."""
+        here = full in self._services.registry.full
+        for arrival in self._arrivals.get(full.partition("/")[0], ()):
+            wanted = node in arrival.fences if arrival.full == full else not arrival.full and not here
+            if wanted and len(arrival.waiting) < _EARLY:
+                arrival.waiting.append((node, full, record))
+                return True
+        return False
+
+    def _fenced(self, _node: str, record: Record) -> None:
+        _kind, full, node = record
+        self._pass(full.partition("/")[0], node, full)
+
+    def _pass(self, bare: str, node: str, full: str = "") -> None:
+        """Nothing of a node comes by the old one any more, for one session or for all."""
+        for arrival in list(self._arrivals.get(bare, ())):
+            if arrival.full and full in ("", arrival.full):
+                arrival.fences.discard(node)
+                self._flush(arrival, node)
+                if not arrival.fences:
+                    self._close(bare, arrival)
+
+    def _flush(self, arrival: Arrival, node: str) -> None:
+        ready = [entry for entry in arrival.waiting if entry[0] == node]
+        arrival.waiting = deque(entry for entry in arrival.waiting if entry[0] != node)
+        for _node, full, record in ready:
+            self._crossing.hand_over(full, record)
+
+    def _close(self, bare: str, arrival: Arrival) -> None:
+        """Nothing has to wait any more, or the session does not come."""
+        arrivals = self._arrivals.get(bare, [])
+        if arrival not in arrivals:
+            return
+        arrivals.remove(arrival)
+        if not arrivals:
+            del self._arrivals[bare]
+        coming = next((other for other in arrivals if not other.full), None)
+        waiting, arrival.waiting = arrival.waiting, deque()
+        for entry in waiting:
+            if coming is not None and entry[1] not in self._services.registry.full:
+                coming.waiting.append(entry)
+            else:
+                self._crossing.hand_over(entry[1], entry[2])
+
+    # The old node
+
+    async def _asked(self, node: str, bare: str, id: str) -> dict[str, Any] | None:
+        session = self._services.registry.resumable.get(id)
+        if session is None or session.ended or session.account.bare != bare:
+            return None
+        # The count we report must cover all that was taken from the old connection, or the client sends it twice.
+        if not await settled(self._services, session) or self._services.registry.resumable.get(id) is not session:
+            return None
+        return self._give(session, node)
+
+    def _give(self, session: Session, node: str) -> dict[str, Any]:
+        sm = session.sm
+        assert sm is not None
+        stream, session.stream = session.stream, None
+        if stream is not None:
+            stream.on_lost = None
+        # What was held back for a client that nobody looked at goes into the queue.
+        session.awake()
+        state = {
+            "resource": session.jid.resource,
+            "since": session.since,
+            "device": getattr(session.facts, "device", ""),
+            "flags": (session.priority, session.interested, session.carbons),
+            "presence": presence_bytes(session.presence) if session.presence is not None else None,
+            "directed": list(session.directed or ()),
+            "resume": session.resume_seconds,
+            "notes": dict(_packed(session.notes or {})),
+            "sm": (sm.id, sm.handled_count, sm.sent, sm.acked),
+            "queue": [
+                (carry(stanza), stanza.to.full if stanza.to is not None else "", stamp, _notes_of(stanza.notes))
+                for stanza, stamp in sm.queue
+            ],
+        }
+        full, account = session.jid.full, session.account
+        rooms: Any = session.host.modules.get("muc")
+        if rooms is not None:
+            rooms.moved(full, self._peers.name, node)
+        self._moved[full] = node
+        self._moved.move_to_end(full)
+        if len(self._moved) > _MOVED:
+            self._moved.popitem(last=False)
+        self._given[sm.id] = (node, account, deque(sm.queue))
+        self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id)
+        self._peers.broadcast((MOVED, full, session.since, node))
+        session.leave("resumed on another node")
+        self._whereabouts.moved(account, session, node, session.since + _LATER)
+        if stream is not None:
+            stream.close()
+        sessions.info("%s goes on on %s", full, node)
+        return state
+
+    def _taken(self, _node: str, record: Record) -> None:
+        self._given.pop(record[1], None)
+
+    def _not_taken(self, sm_id: str) -> None:
+        """The new node has not said that it has the session: its client has lost it."""
+        given = self._given.pop(sm_id, None)
+        if given is None:
+            return
+        _node, account, queue = given
+        rescue = account.rescue or Rescue(self._services.router, account)
+        rescue.add(queue)
+        rescue.begin(self._services.tasks)
+
+    def _gone(self, node: str, _records: list[Record]) -> None:
+        for sm_id in [sm_id for sm_id, given in self._given.items() if given[0] == node]:
+            self._not_taken(sm_id)
+        for bare in list(self._arrivals):
+            self._pass(bare, node)
+
+    def _fence(self, node: str, record: Record) -> None:
+        """A node has sent all that it sends by this one."""
+        _kind, full, to = record
+        self._peers.post(to, (FENCED, full, node))
+
+    # The others
+
+    def _heard(self, node: str, record: Record) -> None:
+        _kind, full, since, to = record
+        if to != self._peers.name:
+            self._whereabouts.moved_elsewhere(Jid.parse(full), node, since, to)
+            self._peers.post(node, (FENCE, full, to))
+
+
+def _notes_of(notes: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: notes[name] for name in _STANZA_NOTES if name in notes} if notes else {}
+
+
+_KINDS: Final[dict[str, Callable[[Any], Any]]] = {
+    "frozenset": frozenset,
+    "set": set,
+    "tuple": tuple,
+    "pairs": lambda pairs: {tuple(pair) for pair in pairs},
+}
+
+
+def _packed(notes: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The notes that mean the same on another node: plain values, and sets and tuples of texts or of pairs of them."""
+    found: list[tuple[str, Any]] = []
+    for name, value in notes.items():
+        if isinstance(value, (bool, int, float, str)):
+            found.append((name, value))
+        elif isinstance(value, (frozenset, set, tuple)):
+            kind = type(value).__name__
+            if all(isinstance(part, str) for part in value):
+                found.append((name, [kind, list(value)]))
+            elif kind == "set" and all(isinstance(part, tuple) for part in value):
+                found.append((name, ["pairs", [list(part) for part in value]]))
+    return found
+
+
+def unpacked(value: Any) -> Any:
+    """A note that another node has packed."""
+    if isinstance(value, (list, tuple)):
+        kind, parts = value
+        return _KINDS[kind](parts)
+    return value
