@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.prep import resourcepart

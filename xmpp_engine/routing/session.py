@@ -334,7 +334,9 @@ class Session:
         if sm is not None and sm.resumable and not clean and not failed_stream:
             sm.forget_connection()
             self.wait_for_client()
-            sessions.info("%s lost its connection (%s), can be resumed for %.0f s", self.jid, reason, self.resume_seconds)
+            sessions.info(
+                "%s lost its connection (%s), can be resumed for %.0f s", self.jid, reason, self.resume_seconds
+            )
             self._tell(self.table.session_asleep)
             return
         if self._holding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.cluster_story import ClusterStory, bodies, forget
 from xmpp_engine.xml import ns
+from xmpp_engine.xml.errors import StreamError
 
 
 async def test_people_on_one_node_of_a_cluster_talk(cluster: ClusterStory) -> None:
@@ -109,8 +110,9 @@ async def test_kicks_and_disco_reach_every_node(cluster: ClusterStory) -> None:
     query = items.find(ns.DISCO_ITEMS, "query")
     assert query is not None
     assert {item.get("jid") for item in query.elements()} >= {one.full, other.full}
-    engine = cluster.world.nodes["n1"].engine
-    assert engine.kick(one.bare) == 2
+    for session in list(one.account.sessions.values()):
+        session.kick(StreamError("policy-violation", "out"))
+    assert one.account.sessions == {}
     await cluster.world.settle()
     assert one.wire.closed
     assert other.wire.closed

@@ -64,7 +64,7 @@ async def test_who_asks_with_the_wrong_account_or_id_gets_nothing(cluster: Clust
 
 
 async def test_where_the_old_node_is_gone_the_client_learns_what_is_durable(cluster: ClusterStory) -> None:
-    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    _romeo, juliet = await cluster("romeo n1", "juliet n2")
     sm_id = await managed(juliet)
     for number in range(3):
         juliet.send(f"<message to='nurse@story.example' type='chat' id='{number}'><body>{number}</body></message>")
