@@ -4,7 +4,7 @@ VENV := .venv/bin
 SETUP = python="$$(sh .ci/python.sh)" && "$$python" .ci/setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench docs lock clean
+.PHONY: help setup setup-dev run cluster test lint format bench docs lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,9 @@ setup-dev:
 
 run: setup ## start the platform: XMPP, console, archive and web chat in one process
 	@exec $(VENV)/python manage.py runnode --with-web
+
+cluster: setup ## start three nodes with a PostgreSQL and a Redis of their own, to try a cluster
+	@exec $(VENV)/python .ci/cluster.py
 
 test: ## install what the tests need, then run every test
 	@$(SETUP) --dev --test-system

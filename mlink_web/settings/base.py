@@ -48,6 +48,7 @@ MLINK_CLUSTER = environment.choice("MLINK_CLUSTER", "on" if MLINK_NODES > 1 else
 MLINK_NODE_ADDRESS = environment.endpoint("MLINK_NODE_ADDRESS")
 MLINK_CLUSTER_OPTIONS = environment.mapping("MLINK_CLUSTER_OPTIONS")
 #: Set by a node that starts others on this machine: they share its ports and have control sockets of their own.
+MLINK_NODES_APART = environment.flag("MLINK_NODES_APART")
 MLINK_REUSE_PORT = environment.flag("MLINK_REUSE_PORT")
 MLINK_CONTROL_SOCKET = environment.text("MLINK_CONTROL_SOCKET", "node.sock")
 if MLINK_CLUSTER:

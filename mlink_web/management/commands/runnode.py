@@ -36,8 +36,12 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, with_web: bool, worker: bool, **_options: Any) -> None:
         """Prepare, run, and turn what goes wrong into a sentence."""
+        from mlink_web.node import several
         from mlink_web.node.runtime import StartError, run
 
+        if settings.MLINK_NODES > 1:
+            several.run(with_web=with_web, worker=worker, say=self._say)
+            return
         try:
             made = prepare.prepare()
         except DatabaseError as error:
@@ -56,6 +60,10 @@ class Command(BaseCommand):
         finally:
             # The password exists from now on, even where the node could not start.
             self.announce_administrator(made)
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
 
     def announce(self, config: EngineConfig, made: Prepared, with_web: bool) -> None:
         """Say what is where."""
