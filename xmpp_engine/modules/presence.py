@@ -25,6 +25,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.bounce import BOUNCED
+from xmpp_engine.routing.crossing import HERE
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay, presence
 from xmpp_engine.stanza.stanza import Stanza
@@ -192,10 +193,16 @@ class Presence(Module):
         # A local contact answers to this resource alone; elsewhere the account asks (section 4.3.1).
         near = presence(session.jid, None, "probe")
         far = presence(account.jid, None, "probe")
+        elsewhere: list[Jid] = []
         for item in list(account.roster.values()):
             if item.subscription in ("to", "both"):
                 jid = Jid.parse(item.jid)
-                self._send((near if jid.domain in hosts else far).addressed(jid))
+                if self._is_elsewhere(jid):
+                    elsewhere.append(jid)
+                else:
+                    self._send((near if jid.domain in hosts else far).addressed(jid))
+        if elsewhere and self.services.whereabouts is not None:
+            self.services.whereabouts.crossing.show(near, elsewhere)
 
     def _send(self, stanza: Stanza) -> None:
         """Route a presence that nobody waits for: where it cannot go it is dropped."""
@@ -276,6 +283,10 @@ class Presence(Module):
         asked: Iterable[Session] = account.available()
         if to.resource:
             asked = [session for session in asked if session.jid.resource == to.resource]
+        if stanza.notes is not None and HERE in stanza.notes:
+            asked = [session for session in asked if not session.remote]
+            if not asked and account.available():
+                return  # Their nodes answer.
         if asker.bare == account.bare or account.is_subscribed_to_us(asker.bare):
             for session in asked:
                 assert session.presence is not None

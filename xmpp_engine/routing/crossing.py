@@ -5,8 +5,9 @@ storage. Only the last step crosses, the delivery to a session (record "d"). So 
 durable, and what XEP-0198 promises to the sender holds as on one node.
 
     d   number, full JID, to, room, carried    to a session; `room` "" or the room in which it must be
-    p   carried, addresses                     presence: the node runs the hooks and tells its own sessions
-    r   carried, to                            to be dealt with there: headlines and probes of who is not resident here
+    p   carried, addresses                     presence and probes: the node runs the hooks and tells its own sessions,
+                                               or answers for them
+    r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
     a   carried, to                            the answer to a request of that node itself
     k   full JID, since, silent, condition, text    a session ends
     v   full JID, since, carried               its presence is another one, by what the server adds
@@ -46,7 +47,9 @@ ANSWER: Final = "a"
 KICK: Final = "k"
 RENEW: Final = "v"
 #: Presence that may be shown by each node to its own sessions.
-_SHOWN: Final = frozenset({"", "unavailable", "error"})
+_SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
+#: Note of a probe that came from another node: each node answers for its own sessions.
+HERE: Final = "here"
 #: Addresses of one record of presence.
 _ADDRESSES: Final = 500
 
@@ -237,7 +240,10 @@ class Crossing:
             jid = Jid.parse(text)
             account = self._resident.get(jid.bare)
             if account is not None:
-                self._services.router.local.presence_here(stanza.addressed(jid), account)
+                shown = stanza.addressed(jid)
+                if stanza.type == "probe":
+                    shown.note(HERE, True)
+                self._services.router.local.presence_here(shown, account)
 
     def _routed(self, _node: str, record: Record) -> None:
         jid = Jid.parse(record[7])
