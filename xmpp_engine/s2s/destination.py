@@ -27,11 +27,11 @@ from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, run
 from xmpp_engine.s2s.failure import Failure
 from xmpp_engine.stanza.stanza import SERVER, Stanza
+from xmpp_engine.storage.outbox import OutboxRow
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.host import Host
-    from xmpp_engine.runtime.clock import Timer
     from xmpp_engine.s2s.federation import Federation
     from xmpp_engine.s2s.peer_stream import PeerStream
 
@@ -69,7 +69,6 @@ class Destination:
     __slots__ = (
         "_federation",
         "_loop",
-        "_pause",
         "_refused_until",
         "_tries",
         "_wake",
@@ -101,7 +100,6 @@ class Destination:
         self._tries = 0
         self._refused_until = 0.0
         self._loop: asyncio.Task[Any] | None = None
-        self._pause: Timer | None = None
         self._wake: asyncio.Event | None = None
 
     # What goes out
@@ -116,10 +114,22 @@ class Destination:
                     bounce(self._federation.services.router, stanza, verdict.error)
                 return
         stream = self.open
-        if stream is not None:
-            stream.transmit(stanza)
-        else:
+        if stream is None:
             self._wait(stanza)
+        elif stream.acks is not None and host is not None and host.config.federation_durable and _keeps(stanza):
+            stream.transmit(stanza, self._store(stanza))
+        else:
+            stream.transmit(stanza)
+
+    def _store(self, stanza: Stanza) -> str:
+        """Make the stanza a row of the outbox; returns its id."""
+        federation = self._federation
+        now = federation.clock.time()
+        text = stanza.text()
+        expires = now + federation.config.s2s.queue_seconds
+        row = OutboxRow(self.local, self.remote, text, now, expires, len(text), federation.config.node)
+        stanza.commit = max(stanza.commit, federation.services.ledger.outgoing(row))
+        return row.id
 
     def _wait(self, stanza: Stanza) -> None:
         config = self._federation.config.s2s
@@ -137,11 +147,48 @@ class Destination:
                 StanzaError("resource-constraint", f"too much waits for {self.remote}"),
             )
             return
-        self.queue.append(Waiting(stanza, now + config.queue_seconds, self._federation.clock.time(), size))
+        host = self.host
+        row = self._store(stanza) if host is not None and host.config.federation_durable and _keeps(stanza) else ""
+        self.queue.append(Waiting(stanza, now + config.queue_seconds, self._federation.clock.time(), size, row))
         self.queued_bytes += size
-        if not self.streams and self._loop is None and not self._federation.stopping:
+        self._begin()
+
+    def restore(self, stanza: Stanza, row: OutboxRow) -> None:
+        """A stanza that waited before the node was restarted; `detach` or the next stanza begins the loop."""
+        clock = self._federation.clock
+        expires = clock.now() + row.expires - clock.time()
+        self.queue.append(Waiting(stanza, expires, row.created, row.size, row.id))
+        self.queued_bytes += row.size
+        self._begin()
+
+    def again(self, stanza: Stanza, row: str, known: bool) -> None:
+        """A stanza was sent and never acknowledged; where it has not come (`known`), or must not be lost, it is the
+        first to go again. Call with the last one first."""
+        federation = self._federation
+        if not known and not row:
+            self._send_back(stanza, _UNKNOWN, row)
+            return
+        size = len(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
+        now = federation.clock.now()
+        expires = now + federation.config.s2s.queue_seconds
+        self.queue.appendleft(Waiting(stanza, expires, federation.clock.time(), size, row))
+        self.queued_bytes += size
+        self.open = None
+        if self.streams:
+            federation.clock.call_later(0.0, self._drain)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Begin the loop where something waits and nothing is under way."""
+        if self._loop is None and not self.streams and self._wanted and not self._federation.stopping:
             self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
             self._loop.add_done_callback(self._ended)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether a stream is: something waits, or a lost stream is to be resumed."""
+        return bool(self.queue) or (self.local, self.remote) in self._federation.suspended.ours
 
     def _drain(self) -> None:
         """All that waits goes to the stream, until that is choked."""
@@ -152,9 +199,9 @@ class Destination:
             waiting = queue.popleft()
             self.queued_bytes -= waiting.size
             if waiting.expires <= now:
-                self._send_back(waiting.stanza, self.failure or _TOO_OLD)
+                self._send_back(waiting.stanza, self.failure or _TOO_OLD, waiting.row)
             else:
-                stream.transmit(waiting.stanza)
+                stream.transmit(waiting.stanza, waiting.row)
         self.open = stream if not queue and stream is not None and not stream.choked and not stream.over else None
 
     # Streams come and go
@@ -171,7 +218,7 @@ class Destination:
         if self._wake is not None:
             self._wake.set()
 
-    def detach(self, stream: PeerStream, clean: bool) -> None:
+    def detach(self, stream: PeerStream) -> None:
         """The stream has ended; where something waits, another one is opened."""
         if stream in self.streams:
             self.streams.remove(stream)
@@ -181,9 +228,8 @@ class Destination:
             return
         if self.streams:
             self._drain()
-        elif self.queue and self._loop is None:
-            self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
-            self._loop.add_done_callback(self._ended)
+        else:
+            self._begin()
 
     def choke(self) -> None:
         """The stream's socket is full: what comes waits here."""
@@ -196,7 +242,7 @@ class Destination:
     # The loop
 
     async def _run(self) -> None:
-        while self.queue and not self.streams and not self._federation.stopping:
+        while self._wanted and not self.streams and not self._federation.stopping:
             try:
                 await self._federation.open_stream(self)
                 return
@@ -204,7 +250,7 @@ class Destination:
                 if self.streams:
                     return
                 self._failed(failure)
-                if failure.final or not self.queue:
+                if failure.final or not self._wanted:
                     return
             await self._rest()
             self._expire()
@@ -212,9 +258,7 @@ class Destination:
     def _ended(self, _task: asyncio.Task[Any]) -> None:
         """The loop is over; what came in its last moment begins another one."""
         self._loop = None
-        if self.queue and not self.streams and not self._federation.stopping:
-            self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
-            self._loop.add_done_callback(self._ended)
+        self._begin()
 
     def _failed(self, failure: Failure) -> None:
         federation = self._federation
@@ -225,13 +269,14 @@ class Destination:
         if failure.final:
             self._refused_until = federation.clock.now() + REFUSED_SECONDS
             self.bounce_all(failure)
+            federation.suspended.give_up(self.local, self.remote)
             return
         kept: deque[Waiting] = deque()
         for waiting in self._take_all():
             if _keeps(waiting.stanza):
                 kept.append(waiting)
             else:
-                self._send_back(waiting.stanza, failure)
+                self._send_back(waiting.stanza, failure, waiting.row)
         # What the answers to that have brought stands behind what waits already.
         kept.extend(self.queue)
         self.queue = kept
@@ -243,7 +288,8 @@ class Destination:
         config = self._federation.config.s2s
         seconds = min(FIRST_RETRY * 2.0 ** min(self._tries - 1, 20), config.retry_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
         # Not beyond the time at which the oldest stanza has to go back.
-        seconds = max(0.0, min(seconds, self.queue[0].expires - clock.now()))
+        if self.queue:
+            seconds = max(0.0, min(seconds, self.queue[0].expires - clock.now()))
         wake = self._wake = asyncio.Event()
         self.next_try = clock.time() + seconds
         timer = clock.call_later(seconds, wake.set)
@@ -259,7 +305,7 @@ class Destination:
         while self.queue and self.queue[0].expires <= now:
             waiting = self.queue.popleft()
             self.queued_bytes -= waiting.size
-            self._send_back(waiting.stanza, self.failure or _TOO_OLD)
+            self._send_back(waiting.stanza, self.failure or _TOO_OLD, waiting.row)
 
     # What administrators and the end of a domain do
 
@@ -274,7 +320,7 @@ class Destination:
         """Send back all that waits; returns how many."""
         waiting = self._take_all()
         for one in waiting:
-            self._send_back(one.stanza, failure)
+            self._send_back(one.stanza, failure, one.row)
         return len(waiting)
 
     def stop(self) -> None:
@@ -293,8 +339,10 @@ class Destination:
         self.queued_bytes = 0
         return taken
 
-    def _send_back(self, stanza: Stanza, failure: Failure) -> None:
+    def _send_back(self, stanza: Stanza, failure: Failure, row: str = "") -> None:
         federation = self._federation
+        if row:
+            federation.services.ledger.sent((row,))
         federation.counters.count("s2s_bounced_total", failure.condition)
         bounce(federation.services.router, stanza, StanzaError(failure.condition, f"{self.remote}: {failure.text}"))
 
@@ -328,6 +376,7 @@ class Destination:
         }
 
 
+_UNKNOWN: Final = Failure("remote-server-timeout", "the connection broke, and it is not known whether this came")
 _TOO_OLD: Final = Failure("remote-server-timeout", "the other server could not be reached in time")
 
 

@@ -23,11 +23,13 @@ from xmpp_engine.s2s.calls import Calls
 from xmpp_engine.s2s.destination import Destination
 from xmpp_engine.s2s.failure import Failure, refused
 from xmpp_engine.s2s.incoming import Incoming
+from xmpp_engine.s2s.management import Suspended
 from xmpp_engine.s2s.outgoing import Outgoing
 from xmpp_engine.s2s.peer_stream import PeerStream
 from xmpp_engine.s2s.probe import probe
 from xmpp_engine.s2s.refusals import Refusals
 from xmpp_engine.s2s.resolver import Resolver
+from xmpp_engine.s2s.restore import restore
 from xmpp_engine.s2s.trust import Judgement, Trust
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.stream.dialback import Keys
@@ -48,7 +50,10 @@ log = logging.getLogger("mlink.s2s")
 
 #: Seconds between two looks for streams that carry nothing; and how long one may be there that has proven nothing.
 _SWEEP_SECONDS: Final = 5.0
-_UNPROVEN_SECONDS: Final = 15.0
+_UNPROVEN_SECONDS: Final = 5.0
+#: Seconds that acknowledgements get at the end, and between two looks.
+_GOODBYE_SECONDS: Final = 1.0
+_GOODBYE_STEP: Final = 0.02
 
 
 class Federation:
@@ -68,6 +73,7 @@ class Federation:
         self.resolver = Resolver(self.clock)
         self.refusals = Refusals(self.clock)
         self.calls = Calls(self)
+        self.suspended = Suspended(self)
         self.limits = StreamLimits()
         self.stopping = False
         self.streams: dict[int, PeerStream] = {}
@@ -86,6 +92,7 @@ class Federation:
         self.counters.gauge("s2s_streams_out", lambda: len(self.streams) - self._incoming)
         self.counters.gauge("s2s_queued", lambda: sum(len(one.queue) for one in self._destinations.values()))
         self._timer = self.clock.call_later(_SWEEP_SECONDS, self._sweep)
+        self.services.tasks.spawn("what waits for other servers", restore(self))
 
     async def stop(self) -> None:
         """Say goodbye to all peers; what waits and may outlive a restart is stored already."""
@@ -94,8 +101,19 @@ class Federation:
             self._timer.cancel()
         for destination in self._destinations.values():
             destination.stop()
+        await self._acknowledged()
         for stream in list(self.streams.values()):
-            stream.stream.close(StreamError("system-shutdown"))
+            stream.end(StreamError("system-shutdown"))
+        self.suspended.stop()
+
+    async def _acknowledged(self) -> None:
+        """Give the other servers a moment to acknowledge what they have."""
+        for stream in self.streams.values():
+            stream.management.ask()
+        for _ in range(int(_GOODBYE_SECONDS / _GOODBYE_STEP)):
+            if not any(stream.acks is not None and stream.acks.queue for stream in self.streams.values()):
+                return
+            await asyncio.sleep(_GOODBYE_STEP)
 
     def apply(self, config: EngineConfig) -> None:
         """Take a new snapshot: peers that are off now are closed, queues look again at where they go."""
@@ -128,11 +146,11 @@ class Federation:
         """A stream that would not be as it is by the new configuration ends; what it was for comes back by another."""
         now = self.peer(stream.remote)
         if stream.local and not self.serves(stream.local):
-            stream.stream.close(StreamError("host-gone", f"{stream.local} is not served here any more"))
+            stream.end(StreamError("host-gone", f"{stream.local} is not served here any more"))
         elif not now.enabled or not self.config.s2s.enabled:
-            stream.stream.close(StreamError("policy-violation", "there is to be no connection any more"))
+            stream.end(StreamError("policy-violation", "there is to be no connection any more"))
         elif now != before:
-            stream.stream.close(StreamError("reset", "the terms of the connection have changed"))
+            stream.end(StreamError("reset", "the terms of the connection have changed"))
 
     # What is ours, and what holds for others
 
@@ -276,6 +294,10 @@ class Federation:
         now = self.clock.now()
         limit = self.config.s2s.idle_seconds
         for stream in list(self.streams.values()):
+            if stream.management.is_dead(now):
+                log.info("%s at %s acknowledges nothing any more", stream.remote, stream.stream.transport.peer)
+                stream.stream.transport.abort()
+                continue
             carried = stream.stanzas_in + stream.stanzas_out
             if carried != stream.counted or stream.exchange.busy:
                 stream.counted = carried
@@ -284,9 +306,9 @@ class Federation:
             idle = now - stream.used
             if stream.authentication:
                 if limit and idle >= limit:
-                    stream.stream.close()
+                    stream.end()
             elif isinstance(stream, Outgoing) and idle >= _UNPROVEN_SECONDS and stream.negotiated.done():
-                stream.stream.close()
+                stream.end()
         self._forget_idle(max(limit, 60.0))
 
     # For streams
@@ -325,7 +347,7 @@ class Federation:
         stream = self.streams.get(int(id)) if id.isascii() and id.isdigit() else None
         if stream is None:
             return False
-        stream.stream.close()
+        stream.end()
         return True
 
     def close(self, local: str, remote: str) -> int:
@@ -338,7 +360,7 @@ class Federation:
             or (stream.local, stream.remote) == (local, remote)
         ]
         for stream in chosen:
-            stream.stream.close()
+            stream.end()
         return len(chosen)
 
     def retry(self, local: str, remote: str) -> bool:

@@ -15,6 +15,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.prep import domainpart
+from xmpp_engine.s2s.management import FEATURE
 from xmpp_engine.s2s.peer_stream import PeerStream
 from xmpp_engine.stream.negotiate import check_version
 from xmpp_engine.xml import ns
@@ -121,6 +122,9 @@ class Incoming(PeerStream):
                 parts.append(_DIALBACK)
             if not self.authentication:
                 parts.append(_BIDI)
+            # With dialback stanzas may come without other features before them, so it is offered here (XEP-0198, 3).
+            if self.authentication or stream.transport.secure:
+                parts.append(FEATURE)
         stream.write((_FEATURES % "".join(parts)).encode())
         if self.authentication:
             self.ready()

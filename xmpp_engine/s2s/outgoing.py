@@ -43,6 +43,7 @@ class Outgoing(PeerStream):
         self.offers_dialback = False
         self.offers_errors = False
         self.offers_bidi = False
+        self.offers_management = False
         self._sasl: asyncio.Future[None] | None = None
         #: What is told of the connection when it has ended already.
         self.address = ""
@@ -104,6 +105,7 @@ class Outgoing(PeerStream):
         # COMPAT: servers that know dialback and not its stream feature declare its namespace in their header.
         self.offers_dialback = dialback is not None or stream.declares(ns.DIALBACK)
         self.offers_errors = dialback is not None and next(dialback.elements(), None) is not None
+        self.offers_management = element.find(ns.SM, "sm") is not None
         self._negotiated()
 
     def _negotiated(self) -> None:
@@ -185,12 +187,21 @@ class Outgoing(PeerStream):
                 self.stream.write(_BIDI)
             first = not self.authentication and (local, remote) == (self.local, self.remote)
             if first and self._external_fits() and await self._external():
+                await self._manage()
                 return
             if self._policy.authentication == "certificate":
                 raise refused(f"{self.remote} does not let us prove by certificate who we are")
             if not self.offers_dialback:
                 raise Failure("remote-server-timeout", f"{self.remote} offers no way to prove who we are", final=True)
             await self.exchange.ask(local, remote)
+            if first:
+                await self._manage()
+
+    async def _manage(self) -> None:
+        """Stream management, where the other side offers it."""
+        if self.offers_management and not self.over:
+            self.management.begin()
+            await self.management.settled()
 
     def _external_fits(self) -> bool:
         return (

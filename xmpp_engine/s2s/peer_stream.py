@@ -23,6 +23,7 @@ from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, run
 from xmpp_engine.s2s.exchange import Exchange
 from xmpp_engine.s2s.failure import Failure
+from xmpp_engine.s2s.management import ASK_EVERY, UNACKED, Management
 from xmpp_engine.stanza.stanza import SERVER, Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from xmpp_engine.observe.counters import Counters
     from xmpp_engine.routing.host import Host
     from xmpp_engine.runtime.clock import Timer
+    from xmpp_engine.s2s.acks import Acks
     from xmpp_engine.s2s.destination import Destination
     from xmpp_engine.s2s.federation import Federation
     from xmpp_engine.s2s.trust import Judgement
@@ -78,6 +80,8 @@ class PeerStream:
         #: (local, remote) for which the other side takes stanzas on a stream of ours.
         self.accepted_pairs: set[tuple[str, str]] = set()
         self.exchange = Exchange(self)
+        self.management = Management(self)
+        self.acks: Acks | None = None
         self.judgement: Judgement | None = None
         #: By what the first pair was proven.
         self.authentication = ""
@@ -91,6 +95,7 @@ class PeerStream:
         self.number = federation.next_number()
         self._written = 0
         self._held = False
+        self._peer_failed = False
         self._timer: Timer | None = None
         self._choked: Timer | None = None
         self._over = False
@@ -140,9 +145,14 @@ class PeerStream:
             if verdict is not None:
                 if isinstance(verdict, Reject) and not verdict.silent:
                     bounce(self.federation.services.router, stanza, verdict.error)
+                if self.acks is not None and self.acks.taking:
+                    self.acks.handled(stanza.commit)
                 return
         services = self.federation.services
         services.router.route(stanza)
+        acks = self.acks
+        if acks is not None and acks.taking:
+            self.management.count(stanza, acks)
         if stanza.commit and services.ledger.full:
             self._slow_down()
 
@@ -160,6 +170,8 @@ class PeerStream:
         """Negotiation, and what servers say to each other; raises StreamError."""
         if element.ns == ns.DIALBACK:
             self.exchange.element(element)
+        elif element.ns == ns.SM:
+            self.management.element(element)
         elif element.ns == ns.STREAM and element.name == "error":
             self._peer_error(element)
         else:
@@ -173,6 +185,7 @@ class PeerStream:
             elif child.ns == ns.STREAM_ERRORS:
                 condition = child.name[:64]
         log.info("%s at %s ended the stream: %s %s", self.remote or "?", self.stream.transport.peer, condition, text)
+        self._peer_failed = True
         self.fail(Failure.of_stream_error(condition, text))
 
     # Refusals
@@ -202,6 +215,8 @@ class PeerStream:
         local = next((local for remote, local in self.receives if remote == sender.domain), None)
         if local is None:
             raise self._unproven(sender, sender)
+        if self.acks is not None and self.acks.taking:
+            self.acks.handled(0)
         refused.info("%s sent a malformed %s: %s", sender, element.name, error)
         self.counters.count("stanza_errors_total", error.condition)
         if element.attrs.get("type") in ("error", "result"):
@@ -226,29 +241,53 @@ class PeerStream:
         if not self._over:
             self.stream.transport.resume()
 
-    def transmit(self, stanza: Stanza) -> None:
-        """The last step of a stanza to the other server."""
+    def transmit(self, stanza: Stanza, row: str = "") -> None:
+        """The last step of a stanza to the other server; `row` is its id in the outbox, "" for none."""
         data = stanza.encode(stanza.to.encoded, SERVER)  # type: ignore[union-attr]
         self.stanzas_out += 1
+        acks = self.acks
+        if acks is not None:
+            acks.push(stanza, row)
+        elif row:
+            self.federation.services.ledger.sent((row,))
         self.stream.write(data)
         self._written += len(data)
+        if acks is not None:
+            if not acks.asked_at:
+                waiting = len(acks.queue)
+                if waiting == 1:
+                    self.management.ask_soon()
+                elif waiting >= ASK_EVERY:
+                    self.management.ask()
+            if len(acks.queue) > UNACKED:
+                self._choke()
         if self._written >= LOOK:
-            self._look()
+            self._written = 0
+            if self.stream.transport.idle_bytes() > HIGH:
+                self._choke()
 
-    def _look(self) -> None:
-        self._written = 0
-        if not self.choked and self.stream.transport.idle_bytes() > HIGH:
-            self.choked = True
-            for destination in self.sends.values():
-                destination.choke()
-            self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self._look_again)
+    def write_again(self, stanza: Stanza) -> None:
+        """A stanza that was counted on the connection before (XEP-0198, 5)."""
+        self.stream.write(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
 
-    def _look_again(self) -> None:
-        self._choked = None
+    def _choke(self) -> None:
+        if self.choked or self._over:
+            return
+        self.choked = True
+        for destination in self.sends.values():
+            destination.choke()
+        self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self.look_again)
+
+    def look_again(self) -> None:
+        """Go on where the other side has taken enough of what was sent."""
+        if self._choked is not None:
+            self._choked.cancel()
+            self._choked = None
         if self._over:
             return
-        if self.stream.transport.idle_bytes() > LOW:
-            self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self._look_again)
+        unacked = self.acks is not None and len(self.acks.queue) > UNACKED
+        if unacked or self.stream.transport.idle_bytes() > LOW:
+            self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self.look_again)
             return
         self.choked = False
         for destination in list(self.sends.values()):
@@ -300,6 +339,12 @@ class PeerStream:
         """Whether the stream has ended."""
         return self._over
 
+    def end(self, error: StreamError | None = None) -> None:
+        """Close the stream by our own will, and say first what has come (XEP-0198, 5)."""
+        if self.acks is not None and self.acks.taking:
+            self.stream.write(self.acks.answer())
+        self.stream.close(error)
+
     def fail(self, failure: Failure) -> None:
         """Nothing more comes of this stream: whoever waits for it learns why; closes it."""
         self.exchange.fail(failure)
@@ -328,14 +373,15 @@ class PeerStream:
             self._choked.cancel()
             self._choked = None
         error = self.stream.error
-        condition = "remote-server-timeout"
-        self.exchange.fail(Failure(condition, f"the stream ended: {error or reason}"))
+        self.exchange.fail(Failure("remote-server-timeout", f"the stream ended: {error or reason}"))
         destinations = list(self.sends.values())
+        how = "theirs" if clean else "error" if self._peer_failed else "ours" if error or reason == "closed" else "lost"
+        self.management.ended(how)
         self.sends.clear()
         self.receives.clear()
         self.federation.ended(self)
         for destination in destinations:
-            destination.detach(self, clean)
+            destination.detach(self)
         if self.authentication:
             log.info(
                 "the stream %s %s (%s) ended: %s",
@@ -368,8 +414,8 @@ class PeerStream:
             "stanzas_out": self.stanzas_out,
             "bytes_in": stream.bytes_in,
             "bytes_out": stream.bytes_out,
-            "unacked": -1,
-            "latency": -1.0,
+            "unacked": len(self.acks.queue) if self.acks is not None else -1,
+            "latency": self.acks.latency if self.acks is not None else -1.0,
             "queued": 0,
             "queued_bytes": stream.transport.idle_bytes(),
             "oldest": 0.0,

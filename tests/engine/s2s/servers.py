@@ -1,11 +1,11 @@
 """Servers that talk to each other: whole engines on loopback sockets with real TLS, DNS and certificates.
 
-    async with Network(folder) as network:
-        capulet = await network.server("capulet.example")
-        montague = await network.server("montague.example")
-        juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
-        juliet.send("<message to='romeo@montague.example' type='chat'><body>hi</body></message>")
-        await got(romeo, "<message from='juliet@capulet.example'><body>hi</body></message>")
+async with Network(folder) as network:
+    capulet = await network.server("capulet.example")
+    montague = await network.server("montague.example")
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    juliet.send("<message to='romeo@montague.example' type='chat'><body>hi</body></message>")
+    await got(romeo, "<message from='juliet@capulet.example'><body>hi</body></message>")
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.s2s.servers import Network, got, until
+from tests.engine.s2s.servers import Network, got
 from xmpp_engine.config.schema import PeerConfig
 
 pytestmark = pytest.mark.net
@@ -26,7 +26,8 @@ async def network(tmp_path: Path) -> AsyncIterator[Network]:
 
 @pytest.mark.parametrize("listener", ["required", "direct"])
 @pytest.mark.parametrize(
-    ("policy", "method"), [(PeerConfig(revocation="off"), "EXTERNAL"), (CERTIFICATE, "EXTERNAL"), (DIALBACK, "dialback")]
+    ("policy", "method"),
+    [(PeerConfig(revocation="off"), "EXTERNAL"), (CERTIFICATE, "EXTERNAL"), (DIALBACK, "dialback")],
 )
 async def test_they_talk(network: Network, policy: PeerConfig, method: str, listener: str) -> None:
     capulet = await network.server(CAPULET, default=policy, listener=listener)
@@ -44,4 +45,3 @@ async def test_they_talk(network: Network, policy: PeerConfig, method: str, list
     assert (row["stanzas_out"], row["stanzas_in"]) == (1, 1)
     (row,) = montague.streams(CAPULET)
     assert (row["direction"], row["authentication"]) == ("both", method)
-    await until(lambda: not [row for row in montague.federation.rows() if row["state"] != "ready"])
