@@ -248,15 +248,16 @@ class Engine:
         """Take a new snapshot: only what differs is touched. Raises InvalidConfig and keeps the old one when it
         breaks a rule."""
         check(new)
-        old, self.config = self.config, new
-        changes = difference(old, new)
+        changes = difference(self.config, new)
+        # First what may fail: then nothing has changed.
+        made = {domain: self._make_host(new.hosts[domain]) for domain in changes.added}
+        self.config = new
         self._take_limits()
         self.contexts.apply(new.hosts)
         hosts = dict(self.router.hosts)
         for domain in changes.removed:
             await self._remove(hosts.pop(domain))
-        for domain in changes.added:
-            hosts[domain] = self._make_host(new.hosts[domain])
+        hosts.update(made)
         ordered = {domain: hosts[domain] for domain in new.hosts}
         for domain in changes.changed:
             self._reconfigure(ordered[domain], new.hosts[domain])

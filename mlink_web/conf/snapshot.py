@@ -57,6 +57,11 @@ def check(version: int) -> None:
         unknown = host.disabled_modules - kinds.keys()
         if unknown:
             raise ValueError(f"hosts.{host.domain}.disabled_modules: there is no module {sorted(unknown)[0]!r}.")
+        for kind in kinds.values():
+            missing = host.disabled_modules & set(kind.requires)
+            if missing and kind.name not in host.disabled_modules:
+                needed = sorted(missing)[0]
+                raise ValueError(f"hosts.{host.domain}.disabled_modules: {kind.name!r}, which is on, needs {needed!r}.")
     components.check(config, kinds)
 
 

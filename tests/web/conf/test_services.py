@@ -59,6 +59,7 @@ def test_names_are_prepared_and_checked(told: list[int]) -> None:
         ({"modules": {"register": {"no_option": 1}}}, "no_option"),
         ({"modules": []}, "modules"),
         ({"disabled_modules": ["nothing"]}, "nothing"),
+        ({"disabled_modules": ["pubsub"]}, "needs 'pubsub'"),
         ({"contacts": {"abuse": "mailto:a@b"}}, "contacts.abuse"),
         ({"name": "c.example"}, "name"),
     ],

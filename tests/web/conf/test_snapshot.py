@@ -33,7 +33,7 @@ def test_a_domain_in_full() -> None:
         resource_conflict="reject",
         mechanisms=["PLAIN"],
         modules={"register": {"per_address": 9}},
-        disabled_modules=["vcard"],
+        disabled_modules=["time"],
         contacts={"abuse": ["mailto:abuse@a.example"]},
         public_url="https://a.example",
     )
@@ -48,7 +48,7 @@ def test_a_domain_in_full() -> None:
         ("PLAIN",),
     )
     assert host.modules == {"register": {"per_address": 9, "open": True}}
-    assert host.disabled_modules == {"vcard"}
+    assert host.disabled_modules == {"time"}
     assert host.contacts == {"abuse": ("mailto:abuse@a.example",)}
     assert host.public_url == "https://a.example"
     assert config.version == 1
