@@ -167,7 +167,7 @@ class Offline(Module):
             stream = session.stream
             if stream is not None and stream.transport.idle_bytes() < _IN_FLIGHT:
                 return True
-            await asyncio.sleep(pause)
+            await self._pause(pause)
             pause = min(2 * pause, _LONG)
         return False
 
@@ -183,9 +183,18 @@ class Offline(Module):
             if session.ended:
                 return False
             session.ask()
-            await asyncio.sleep(pause)
+            await self._pause(pause)
             pause = min(2 * pause, _LONG)
         return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait by the clock of the engine."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self.services.clock.call_later(seconds, lambda: over.done() or over.set_result(None))
+        try:
+            await over
+        finally:
+            timer.cancel()
 
     def _deliver(self, row: OfflineRow, session: Session) -> None:
         try:
