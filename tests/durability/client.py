@@ -210,6 +210,10 @@ class Client:
         self.repeated = 0
         #: Ids of messages that were sent more than once.
         self.resent: set[str] = set()
+        #: Ids of messages that came in a session which could not be resumed, and of which the server may not know that
+        #: they came: it has to bring them again.
+        self.unconfirmed: set[str] = set()
+        self._confirmed = self._answered = 0
         self.connected = asyncio.Event()
         self._progress = asyncio.Event()
 
@@ -241,6 +245,7 @@ class Client:
             assert h is not None
             self._acknowledged(int(h))
             self.resumptions += 1
+            self._confirmed = self._answered = len(self.received)
             self.resent.update(sent.id for sent in self.queue if sent.id)
             for sent in self.queue:
                 connection.send(sent.xml)
@@ -256,6 +261,7 @@ class Client:
     async def _begin(self, connection: Connection) -> None:
         """A new session: bind, enable, and send again what the old one could not conclude."""
         self._sm_id, self._managed = "", False
+        self.unconfirmed.update(self.received[self._confirmed :])
         await connection.bind(self.resource)
         connection.send(f"<presence><priority>{self._priority}</priority></presence>")
         resume = " resume='true'" if self._resumable else ""
@@ -305,6 +311,8 @@ class Client:
         if tag == name(SM, "r"):
             if self._connection is not None:
                 self._connection.send(f"<a xmlns='{SM}' h='{self._handled}'/>")
+                # The one before has arrived, or the server would not ask again.
+                self._confirmed, self._answered = self._answered, len(self.received)
             return
         if tag == name(SM, "a"):
             self._acknowledged(int(element.get("h", "")))
