@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,11 +97,11 @@ def _welcome(room: Room, _occupant: Occupant, _entering: Element) -> tuple[Stanz
     return () if found is None else (found,)
 
 
-def _changed_elsewhere(room: Room, names: list[str]) -> None:
+def _changed_elsewhere(room: Room, before: Mapping[str, Any]) -> None:
     """Another node has set the vCard: who is inside is told."""
-    if _VCARD in names or _HASHES in names:
+    if _VCARD in before or _HASHES in before:
         room.announce(codes=(104,))
-    told = room_presence(room.jid, room.record) if _HASHES in names else None
+    told = room_presence(room.jid, room.record) if _HASHES in before else None
     if told is not None:
         room.fan(room.pairs(), told)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,12 +47,12 @@ class HatOptions:
 
 def defined(record: RoomRecord) -> dict[str, dict[str, str]]:
     """The hats of a room: URI to `title` and `hue` ("" for none). A copy."""
-    return {uri: dict(hat) for uri, hat in _facts(record).get("hats", {}).items()}
+    return {uri: dict(hat) for uri, hat in _read(record).get("hats", {}).items()}
 
 
 def worn(record: RoomRecord, bare: str) -> tuple[str, ...]:
     """The URIs of somebody's hats."""
-    return tuple(_facts(record).get("worn", {}).get(bare, ()))
+    return tuple(_read(record).get("worn", {}).get(bare, ()))
 
 
 def element(record: RoomRecord, bare: str) -> Element | None:
@@ -72,7 +72,7 @@ def element(record: RoomRecord, bare: str) -> Element | None:
 
 def info_field(record: RoomRecord) -> Field | None:
     """What disco#info says of the hats in muc#roominfo, None for a room without hats."""
-    known = _facts(record).get("hats")
+    known = _read(record).get("hats")
     if not known:
         return None
     text = "\n".join(f"{uri}\t{hat['title']}\t{hat['hue']}" for uri, hat in sorted(known.items()))
@@ -194,7 +194,7 @@ class RoomHats(Module):
         known = defined(room.record)
         rows = [
             {"jid": bare, "uri": uri, "title": known[uri]["title"], "hue": known[uri]["hue"]}
-            for bare, uris in _facts(room.record).get("worn", {}).items()
+            for bare, uris in _read(room.record).get("worn", {}).items()
             for uri in uris
         ]
         return _table("Who has hats", ("jid", "uri", "title", "hue"), rows)
@@ -205,11 +205,11 @@ class RoomHats(Module):
             raise StanzaError("resource-constraint", "the hats of this room take too much space")
 
     def _known(self, room: Room, uri: str) -> None:
-        if uri not in _facts(room.record).get("hats", {}):
+        if uri not in _read(room.record).get("hats", {}):
             raise StanzaError("item-not-found", "the room has no such hat")
 
     def _wearers(self, room: Room, uri: str) -> list[str]:
-        return [bare for bare, uris in _facts(room.record).get("worn", {}).items() if uri in uris]
+        return [bare for bare, uris in _read(room.record).get("worn", {}).items() if uri in uris]
 
     def _take(self, room: Room, bare: str, uri: str) -> None:
         wearers = _facts(room.record)["worn"]
@@ -226,11 +226,12 @@ class RoomHats(Module):
                 room.refresh(occupant)
 
 
-def _changed_elsewhere(room: Room, names: list[str]) -> None:
+def _changed_elsewhere(room: Room, before: Mapping[str, Any]) -> None:
     """Another node has changed the hats: those who were or are shown with one are shown again."""
-    if _EXTRA not in names:
+    if _EXTRA not in before:
         return
-    room.announce(codes=(104,))
+    if (before[_EXTRA] or {}).get("hats", {}) != defined(room.record):
+        room.announce(codes=(104,))
     for occupant in list(room.occupants.values()):
         told = [view.element.find(ns.HATS, "hats") for view in occupant.views if view is not None]
         if worn(room.record, occupant.user.bare) or not told or told[0] is not None:
@@ -247,6 +248,10 @@ def _facts(record: RoomRecord) -> dict[str, Any]:
     if facts is None:
         facts = record.extras[_EXTRA] = {}
     return facts
+
+
+def _read(record: RoomRecord) -> dict[str, Any]:
+    return record.extras.get(_EXTRA) or {}
 
 
 def _shown(room: Room, occupant: Occupant) -> Element | None:

@@ -260,8 +260,9 @@ def take_facts(room: Room, told: Mapping[str, Sequence[Any]], actor: Jid | None 
     if "subject" in news:
         record.subject, record.subject_nick, record.subject_time = news["subject"]
         room.forget_subject()
-    extras = [name.removeprefix(EXTRA) for name in news if name.startswith(EXTRA)]
-    for name in extras:
+    before = {}
+    for name in [name.removeprefix(EXTRA) for name in news if name.startswith(EXTRA)]:
+        before[name] = record.extras.get(name)
         if news[EXTRA + name] is None:
             record.extras.pop(name, None)
         else:
@@ -271,9 +272,9 @@ def take_facts(room: Room, told: Mapping[str, Sequence[Any]], actor: Jid | None 
     if "config" in news or "locked" in news:
         values = news.get("config", to_values(room.config, RoomConfig()))
         affiliations.follow_config(room, from_values(RoomConfig(), values), news.get("locked", room.locked), actor)
-    for name, hook in room.service.muc.extras_changed.items():
-        if extras and name in room.service.muc.extras_changed:
-            hook(room, extras)
+    if before:
+        for hook in room.service.muc.extras_changed.values():
+            hook(room, before)
     replica.loaded()
     room.service.listed(room)
 

@@ -15,7 +15,7 @@ for the conversation, and here, by their own name so that a reload changes nothi
     muc.room_ended["x"] = self.ended                  a room is gone for good
     muc.private_messages["x"] = self.keep             a private message as an occupant is about to get it
     muc.heard["x"] = self.hear                        a message that another node of the cluster has accepted
-    muc.extras_changed["x"] = self.changed            another node has changed these entries of record.extras
+    muc.extras_changed["x"] = self.changed            another node has changed entries of record.extras
     muc.room_logging["x"] = self.decide               whether a room is archived, None: as it is configured
 
 Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(CommandNode(..., target=Target.ROOM))`.
@@ -23,7 +23,7 @@ Ad-hoc commands of a room are added where all are: `self.needs("adhoc").add(Comm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from xmpp_engine.muc import disco
@@ -68,7 +68,7 @@ class Muc(Module):
         self.private_messages: dict[str, PrivateMessage] = {}
         self.room_logging: dict[str, Callable[[Room], bool | None]] = {}
         self.heard: dict[str, Callable[[Stanza, Room], Any]] = {}
-        self.extras_changed: dict[str, Callable[[Room, list[str]], Any]] = {}
+        self.extras_changed: dict[str, Callable[[Room, Mapping[str, Any]], Any]] = {}
         #: Services by their domain.
         self.chat: dict[str, RoomService] = {}
         self._running = False

@@ -242,7 +242,7 @@ class Room:
         if occupant is None:
             return False
         client = occupant.clients[stanza.sender.full]
-        if not client.node:
+        if not client.node or (stanza.notes is not None and "hops" in stanza.notes):
             return False
         session = self.service.session_of(stanza)
         if session is not None:

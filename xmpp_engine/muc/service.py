@@ -219,8 +219,7 @@ class RoomService:
         """Make the room that somebody enters (10.1): he is its owner, and it is locked until he has configured it."""
         self.allow(stanza.sender)
         self.check_creation(stanza.sender, local)
-        room = self.make(local, stanza.sender.bare)
-        room.locked = True
+        room = self.make(local, stanza.sender.bare, locked=True)
         try:
             presence.nickname(room, stanza.to)  # type: ignore[arg-type]
             with room.turn:
@@ -244,9 +243,9 @@ class RoomService:
         if len(self.directory) >= options.max_rooms:
             raise StanzaError("resource-constraint", "the service has as many rooms as it may")
 
-    def make(self, local: str, creator: str, config: RoomConfig | None = None) -> Room:
-        """A new room with `creator` (a bare JID, "" for none) as its owner; raises StanzaError `conflict` where there
-        is one. The caller knows that none is stored; see `create`."""
+    def make(self, local: str, creator: str, config: RoomConfig | None = None, *, locked: bool = False) -> Room:
+        """A new room with `creator` (a bare JID, "" for none) as its owner, `locked` until he has configured it; raises
+        StanzaError `conflict` where there is one. The caller knows that none is stored; see `create`."""
         if local in self.rooms:
             raise StanzaError("conflict", "the room exists")
         config = config or self.defaults
@@ -259,6 +258,7 @@ class RoomService:
             if self.is_operator(Jid.parse(creator)):
                 record.approved = True
         room = self.rooms[local] = Room(self, record, config, self.saver(local))
+        room.locked = locked
         self._loading.made(local)
         if room.config.persistent:
             room.saver.put(record, list(record.affiliations.values()))
@@ -361,8 +361,8 @@ class RoomService:
 
     def emptied(self, room: Room) -> None:
         """Nobody is inside: a temporary room is gone, a stored one waits for the sweep."""
-        if room.gone:
-            return
+        if room.gone or self.rooms.get(room.record.local) is not room:
+            return  # Over, or on its way from another node.
         if room.config.persistent and not room.locked:
             room.empty_since = self.services.clock.now()
         else:
