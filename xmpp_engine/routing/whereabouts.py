@@ -307,16 +307,16 @@ class Whereabouts:
     def _told_all(self, node: str, _record: Record) -> None:
         if node in self._lost:
             self._lost.discard(node)
-            self._services.tasks.spawn(f"reunion with {node}", self._reunite(node))
+            stored = list(self._stored)
+            if not self._lost:
+                self._stored.clear()
+            self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored))
 
-    async def _reunite(self, node: str) -> None:
+    async def _reunite(self, node: str, stored: list[str]) -> None:
         """A cut has healed, or a node that was frozen is back: see above."""
         await self._show_ours(node)
         # What is to be looked for must be there.
         await self._services.ledger.sync()
-        stored = list(self._stored)
-        if not self._lost:
-            self._stored.clear()
         for number, bare in enumerate(stored):
             for entry in self.directory.of(bare):
                 if entry.node == node and entry.receptive:
