@@ -91,7 +91,7 @@ class Federation:
         self.counters.gauge("s2s_streams_in", lambda: self._incoming)
         self.counters.gauge("s2s_streams_out", lambda: len(self.streams) - self._incoming)
         self.counters.gauge("s2s_queued", lambda: sum(len(one.queue) for one in self._destinations.values()))
-        self._timer = self.clock.call_later(_SWEEP_SECONDS, self._sweep)
+        self._sweep_later()
         self.services.tasks.spawn("what waits for other servers", restore(self))
 
     async def stop(self) -> None:
@@ -288,9 +288,13 @@ class Federation:
         self._number += 1
         return self._number
 
+    def _sweep_later(self) -> None:
+        idle = self.config.s2s.idle_seconds
+        self._timer = self.clock.call_later(min(_SWEEP_SECONDS, idle / 2 or _SWEEP_SECONDS), self._sweep)
+
     def _sweep(self) -> None:
         """Close what carries nothing (FEATURES, S2S-04)."""
-        self._timer = self.clock.call_later(_SWEEP_SECONDS, self._sweep)
+        self._sweep_later()
         now = self.clock.now()
         limit = self.config.s2s.idle_seconds
         for stream in list(self.streams.values()):

@@ -23,6 +23,7 @@ from tests.story import MODULES, Client, World, elements, matches
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig, PeerConfig, S2sConfig, TlsConfig
 from xmpp_engine.runtime.clock import LoopClock
 from xmpp_engine.s2s.federation import Federation
+from xmpp_engine.storage.memory import MemoryStores
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.writer import write
@@ -57,6 +58,14 @@ class Server(World):
         """Put another S2sConfig in force."""
         config = self.engine.config
         await self.engine.apply(replace(config, version=config.version + 1, s2s=replace(config.s2s, **fields)))
+
+    async def host_config(self, **fields: Any) -> None:
+        """Put another HostConfig of the first domain in force."""
+        await self.engine.apply(host_config(self.engine.config, self.domain, **fields))
+
+    def dirty_flush(self) -> None:
+        """Send what is collected in this turn of the loop."""
+        self.engine.dirty.flush()
 
     def streams(self, remote: str = "") -> list[dict[str, Any]]:
         """The rows of streams that are ready."""
@@ -109,6 +118,8 @@ class Network:
         limits: Any = None,
         config: Mapping[str, Any] | None = None,
         extras: dict[str, Any] | None = None,
+        stores: MemoryStores | None = None,
+        durable: bool = False,
         **s2s: Any,
     ) -> Server:
         """A server for these domains that runs and is in DNS, with further `names` for services below them. `listener`
@@ -129,6 +140,8 @@ class Network:
             extras=extras,
             config={"listeners": (port,), "s2s": federation, "drain_seconds": 1.0, **(config or {})},
             tls=tls if tls is not None else self.certificate(*domains),
+            stores=stores,
+            federation_durable=durable,
         )
         self.servers.append(server)
         await server.engine.start()
