@@ -20,6 +20,9 @@ class Node(models.Model):
     version = models.CharField(max_length=40, blank=True, default="")
     #: What its secret looks like from outside: nodes with different ones do not understand each other.
     secret_print = models.CharField(max_length=32, blank=True, default="")
+    #: The names of the others that it is linked with, and "draining" or "drained" while it takes no clients.
+    hears = models.JSONField(default=list)
+    draining = models.CharField(max_length=20, blank=True, default="")
     started = models.FloatField(default=0.0)
     seen = models.FloatField(default=0.0)
 

@@ -10,6 +10,7 @@ import hmac
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from django.conf import settings
@@ -73,9 +74,9 @@ def number_of(name: str) -> int:
     return Node.objects.filter(name=name).values_list("number", flat=True).first() or 0
 
 
-def seen(name: str, now: float) -> None:
-    """The node runs."""
-    Node.objects.filter(name=name).update(seen=now)
+def seen(name: str, now: float, hears: Sequence[str] = (), draining: str = "") -> None:
+    """The node runs; with 0.0 it does not any more."""
+    Node.objects.filter(name=name).update(seen=now, hears=list(hears), draining=draining)
 
 
 def secret_print() -> str:

@@ -81,11 +81,14 @@ class Reporter:
         }
 
     async def _seen(self, now: float) -> None:
+        engine = self._engine
+        hears = engine.cluster.nodes if engine.cluster is not None else ()
+        draining = engine.drain.progress()["state"]
         try:
-            await self._executor.write(None, _seen, self._engine.config.node, now)
+            await self._executor.write(None, _seen, engine.config.node, now, hears, draining)
         except StoreUnavailable as error:
             log.debug("the database was not told that this node runs: %s", error)
 
 
-def _seen(_connection: object, name: str, now: float) -> None:
-    numbers.seen(name, now)
+def _seen(_connection: object, name: str, now: float, hears: tuple[str, ...], draining: str) -> None:
+    numbers.seen(name, now, hears, draining)
