@@ -1,0 +1,1 @@
+"""Components on a node of their own, over real sockets."""
