@@ -114,7 +114,10 @@ class Presence(Module):
         stanza.origin = None
         old, session.presence = session.presence, stanza
         session.priority = priority
-        session.flagged()
+        if old is None and self.services.whereabouts is not None:
+            self.services.whereabouts.appeared(session)
+        else:
+            session.flagged()
         self._broadcast(stanza, account)
         # Every available resource sees it, the sender too (section 4.2.2).
         self._send(stanza.addressed(account.jid))

@@ -1,8 +1,8 @@
 """Whereabouts: which session is on which node, told and heard; and what follows when a node comes or goes.
 
 Each node tells the others of its sessions: whole entries, so an entry may be told twice or after a later one of another
-session, and a snapshot is only many of them (records "b"; "u" for a session that has ended; "h" and "e" stand before
-and behind a snapshot). What changes in one turn of the loop is told once, at its end. The directory keeps what is
+session, and a snapshot is only many of them (records "b"; "n" for a session that becomes available, "u" for one that has ended; "h"
+and "e" stand before and behind a snapshot). What changes in one turn of the loop is told once, at its end. The directory keeps what is
 heard; accounts that are resident here have a `RemoteSession` for each entry.
 
     newest bind wins     a session that hears of a later one of its full JID ends; contacts are not told, for the later
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 BOUND: Final = "b"
+APPEARED: Final = "n"
 UNBOUND: Final = "u"
 HELLO: Final = "h"
 TOLD: Final = "e"
@@ -63,6 +64,8 @@ _AT_ONCE: Final = 100
 _LATER: Final = 1e-6
 #: Accounts remembered for which something was stored while a node was gone.
 _STORED: Final = 20_000
+#: Sessions that have just become available.
+_RECENT: Final = 5_000
 _NOTIFY: Final = "+notify"
 _TO: Final = frozenset({"to", "both"})
 _FROM: Final = frozenset({"from", "both"})
@@ -103,6 +106,10 @@ class Whereabouts:
         self.handover = Handover(services, self, peers)
         self._doubts = self.crossing.doubts
         self._changed: dict[str, Session] = {}
+        #: Our sessions that became available, numbered, the last ones; and of how many of each node we have heard.
+        self._appeared = 0
+        self._recent: deque[tuple[int, Session]] = deque(maxlen=_RECENT)
+        self._heard_of: dict[str, int] = {}
         self._due = False
         #: Accounts for which messages were stored while a node was gone; the oldest first.
         self._stored: OrderedDict[str, None] = OrderedDict()
@@ -113,6 +120,7 @@ class Whereabouts:
         self._mourning: deque[tuple[str, str, bool]] = deque()
         for kind, function in (
             (BOUND, self._heard),
+            (APPEARED, self._has_appeared),
             (UNBOUND, self._ended),
             (HELLO, self._greeted),
             (TOLD, self._told_all),
@@ -139,6 +147,16 @@ class Whereabouts:
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._tell)
+
+    def appeared(self, session: Session) -> None:
+        """A session is available, and about to tell its contacts: others hear it first, and of whom we had heard. So
+        two contacts who come at the same time on two nodes do not miss each other: each node sees that the other one
+        did not know of its own, and shows it."""
+        jid = session.jid
+        self._changed.pop(jid.full, None)
+        self._appeared += 1
+        self._recent.append((self._appeared, session))
+        self.peers.broadcast((APPEARED, _row(session), self._appeared, self._heard_of))
 
     def unbound(self, session: Session) -> None:
         """A session has left the registry."""
@@ -227,23 +245,46 @@ class Whereabouts:
 
     # What others tell
 
+    def _has_appeared(self, node: str, record: Record) -> None:
+        _kind, row, number, heard = record
+        self._heard_of[node] = number
+        self._hear(node, row)
+        known = heard.get(self.peers.name, 0)
+        bare = row[0]
+        for mine, session in reversed(self._recent):
+            if mine <= known:
+                break
+            account = session.account
+            item = account.roster.get(bare)
+            blocked = account.data.blocked
+            seen = account.bare == bare or (
+                item is not None
+                and item.subscription in _FROM
+                and not (blocked and (bare in blocked or bare.partition("@")[2] in blocked))
+            )
+            if seen and session.presence is not None and not session.ended:
+                self.crossing.show_at(node, carry(session.presence), [bare])
+
     def _heard(self, node: str, record: Record) -> None:
         for row in record[1]:
-            bare, entry = row[0], self.directory.read(node, row)
-            local = self._services.registry.full.get(f"{bare}/{entry.resource}")
-            if local is not None:
-                if entry.order < (local.since, self.peers.name):
-                    # Its node will hear of ours. Contacts may have heard the other one last.
-                    shows = self._shows(local.account)
-                    if entry.presence is not None and shows is not None:
-                        shows.show_again(local)
-                    continue
-                sessions.info("%s was bound on %s, later", local.jid, node)
-                local.hush()
-                local.kick(StreamError("conflict", "the resource was bound by another connection"))
-            self._services.accounts.known(bare)
-            if self.directory.put(bare, entry):
-                self._enter(bare, entry)
+            self._hear(node, row)
+
+    def _hear(self, node: str, row: Any) -> None:
+        bare, entry = row[0], self.directory.read(node, row)
+        local = self._services.registry.full.get(f"{bare}/{entry.resource}")
+        if local is not None:
+            if entry.order < (local.since, self.peers.name):
+                # Its node will hear of ours. Contacts may have heard the other one last.
+                shows = self._shows(local.account)
+                if entry.presence is not None and shows is not None:
+                    shows.show_again(local)
+                return
+            sessions.info("%s was bound on %s, later", local.jid, node)
+            local.hush()
+            local.kick(StreamError("conflict", "the resource was bound by another connection"))
+        self._services.accounts.known(bare)
+        if self.directory.put(bare, entry):
+            self._enter(bare, entry)
 
     def _enter(self, bare: str, entry: Any) -> None:
         account = self._services.accounts.resident.get(bare)
@@ -279,7 +320,8 @@ class Whereabouts:
 
     def _joined(self, node: str, returned: bool) -> None:
         token = self._doubts.begin(node)
-        self.peers.post(node, (HELLO, token, self._services.iq.tag, returned, self._doubts.marks()))
+        marks = self._doubts.marks()
+        self.peers.post(node, (HELLO, token, self._services.iq.tag, returned, marks, self._appeared))
         self._services.tasks.spawn(f"snapshot for {node}", self._snapshot(node))
 
     async def _snapshot(self, node: str) -> None:
@@ -295,7 +337,7 @@ class Whereabouts:
         self.peers.post(node, (TOLD,))
 
     def _greeted(self, node: str, record: Record) -> None:
-        _kind, token, tag, _returned, marks = record
+        _kind, token, tag, _returned, marks, self._heard_of[node] = record
         self._doubts.greeted(node, token)
         self.crossing.tags[tag] = node
         for other, number in marks:
@@ -305,8 +347,8 @@ class Whereabouts:
         self._doubts.marked(record[1], record[2])
 
     def _told_all(self, node: str, _record: Record) -> None:
-        if node in self._lost:
-            self._lost.discard(node)
+        self._lost.discard(node)
+        if self.directory.counts.get(node):
             stored = list(self._stored)
             if not self._lost:
                 self._stored.clear()
@@ -355,6 +397,7 @@ class Whereabouts:
 
     def _gone(self, node: str, records: list[Record]) -> None:
         self._lost.add(node)
+        self._heard_of.pop(node, None)
         dropped = self.directory.drop(node)
         for bare, entry in dropped:
             self._leave(bare, entry.resource)
