@@ -190,7 +190,7 @@ class Offline(Module):
     async def _pause(self, seconds: float) -> None:
         """Wait by the clock of the engine."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self.services.clock.call_later(seconds, lambda: over.done() or over.set_result(None))
+        timer = self.services.clock.call_later(seconds, _end, over)
         try:
             await over
         finally:
@@ -217,6 +217,11 @@ class Offline(Module):
         out, so they mean nothing then."""
         ids = stanza.element.find_all(ns.STANZA_ID, "stanza-id")
         return "archive" in self.host.modules and any(element.get("by") == bare for element in ids)
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 def _worth_keeping(message: Element) -> bool:
