@@ -64,6 +64,8 @@ _AT_ONCE: Final = 100
 _LATER: Final = 1e-6
 #: Accounts remembered for which something was stored while a node was gone.
 _STORED: Final = 20_000
+#: Seconds that a record may take, at the very most.
+_STORED_SECONDS: Final = 60.0
 #: Sessions that have just become available.
 _RECENT: Final = 5_000
 _NOTIFY: Final = "+notify"
@@ -111,8 +113,8 @@ class Whereabouts:
         self._recent: deque[tuple[int, Session]] = deque(maxlen=_RECENT)
         self._heard_of: dict[str, int] = {}
         self._due = False
-        #: Accounts for which messages were stored while a node was gone; the oldest first.
-        self._stored: OrderedDict[str, None] = OrderedDict()
+        #: Accounts for which messages were stored lately, or while a node was gone, and when; the oldest first.
+        self._stored: OrderedDict[str, float] = OrderedDict()
         #: Messages that are on their way into offline storage: what the ledger has to commit, and for whom.
         self._storing: deque[tuple[int, Account]] = deque()
         #: Nodes that are gone and have not come back.
@@ -225,8 +227,13 @@ class Whereabouts:
     def stored(self, account: Account, commit: int) -> None:
         """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come
         on another node: he may have looked too early."""
-        if self._lost:
-            _keep(self._stored, account.bare)
+        now = self._services.clock.now()
+        self._stored[account.bare] = now
+        self._stored.move_to_end(account.bare)
+        while len(self._stored) > _STORED or (
+            not self._lost and next(iter(self._stored.values())) < now - _STORED_SECONDS
+        ):
+            self._stored.popitem(last=False)
         if self.peers.nodes:
             self._storing.append((commit, account))
             self._services.ledger.on_commit(self._committed)
@@ -251,6 +258,9 @@ class Whereabouts:
         self._hear(node, row)
         known = heard.get(self.peers.name, 0)
         bare = row[0]
+        if bare in self._stored and self.directory.find(bare, row[1]) is not None:
+            # It may have looked for messages before what was stored here was there.
+            self._services.tasks.spawn(f"look for {bare}", self._look_soon(node, bare, row[1]))
         for mine, session in reversed(self._recent):
             if mine <= known:
                 break
@@ -350,8 +360,6 @@ class Whereabouts:
         self._lost.discard(node)
         if self.directory.counts.get(node):
             stored = list(self._stored)
-            if not self._lost:
-                self._stored.clear()
             self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored))
 
     async def _reunite(self, node: str, stored: list[str]) -> None:
@@ -382,6 +390,10 @@ class Whereabouts:
                     bares.append(item.jid)
             if bares:
                 self.crossing.show_at(node, carry(shown), bares)
+
+    async def _look_soon(self, node: str, bare: str, resource: str) -> None:
+        await self._services.ledger.sync()
+        self.peers.post(node, (LOOK, f"{bare}/{resource}"))
 
     def _is_at(self, bare: str, node: str) -> bool:
         return any(entry.node == node for entry in self.directory.of(bare))
@@ -460,13 +472,6 @@ class Whereabouts:
 
     def _shows(self, account: Account) -> Shows | None:
         return cast("Shows | None", account.host.modules.get("presence"))
-
-
-def _keep(notes: OrderedDict[str, None], bare: str) -> None:
-    notes[bare] = None
-    notes.move_to_end(bare)
-    if len(notes) > _STORED:
-        notes.popitem(last=False)
 
 
 def _row(session: Session) -> tuple[Any, ...]:
