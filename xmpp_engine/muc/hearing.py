@@ -252,7 +252,7 @@ def take_facts(room: Room, told: Mapping[str, Sequence[Any]], actor: Jid | None 
         mine = replica.facts.get(name, 0)
         if anew or stamp > mine or (stamp == mine and _tie(replica, name, value)):
             replica.facts[name] = stamp
-            news[name] = value
+            news[name] = wire.plain(value)
     if not news:
         return
     if "approved" in news:

@@ -483,9 +483,11 @@ class Neighbours:
             if not anew and arrival is None:
                 self._compare(room, node, head["facts"])
             hearing.take_facts(room, head["facts"], anew=anew)
+            if arrival is None and replica.written:
+                room.keep()
             record.last_activity = max(record.last_activity, head["last_activity"])
             if not record.activity:
-                record.activity = dict(head["activity"])
+                record.activity = wire.plain(head["activity"])
             if not anew and arrival is not None:
                 record.affiliation_version = max(record.affiliation_version, head["version"])
             for bare in head["voices"]:
@@ -504,7 +506,7 @@ class Neighbours:
     def _make(self, local: str, head: dict[str, Any]) -> Room:
         """The room as another node has it, without lists, history and occupants."""
         service = self._service
-        facts = {name: value for name, (value, _stamp) in head["facts"].items()}
+        facts = {name: wire.plain(value) for name, (value, _stamp) in head["facts"].items()}
         record = RoomRecord(service.domain, local, created=head["created"], creator=head["creator"])
         record.extras = {
             name.removeprefix(EXTRA): value

@@ -157,7 +157,6 @@ class Replica(Alone):
         "_known",
         "_neighbours",
         "_room",
-        "_written",
         "adopting",
         "facts",
         "foreign",
@@ -165,6 +164,7 @@ class Replica(Alone):
         "mentioned",
         "rivals",
         "unserved",
+        "written",
     )
 
     def __init__(self, neighbours: Neighbours, room: Room) -> None:
@@ -184,7 +184,8 @@ class Replica(Alone):
         self.adopting = ""
         #: Since when nobody is served here.
         self.unserved: float | None = None
-        self._written = 0.0
+        #: When this node has last changed the record, 0 for never.
+        self.written = 0.0
 
     def _tell(self, op: str, *values: Any) -> None:
         for node in self._room.nodes:
@@ -299,7 +300,7 @@ class Replica(Alone):
 
     def saved(self, actor: Jid | None = None) -> None:
         room = self._room
-        self._written = room.service.services.clock.now()
+        self.written = room.service.services.clock.now()
         self.changed()
         values = self.values()
         fresh = self._fresh(values)
@@ -325,7 +326,7 @@ class Replica(Alone):
 
     def overlapped(self) -> bool:
         """Whether this node has written the record just now: what another one wrote meanwhile may be lost with it."""
-        return self._written + _OVERLAP > self._room.service.services.clock.now()
+        return self.written + _OVERLAP > self._room.service.services.clock.now()
 
 
 #: For all rooms of a node that is alone. Rooms ask no more of it than Alone has.

@@ -82,6 +82,15 @@ def stanza(sent: Stanza) -> bytes:
     return sent.encode(sent.to.encoded if sent.to is not None else None, FRAMED)
 
 
+def plain(value: Any) -> Any:
+    """A value as it was before it travelled: lists come as tuples."""
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return value
+
+
 def pieces(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     """Long lists go in pieces: a record has a bound."""
     for start in range(0, len(values), size):
