@@ -18,6 +18,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.doubts import DOUBT, marker, take_marker
+from xmpp_engine.routing.handover import MOVED
 from xmpp_engine.routing.inline import BIND2
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay
@@ -35,6 +36,8 @@ _AT_ONCE: Final = 5
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
 _REPLAYED: Final = "offline replayed"
+#: Note of a session: up to which row it was sent what is not deleted yet.
+_LAST: Final = "offline last"
 #: Beside the resource that a replay is for: there is more.
 _AGAIN: Final = ""
 _BY_THEMSELVES_NOTHING: Final = frozenset(
@@ -64,6 +67,7 @@ class Offline(Module):
     def setup(self, reg: Registrar) -> None:
         reg.offline(self.store)
         reg.presence_changed(self.arrived)
+        reg.session_awake(self.woke)
 
     def store(self, stanza: Stanza, account: Account) -> Verdict:
         """Keep a message worth keeping (XEP-0160, 3); over the quota the sender is told."""
@@ -107,6 +111,11 @@ class Offline(Module):
                 replaying.add(session.jid.full)
                 self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
 
+    def woke(self, session: Session) -> None:
+        """A session was resumed here that was on another node: that one's replay has ended with it."""
+        if session.notes is not None and session.notes.pop(MOVED, None) and session.presence is not None:
+            self.look(session)
+
     def look(self, session: Session) -> None:
         """Another node of a cluster has stored something after an available session had come here."""
         replaying = session.account.note("offline", set)
@@ -142,7 +151,14 @@ class Offline(Module):
             account.data.offline_count, account.data.offline_bytes = usage
 
     async def _replay_all(self, session: Session) -> None:
-        account, last = session.account, 0
+        account = session.account
+        notes = session.notes = session.notes if session.notes is not None else {}
+        last: int = notes.get(_LAST, 0)
+        if last:
+            # Begun on another node, from which the session has come with what it was sent.
+            if not await self._received(session):
+                return
+            await self.services.stores.offline.delete(account.id, last)
         while await self._ready(session):
             rows = await self.services.stores.offline.pending(account.id, self.page, last)
             for index, row in enumerate(rows):
@@ -151,11 +167,12 @@ class Offline(Module):
                 if not await self._ready(session):
                     return
                 self._deliver(row, session)
-                last = row.id
+                last = notes[_LAST] = row.id
             if rows and not await self._received(session):
                 return
             if rows:
                 await self.services.stores.offline.delete(account.id, last)
+            notes.pop(_LAST, None)
             if len(rows) < self.page:
                 return
 

@@ -56,7 +56,8 @@ class Claims:
     async def _asked(self, node: str, bare: str, resource: str) -> bool:
         now = self._services.clock.now()
         held = self._held.get(bare)
-        if held is not None and held[2] > now and (held[0], held[1]) != (resource, node):
+        # A resource that has gone on on another node has what it had.
+        if held is not None and held[2] > now and held[0] != resource:
             return False
         if len(self._held) >= _MOST:
             self._held = {name: claim for name, claim in self._held.items() if claim[2] > now}

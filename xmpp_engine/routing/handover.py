@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.whereabouts import Whereabouts
 
 _ASK: Final = "resume"
-MOVED: Final = "w"
+#: Note of a session that has come from another node and is not awake yet.
+MOVED: Final = "moved"
+GOES: Final = "w"
 FENCE: Final = "f"
 FENCED: Final = "g"
 TAKEN: Final = "y"
@@ -97,7 +99,7 @@ class Handover:
         self._crossing.arrivals = self._arrivals
         self._crossing.early = self._early
         peers.serve(_ASK, self._asked)
-        peers.handle(MOVED, self._heard)
+        peers.handle(GOES, self._heard)
         peers.handle(FENCE, self._fence)
         peers.handle(FENCED, self._fenced)
         peers.handle(TAKEN, self._taken)
@@ -154,7 +156,8 @@ class Handover:
             session.presence = shown_presence(jid.full, state["presence"])
         if state["directed"]:
             session.directed = {full: Jid.parse(full) for full in state["directed"]}
-        session.notes = {name: unpacked(value) for name, value in state["notes"].items()} or None
+        session.notes = {name: unpacked(value) for name, value in state["notes"].items()}
+        session.notes[MOVED] = True
         session.resume_seconds = state["resume"]
         sm = StreamManagement(self._services.ledger, account.id, True, self._services.registry.unacked)
         sm.id, sm.handled_count, sm.sent, sm.acked = state["sm"]
@@ -274,7 +277,7 @@ class Handover:
             self._moved.popitem(last=False)
         self._given[sm.id] = (node, account, deque(sm.queue))
         self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id)
-        self._peers.broadcast((MOVED, full, session.since, node))
+        self._peers.broadcast((GOES, full, session.since, node))
         session.leave("resumed on another node")
         self._whereabouts.moved(account, session, node, session.since + _LATER)
         if stream is not None:
