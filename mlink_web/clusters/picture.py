@@ -45,19 +45,16 @@ def rows_alive(now: float) -> list[Node]:
 
 
 def splits(rows: Sequence[Node]) -> list[str]:
-    """A sentence for each pair of nodes that both reach the database and do not hear each other."""
-    alive = {row.name: row for row in rows}
-    found = []
-    for row in rows:
-        for other in rows:
-            if row.name < other.name and not (other.name in row.hears and row.name in alive[other.name].hears):
-                found.append((row, other))
+    """A sentence for each pair of nodes that both reach the database and say that they do not hear the other. Where one
+    of them still thinks that it does, it has been killed or stands still."""
     # One that has just started is not told of at once.
     young = time.time() - ALIVE_SECONDS
+    steady = sorted((row for row in rows if row.started < young), key=lambda row: row.name)
     return [
-        f"{one.name} and {other.name} run but do not hear each other: people on the two sides do not reach each other."
-        for one, other in found
-        if one.started < young and other.started < young
+        f"{row.name} and {other.name} run but do not hear each other: people on the two sides do not reach each other."
+        for row in steady
+        for other in steady
+        if row.name < other.name and other.name not in row.hears and row.name not in other.hears
     ]
 
 
@@ -66,15 +63,16 @@ def picture(reports: Sequence[Mapping[str, Any]], silent: Sequence[str] = ()) ->
     now = time.time()
     kept = list(Node.objects.all())
     seen = _reported(reports)
-    nodes = [_node(name, seen.get(name), row, now) for name, row in _names(seen, kept).items()]
-    _place(nodes)
+    by_themselves = {report["node"] for report in reports}
+    nodes = [_node(name, seen.get(name), row, by_themselves, now) for name, row in _names(seen, kept).items()]
+    height = _place(nodes)
     links = _links(reports, {node["name"]: node for node in nodes})
     return {
         "nodes": nodes,
         "links": links,
         "drawn": [link for link in links if link["drawn"]],
         "labelled": len([node for node in nodes if node["drawn"]]) <= LABELLED,
-        "height": _height(len([node for node in nodes if node["drawn"]])),
+        "height": height,
         "alarms": [*splits([row for row in kept if row.seen > now - ALIVE_SECONDS]), *silent],
         "events": _events(reports),
         "sessions": sum(node["sessions"] or 0 for node in nodes),
@@ -105,14 +103,15 @@ def _reported(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
     return found
 
 
-def _node(name: str, seen: Mapping[str, Any] | None, row: Node | None, now: float) -> dict[str, Any]:
-    alive = row is not None and row.seen > now - ALIVE_SECONDS
+def _node(name: str, seen: Mapping[str, Any] | None, row: Node | None, others: set[str], now: float) -> dict[str, Any]:
+    # As long as it thinks that it hears the others it stands still, or has been killed.
+    apart = row is not None and row.seen > now - ALIVE_SECONDS and not others & set(row.hears)
     if seen is not None:
         facts = seen["facts"]
         state = str(facts.get("draining") or seen["state"])
     else:
         facts = {}
-        state = "apart" if alive else "gone" if row is not None and row.seen else "stopped"
+        state = "apart" if apart else "gone" if row is not None and row.seen else "stopped"
     label, colour = STATES.get(state, (state, ""))
     drain = dict((seen or {}).get("drain") or {})
     total = drain.get("moved", 0) + drain.get("ended", 0) + drain.get("connected", 0)
@@ -148,20 +147,21 @@ def _node(name: str, seen: Mapping[str, Any] | None, row: Node | None, now: floa
     }
 
 
-def _height(count: int) -> int:
-    return 130 if count < 2 else 170 if count == 2 else 380
-
-
-def _place(nodes: list[dict[str, Any]]) -> None:
-    """One in the middle, two side by side, more on an ellipse, the first on the left."""
+def _place(nodes: list[dict[str, Any]]) -> int:
+    """One in the middle, two side by side, more on an ellipse with one or two at the top; returns the height."""
     drawn = [node for node in nodes if node["drawn"]]
-    count, height = len(drawn), _height(len(drawn))
-    for index, node in enumerate(drawn):
-        angle = math.pi + 2 * math.pi * index / max(count, 1)
-        across, up = (0.0, 0.0) if count < 2 else (WIDTH / 2 - BOX[0] / 2 - 12, height / 2 - BOX[1] / 2 - 8)
+    count = len(drawn)
+    across = 0.0 if count < 2 else WIDTH / 2 - BOX[0] / 2 - 12
+    up = 0.0 if count <= 2 else 140.0 + 12.0 * min(count, 12)
+    first = math.pi if count <= 2 else -math.pi / 2 - (0.0 if count % 2 else math.pi / count)
+    angles = [first + 2 * math.pi * index / max(count, 1) for index in range(count)]
+    top = min((up * math.sin(angle) for angle in angles), default=0.0)
+    bottom = max((up * math.sin(angle) for angle in angles), default=0.0)
+    for node, angle in zip(drawn, angles, strict=True):
         node["cx"] = round(WIDTH / 2 + across * math.cos(angle))
-        node["cy"] = round(height / 2 + (up * math.sin(angle) if count > 2 else 0))
+        node["cy"] = round(up * math.sin(angle) - top + BOX[1] / 2 + 12)
         node["x"], node["y"] = node["cx"] - BOX[0] // 2, node["cy"] - BOX[1] // 2
+    return round(bottom - top) + BOX[1] + 24
 
 
 def _links(reports: Sequence[Mapping[str, Any]], nodes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from typing import Any, Final, TypeVar
 import uvicorn
 import uvloop
 from django.conf import settings
+from django.urls import get_resolver
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from archive.selection.resident import ResidentDecisions
@@ -117,6 +118,9 @@ class Node:
 
     async def start(self) -> None:
         """Start everything; raises StartError. Call `stop` in any case."""
+        if self._with_web:
+            # Later it would be the first visitor who waits for all pages, and everybody's stream with him.
+            await asyncio.to_thread(_import_pages)
         self._stores = DatabaseStores()
         config = await asyncio.to_thread(_read)
         forms = DatabaseForms(self._stores.executor)
@@ -316,6 +320,13 @@ def bind(address: str, port: int) -> socket.socket:
         raise StartError(f"HTTP cannot listen on {address} port {port}: {error.strerror}.") from None
     found.setblocking(False)
     return found
+
+
+def _import_pages() -> None:
+    """What serves the pages, and all of them."""
+    import mlink_web.asgi
+
+    assert mlink_web.asgi.application and get_resolver().url_patterns
 
 
 def _read() -> EngineConfig:
