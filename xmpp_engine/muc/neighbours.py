@@ -38,6 +38,7 @@ from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
 
 if TYPE_CHECKING:
+    from xmpp_engine.muc.occupant import Client
     from xmpp_engine.muc.service import RoomService
     from xmpp_engine.routing.host import Services
 
@@ -55,6 +56,9 @@ _ENDED_SECONDS: Final = 86_400.0
 _HAVE: Final = 100
 #: Nodes that a stanza is passed through.
 _HOPS: Final = 2
+#: Seconds in which a session that moves is taken over, and rooms in which one is.
+_MOVING: Final = 20.0
+_ROOMS_MOVING: Final = 1_000
 #: Presences that the end of a node sends at once, about; more go in slices.
 _SLICE: Final = 20_000
 
@@ -120,6 +124,8 @@ class Neighbours:
         #: Who has a room: local part to node to occupants of the whole room.
         self.holders: dict[str, dict[str, int]] = {}
         self._arrivals: dict[str, Arrival] = {}
+        #: Sessions that are on their way here, and the rooms of other nodes that they are in.
+        self._moving: dict[str, list[tuple[str, str]]] = {}
         self._changed: dict[str, None] = {}
         self._due = False
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
@@ -570,13 +576,44 @@ class Neighbours:
                 client.session = None
                 room.seat(occupant)
                 self.post(to_node, "take", room.record.local, full)
+                self._service.services.clock.call_later(_MOVING, self._not_moved, room, client)
+
+    def _not_moved(self, room: Room, client: Client) -> None:
+        """The other node has not taken over a client in time."""
+        full = client.jid.full
+        occupant = room.users.get(full)
+        if occupant is None or occupant.clients[full] is not client or client.node or client.session is not None:
+            return
+        session = self._service.services.registry.full.get(full)
+        if session is not None:
+            client.session = session
+            room.seat(occupant)
+        else:
+            with room.turn:
+                leave.lose(room, occupant, client)
 
     def _on_take(self, node: str, local: str, full: str) -> None:
-        self._service.services.tasks.spawn(f"take {full} in {local}", self._take(node, local, full))
+        if self._service.services.registry.full.get(full) is not None:
+            self._take_over(node, local, full)
+            return
+        waiting = self._moving.setdefault(full, [])
+        if len(waiting) < _ROOMS_MOVING:
+            waiting.append((node, local))
+        self._service.services.clock.call_later(_MOVING, self._moving.pop, full, None)
 
-    async def _take(self, node: str, local: str, full: str) -> None:
-        room = self._service.rooms.get(local) or await self.arrive(local)
-        if room is not None:
+    def resumed(self, full: str) -> None:
+        """See Muc.resumed."""
+        for node, local in self._moving.pop(full, ()):
+            self._take_over(node, local, full)
+
+    def _take_over(self, node: str, local: str, full: str) -> None:
+        if local in self._service.rooms:
+            self.post(node, "let", local, full)
+        else:
+            self._service.services.tasks.spawn(f"take {full} in {local}", self._fetch(node, local, full))
+
+    async def _fetch(self, node: str, local: str, full: str) -> None:
+        if await self.arrive(local) is not None:
             self.post(node, "let", local, full)
 
     def _on_let(self, node: str, local: str, full: str) -> None:
@@ -598,6 +635,8 @@ class Neighbours:
         if room is None or occupant is None:
             return
         client = occupant.clients[full]
+        if not client.node and client.session is not None:
+            return  # It has spoken meanwhile, and is served here for that.
         with room.turn:
             room.serve(occupant, client, session)
             if session is None:

@@ -170,6 +170,9 @@ class Handover:
         self._services.registry.add(session)
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
+        rooms: Any = account.host.modules.get("muc")
+        if rooms is not None:
+            rooms.resumed(jid.full)
         return session
 
     def _open(self, session: Session, owner: str, arrival: Arrival) -> None:
