@@ -40,11 +40,14 @@ class Rescue:
         self._late: deque[tuple[Stanza, Any]] = deque()
 
     def add(self, queue: deque[tuple[Stanza, float]]) -> None:
-        """Take over what a session leaves. Where another resource was there, it had the messages too."""
-        first = min((session.since for session in self._account.receptive()), default=float("inf"))
+        """Take over what a session leaves. Where another resource was there, it had the messages to the bare address
+        too, and carbon copies of the others."""
+        there = [(session.since, session.carbons) for session in self._account.receptive()]
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
-                if stamp < first and stanza.sender.bare != self._account.bare:
+                named = stanza.to is not None and bool(stanza.to.resource)
+                had = any(since <= stamp and (carbons or not named) for since, carbons in there)
+                if not had and stanza.sender.bare != self._account.bare:
                     self._waiting.append((stanza, stamp))
             elif stanza.kind == "iq" and stanza.type in ("get", "set"):
                 bounce(self._router, stanza, StanzaError("recipient-unavailable"))
