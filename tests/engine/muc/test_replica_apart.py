@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cluster_story import ClusterStory, bodies, forget
 from tests.engine.muc.inside import ROOM, enter, refusal, says, x
 from tests.engine.muc.replicas import agree, codes, hall, quiet, room_on, seen, service_on, start, the_room
+from tests.engine.routing.test_handover import managed, resume
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.parser import parse_document
 
@@ -223,13 +226,41 @@ async def test_users_of_other_servers_may_come_by_another_node(cluster: ClusterS
     assert (last.kind, last.type, last.to.full) == ("presence", "unavailable", "eve@far.example/x")
 
 
-async def test_a_session_that_moves_stays_inside(cluster: ClusterStory) -> None:
-    _alice, bob, carol = await hall(cluster, "bob n2", "carol n2")
-    nodes = cluster.world.nodes
-    nodes["n2"].module("muc").moved(bob.full, "n2", "n1")
+@pytest.mark.parametrize("node", ["n1", "n3"])
+async def test_a_session_that_moves_stays_inside(cluster: ClusterStory, node: str) -> None:
+    """To a node that has the room, and to one that has not."""
+    alice, bob, carol = await hall(cluster, "bob n2", "carol n2")
+    await cluster.world.node("n3")
+    sm_id = await managed(bob)
+    alice.send(says("one"))
+    await quiet(cluster, alice, carol)
+    await bob.leaves(clean=False)
+    alice.send(says("two"))
+    again = await resume(cluster, node, bob, sm_id, 0)
+    assert again is not None
+    alice.send(says("three"))
+    carol.send(says("four"))
+    await cluster.world.pass_time(1.0)
+    assert bodies(again.wire.inbox) == ["one", "two", "three", "four"]
+    forget(again)
+    for client in (alice, carol):
+        assert not seen(client.wire.inbox)
+    assert the_room(cluster, "n2").users[bob.full].clients[bob.full].node == node
+    again.send(says("here"))
     await cluster.world.settle()
-    # Nobody is bound on the other node in this story, so he is lost there.
+    for client in (again, alice, carol):
+        assert bodies(client.wire.inbox)[-1:] == ["here"]
+    await cluster.world.pass_time(25.0)
+    assert "bob" in agree(cluster, "n1", "n2", *({node} - {"n1"}))["occupants"]
+
+
+async def test_a_session_that_is_never_taken_over_leaves(cluster: ClusterStory) -> None:
+    _alice, bob, carol = await hall(cluster, "bob n2", "carol n2")
+    cluster.world.nodes["n2"].module("muc").moved(bob.full, "n2", "n1")
+    cluster.world.nodes["n2"].services.registry.full.pop(bob.full)
+    await cluster.world.pass_time(25.0)
     assert ("bob", "gone") in seen(carol.wire.inbox)
+    assert "bob" not in agree(cluster, "n1", "n2")["occupants"]
 
 
 async def test_a_room_for_members_is_one_on_every_node(cluster: ClusterStory) -> None:
