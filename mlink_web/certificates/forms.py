@@ -65,7 +65,7 @@ class UploadForm(forms.Form):
         widget=forms.PasswordInput(attrs=SECRET),
     )
 
-    def files(self) -> list[bytes]:
+    def given(self) -> list[bytes]:
         """What was given."""
         found = [_content(self.cleaned_data[name]) for name in ("certificate", "key") if self.cleaned_data.get(name)]
         if self.cleaned_data.get("text", "").strip():
@@ -93,7 +93,7 @@ class CompleteForm(forms.Form):
         label="Or paste PEM text", required=False, max_length=bundle.MAX_FILE, widget=forms.Textarea(attrs=CODE)
     )
 
-    files = UploadForm.files
+    given = UploadForm.given
 
     def clean(self) -> dict[str, Any]:
         """Something must have been given."""

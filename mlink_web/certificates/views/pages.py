@@ -64,7 +64,7 @@ def upload(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return _domain_page(request, found, upload_form=form, status=422)
     try:
-        row, _ = services.take(found, form.files(), form.cleaned_data["password"], by=request.user.get_username())
+        row, _ = services.take(found, form.given(), form.cleaned_data["password"], by=request.user.get_username())
     except services.Bad as error:
         return _domain_page(request, found, upload_form=form, refused=error.findings, status=422)
     except ValueError as error:
@@ -166,7 +166,7 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
     refused: list[Any] = []
     if request.method == "POST" and row.is_waiting and form.is_valid():
         try:
-            row, _ = services.complete(row, form.files(), by=request.user.get_username())
+            row, _ = services.complete(row, form.given(), by=request.user.get_username())
         except services.Bad as error:
             refused = error.findings
         except ValueError as error:
