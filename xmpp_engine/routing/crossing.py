@@ -117,7 +117,7 @@ class Crossing:
         """Presence for accounts that are not resident here, to every node that has sessions of them."""
         by_node: dict[str, list[str]] = {}
         for jid in addresses:
-            for node in {entry.node for entry in self._directory.of(jid.bare)}:
+            for node in dict.fromkeys(entry.node for entry in self._directory.of(jid.bare)):
                 by_node.setdefault(node, []).append(jid.full)
         if by_node:
             carried = carry(stanza)

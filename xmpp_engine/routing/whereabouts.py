@@ -1,9 +1,9 @@
 """Whereabouts: which session is on which node, told and heard; and what follows when a node comes or goes.
 
 Each node tells the others of its sessions: whole entries, so an entry may be told twice or after a later one of another
-session, and a snapshot is only many of them (records "b"; "n" for a session that becomes available, "u" for one that has ended; "h"
-and "e" stand before and behind a snapshot). What changes in one turn of the loop is told once, at its end. The directory keeps what is
-heard; accounts that are resident here have a `RemoteSession` for each entry.
+session, and a snapshot is only many of them (records "b"; "n" for a session that becomes available, "u" for one that
+has ended; "h" and "e" stand before and behind a snapshot). What changes in one turn of the loop is told once, at its
+end. The directory keeps what is heard; accounts that are resident here have a `RemoteSession` for each entry.
 
     newest bind wins     a session that hears of a later one of its full JID ends; contacts are not told, for the later
                          one is there. The winner shows itself again to whoever may have heard the other one last.

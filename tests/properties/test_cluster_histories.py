@@ -1,0 +1,19 @@
+"""A fixed budget of random histories of a cluster (tests/simulate.py): with thousands of seeds run it by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulate import fails, shortest
+
+SEEDS = 50
+GROUPS = 5
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_whatever_happens_to_nodes_nothing_is_lost(group: int) -> None:
+    for seed in range(group, SEEDS, GROUPS):
+        problems = fails(seed)
+        if problems:
+            steps = shortest(seed)
+            pytest.fail(f"seed {seed} fails with {steps} steps (python -m tests.simulate --start {seed}): {problems}")
