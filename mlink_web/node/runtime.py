@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import ipaddress
 import logging
 import os
@@ -324,9 +325,8 @@ def bind(address: str, port: int) -> socket.socket:
 
 def _import_pages() -> None:
     """What serves the pages, and all of them."""
-    import mlink_web.asgi
-
-    assert mlink_web.asgi.application and get_resolver().url_patterns
+    importlib.import_module("mlink_web.asgi")
+    _ = get_resolver().url_patterns
 
 
 def _read() -> EngineConfig:
