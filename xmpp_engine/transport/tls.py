@@ -20,6 +20,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from xmpp_engine.addressing.prep import domainpart
 from xmpp_engine.config.schema import HostConfig, TlsConfig
 from xmpp_engine.transport.base import TlsSource
 from xmpp_engine.transport.exporter import exporter_works, forget_sessions, key_material
@@ -111,7 +112,7 @@ class Contexts:
         """OpenSSL has read the client's hello: swap the context when we have the host it names."""
         if name:
             connection.sni = name  # type: ignore[attr-defined]
-            found = self._by_domain.get(name.lower().rstrip("."))
+            found = self._by_domain.get(_canonical(name))
             if found is not None and found is not connection.context:
                 connection.context = found
 
@@ -139,6 +140,17 @@ class Contexts:
     def binding(self, layer: TlsLayer, kind: str) -> bytes | None:
         """Channel binding data of an established connection, None where this kind is not to be had."""
         return channel_binding(layer.ssl, kind, self.has_exporter)
+
+
+def _canonical(name: str) -> str:
+    """A name of a client's hello as domains are named here: its A-labels (RFC 6066, 3) become U-labels."""
+    lowered = name.lower().rstrip(".")
+    if "xn--" not in lowered:
+        return lowered
+    try:
+        return domainpart(lowered)
+    except ValueError:
+        return lowered
 
 
 def channel_binding(connection: ssl.SSLObject, kind: str, has_exporter: bool) -> bytes | None:
