@@ -4,7 +4,7 @@ A stanza is dealt with whole on the node that took it from its sender: the hooks
 storage. Only the last step crosses, the delivery to a session (record "d"). So one batch of the ledger makes both sides
 durable, and what XEP-0198 promises to the sender holds as on one node.
 
-    d   number, full JID, to, room, carried    to a session; `room` "" or the room in which it must be
+    d   number, full JID, to, carried, notes   to a session; notes of modules go along, and in which room it must be
     p   carried, addresses                     presence and probes: the node runs the hooks and tells its own sessions,
                                                or answers for them
     r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
@@ -28,7 +28,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
-from xmpp_engine.routing.rescue import Rescue
+from xmpp_engine.routing.rescue import OTHERS, Rescue
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError, StreamError
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.remote_session import RemoteSession
     from xmpp_engine.routing.session import Session
 
+#: Notes of stanzas that go along, and the room in which a session must be that is to get one.
+ALONG: Final = ("offline replayed", OTHERS)
+ROOM: Final = "room"
 #: Kinds of records: they are short because there are many.
 DELIVER: Final = "d"
 SHOW: Final = "p"
@@ -93,8 +96,11 @@ class Crossing:
         to = stanza.to
         full = session.jid.full
         to_text = "" if to is None or to.full == full else to.full
-        extra = (room,) if room else ()
-        self._post(node, (DELIVER, number, full, to_text, *carry(stanza), *extra))
+        notes = stanza.notes
+        along: dict[str, Any] = {name: notes[name] for name in ALONG if name in notes} if notes else {}
+        if room:
+            along[ROOM] = room
+        self._post(node, (DELIVER, number, full, to_text, *carry(stanza), along))
 
     def to_full(self, stanza: Stanza) -> bool:
         """To the session that has this full JID, without its account; False where there is none elsewhere."""
@@ -106,7 +112,7 @@ class Crossing:
         if out is None:
             return False
         out.number += 1
-        self._post(entry.node, (DELIVER, out.number, to.full, "", *carry(stanza)))
+        self._post(entry.node, (DELIVER, out.number, to.full, "", *carry(stanza), {}))
         return True
 
     def online(self, bare: str) -> bool:
@@ -197,8 +203,12 @@ class Crossing:
         else:
             jid = Jid.parse(to)
         stanza = CarriedStanza(record[4:10], jid)
-        if len(record) > 10 and not is_in(session, record[10]):
-            return
+        along = record[10]
+        if along:
+            room = along.pop(ROOM, "")
+            if room and not is_in(session, room):
+                return
+            stanza.notes = along
         session.deliver(stanza)
 
     def _missed(self, full: str, record: Record) -> None:
@@ -212,6 +222,7 @@ class Crossing:
                 self._post(node, (DELIVER, out.number, *record[2:]))
                 return
         stanza = CarriedStanza(record[4:10], Jid.parse(record[3]) if record[3] else jid)
+        stanza.notes = record[10] or None
         self.bring_home(jid, stanza)
 
     def bring_home(self, jid: Jid, stanza: Stanza) -> None:
@@ -295,6 +306,7 @@ class Crossing:
             jid = Jid.parse(record[2])
             to = Jid.parse(record[3]) if record[3] else jid
             stanza = CarriedStanza(tuple(record[4:10]), to)
+            stanza.notes = record[10] or None
             if out is not None:
                 stanza.note(DOUBT, (out.token, record[1]))
             found.append((jid, stanza))

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import sessions
+from xmpp_engine.routing.crossing import ALONG
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.routing.remote_session import presence_bytes, shown_presence
 from xmpp_engine.routing.rescue import Rescue
@@ -55,7 +56,6 @@ _TAKEN_SECONDS: Final = 15.0
 _MOVED: Final = 20_000
 _EARLY: Final = 2_000
 #: Notes of stanzas that go along.
-_STANZA_NOTES: Final = ("offline replayed",)
 _LATER: Final = 1e-6
 
 
@@ -322,7 +322,7 @@ class Handover:
 
 
 def _notes_of(notes: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: notes[name] for name in _STANZA_NOTES if name in notes} if notes else {}
+    return {name: notes[name] for name in ALONG if name in notes} if notes else {}
 
 
 _KINDS: Final[dict[str, Callable[[Any], Any]]] = {

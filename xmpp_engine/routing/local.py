@@ -21,6 +21,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.bounce import bounce, failed, run
+from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
 
@@ -119,6 +120,9 @@ class LocalDelivery:
                 self._conclude(stanza, verdict)
                 return
         if targets:
+            if self._router.crossing is not None:
+                copied = [s for s in account.sessions.values() if s.carbons] if len(account.sessions) > 1 else ()
+                stanza.note(OTHERS, [s.jid.resource for s in (*targets, *copied)])
             self._router.counters.messages_delivered += len(targets)
             for session in targets:
                 session.deliver(stanza)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Stanzas in one turn of the loop.
 _AT_ONCE: Final = 10
+#: Note of a message in a cluster: the resources that have got it, or a copy, from the node that has it from its sender.
+#: What that node knew of the account's sessions need not be what this one knows.
+OTHERS: Final = "others"
 #: Messages that may wait behind a rescue. Sessions have one each; the bound is for senders elsewhere.
 _MAX_LATE: Final = 1_000
 
@@ -42,11 +45,15 @@ class Rescue:
     def add(self, queue: deque[tuple[Stanza, float]]) -> None:
         """Take over what a session leaves. Where another resource was there, it had the messages to the bare address
         too, and carbon copies of the others."""
-        there = [(session.since, session.carbons) for session in self._account.receptive()]
+        there = [(session.since, session.carbons, session.jid.resource) for session in self._account.receptive()]
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
-                named = stanza.to is not None and bool(stanza.to.resource)
-                had = any(since <= stamp and (carbons or not named) for since, carbons in there)
+                others = stanza.notes.get(OTHERS) if stanza.notes is not None else None
+                if others is not None:
+                    had = any(since <= stamp and resource in others for since, _carbons, resource in there)
+                else:
+                    named = stanza.to is not None and bool(stanza.to.resource)
+                    had = any(since <= stamp and (carbons or not named) for since, carbons, _resource in there)
                 if not had and stanza.sender.bare != self._account.bare:
                     self._waiting.append((stanza, stamp))
             elif stanza.kind == "iq" and stanza.type in ("get", "set"):
