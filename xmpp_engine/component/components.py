@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from xmpp_engine.component.delegation import looked_at
+from xmpp_engine.component.elsewhere import Elsewhere
 from xmpp_engine.component.external import External
 from xmpp_engine.component.refusals import Refusals, address_of
 from xmpp_engine.plugin.table import Target
@@ -71,6 +72,10 @@ class Components:
         self.counters = services.counters
         self.refusals = Refusals(services.clock)
         self.services: dict[str, Any] = {}
+        #: Those of other nodes, None for a node that is alone.
+        self.elsewhere: Elsewhere | None = None
+        if services.cluster is not None:
+            self.elsewhere = Elsewhere(services, services.cluster, self.named, lambda: list(self), self._moved)
         services.counters.gauge("components_connected", lambda: float(sum(c.connected for c in self)))
         self.apply(config)
 
@@ -96,7 +101,7 @@ class Components:
         for domain, wanted in config.components.items():
             component = old.pop(domain, None)
             if component is None:
-                component = External(self._services, wanted, self._privileged, self._learned, self._left)
+                component = External(self._services, wanted, self._privileged, self._learned, self._left, self._pass_on)
             elif component.config != wanted:
                 before, component.config = component.config, wanted
                 if self._adjust(component, before):
@@ -155,7 +160,7 @@ class Components:
         return [
             component
             for component in self
-            if component.connected
+            if component.present
             and (
                 component.domain.endswith("." + host)
                 or not any(component.domain.endswith("." + other) for other in hosts)
@@ -169,10 +174,17 @@ class Components:
     def kick(self, domain: str) -> bool:
         """End the connection of a component; False where it has none."""
         component = self._configured.get(domain)
-        if component is None or not component.connected:
+        if component is None or not component.present:
             return False
-        component.close(StreamError("policy-violation", "the administrator ended this connection"))
+        self._end(component, StreamError("policy-violation", "the administrator ended this connection"))
         return True
+
+    def _end(self, component: External, error: StreamError) -> None:
+        """End the connection of a component to whichever node."""
+        if component.node and self.elsewhere is not None:
+            self.elsewhere.close(component, error)
+        else:
+            component.close(error)
 
     # What streams ask (stream.role_component.Gate)
 
@@ -204,14 +216,19 @@ class Components:
     def settle(self, stream: Stream, domain: str) -> None:
         """See Gate; the rule for a second connection is the component's (`conflict`)."""
         component = self._configured[domain]
-        if component.connected:
+        if component.present:
             if component.config.conflict == "refuse":
-                component.look()
+                if component.node and self.elsewhere is not None:
+                    self.elsewhere.look(component)
+                else:
+                    component.look()
                 self._refuse(domain, stream.transport.peer, "conflict", "this component is connected already")
-            component.close(StreamError("conflict", "another connection has taken this component's place"))
+            self._end(component, StreamError("conflict", "another connection has taken this component's place"))
         component.attach(stream)
         stream.send(Element("jabber:client", "handshake"))
         log.info("component %s is connected from %s", domain, stream.transport.peer or "?")
+        if self.elsewhere is not None:
+            self.elsewhere.announce(component)
         self._tell(component)
 
     def left(self, stream: Stream) -> None:
@@ -226,23 +243,30 @@ class Components:
 
     def _left(self, component: External, reason: str) -> None:
         log.info("component %s is gone: %s", component.domain, reason)
-        if component.names:
-            self._forget_names(component)
+        if self.elsewhere is not None:
+            self.elsewhere.withdraw(component)
+        self._moved(component)
+
+    def _moved(self, component: External) -> None:
+        """A component has gone, or has come to or gone from another node."""
+        self._publish()
+        router = self._services.router
+        kept = {name: service for name, service in router.services.items() if service is not component}
+        own = {name: service for name, service in self.services.items() if service is component and name not in kept}
+        router.services = {**kept, **own}
         for watcher in self._watchers():
-            watcher.departed(component)
+            (watcher.arrived if component.present else watcher.departed)(component)
+
+    def _pass_on(self, component: External, stanza: Stanza) -> None:
+        if self.elsewhere is not None:
+            self.elsewhere.pass_on(component, stanza)
 
     def _learned(self, component: External, name: str) -> None:
         """A component speaks as a name below its domain: from now on it is reached by it."""
         self.services = {**self.services, name: component}
         self._services.router.services = {**self._services.router.services, name: component}
-
-    def _forget_names(self, component: External) -> None:
-        names, component.names = component.names, set()
-        router = self._services.router
-        router.services = {
-            name: service for name, service in router.services.items() if service is not component or name not in names
-        }
-        self._publish()
+        if self.elsewhere is not None:
+            self.elsewhere.announce(component)
 
     def _tell(self, component: External) -> None:
         for watcher in self._watchers():

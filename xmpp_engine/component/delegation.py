@@ -97,7 +97,9 @@ class Delegation(Module):
             delegated = delegation.add(ns.DELEGATION, "delegated", {"namespace": space})
             for name in names:
                 delegated.add(ns.DELEGATION, "attribute", {"name": name})
-        component.receive(message(self.host.jid, component.jid, "normal", delegation, id=new_id()))
+        if component.connected:
+            # In a cluster the node that has the connection tells it.
+            component.receive(message(self.host.jid, component.jid, "normal", delegation, id=new_id()))
         for space in spaces:
             if space not in SPECIAL:
                 self._ask(component, space, Target.HOST, f"{ns.DELEGATION}::{space}")
@@ -120,7 +122,7 @@ class Delegation(Module):
         request = build_iq(self.host.jid, component.jid, "get", query)
 
         def answered(answer: Stanza | None) -> None:
-            if not component.connected or space not in self._of(component):
+            if not component.present or space not in self._of(component):
                 return
             found = answer.element.find(ns.DISCO_INFO, "query") if answer is not None else None
             if answer is not None and answer.type == "result" and found is not None:
@@ -155,7 +157,7 @@ class Delegation(Module):
                 if space in SPECIAL:
                     continue
                 parts = [part for part in parts if not _belongs(part, space)]
-                if not component.connected:
+                if not component.present:
                     continue
                 shown = self._shown.get((component.domain, space, target), [])
                 if target is Target.HOST and not shown:
@@ -206,7 +208,7 @@ class Delegation(Module):
     def _forward(self, iq: Stanza, component: External) -> None:
         if not self._enter(iq):
             return
-        if not component.connected:
+        if not component.present:
             self._leave(iq)
             self._refuse(iq, StanzaError("service-unavailable"))
             return

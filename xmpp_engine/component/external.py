@@ -46,14 +46,17 @@ class External:
         "_learned",
         "_left",
         "_overflows",
+        "_pass_on",
         "_privileged",
         "_services",
         "_waits",
+        "address",
         "bounced",
         "config",
         "domain",
         "jid",
         "names",
+        "node",
         "received",
         "sent",
         "since",
@@ -67,18 +70,23 @@ class External:
         privileged: Callable[[Stanza, Element, External], bool],
         learned: Callable[[External, str], None],
         left: Callable[[External, str], None],
+        pass_on: Callable[[External, Stanza], None],
     ) -> None:
         """`privileged(stanza, payload, component)` takes what asks for a privilege (XEP-0356), `learned` is told of a
-        new name, `left` that the connection has ended and why."""
+        new name, `left` that the connection has ended and why; `pass_on` takes what is for one of another node."""
         self._services = services
         self._privileged = privileged
         self._learned = learned
         self._left = left
+        self._pass_on = pass_on
         self.config = config
         self.domain = config.domain
         self.jid = Jid("", config.domain)
         self.stream: Stream | None = None
         self.names: set[str] = set()
+        #: The node of the cluster that has its connection, "" where this one has it or none; and from where it came.
+        self.node = ""
+        self.address = ""
         self.since = 0.0
         #: Stanzas from it, to it, and back to their senders.
         self.received = 0
@@ -91,8 +99,13 @@ class External:
 
     @property
     def connected(self) -> bool:
-        """Whether it is here."""
+        """Whether it is connected to this node."""
         return self.stream is not None
+
+    @property
+    def present(self) -> bool:
+        """Whether it is connected to any node."""
+        return self.stream is not None or bool(self.node)
 
     @property
     def waiting(self) -> int:
@@ -101,8 +114,9 @@ class External:
 
     @property
     def roomy(self) -> bool:
-        """Whether much may be sent to it at once: less than half of its queue is used."""
-        return self.waiting * 2 < self._bound
+        """Whether much may be sent to it at once: less than half of its queue is used. Of one that another node has
+        this one does not know."""
+        return bool(self.node) or self.waiting * 2 < self._bound
 
     # Its connection
 
@@ -110,6 +124,8 @@ class External:
         """It has proved who it is."""
         limits = stream.limits
         self.stream = stream
+        self.node, self.address = "", stream.transport.peer
+        self.names = set()
         self.since = self._services.clock.time()
         self.received = self.sent = self.bounced = 0
         self._overflows, self._waits = 0, False
@@ -121,8 +137,13 @@ class External:
         stream.authenticated()
         stream.transport.authenticated()
 
+    def move(self, node: str, since: float, address: str, names: list[str]) -> None:
+        """Another node has its connection, or with "" none has."""
+        self.node, self.since, self.address = node, since, address
+        self.names = set(names)
+
     def close(self, error: StreamError) -> None:
-        """End its connection, where it has one."""
+        """End its connection to this node, where it has one."""
         if self.stream is not None:
             self.stream.close(error)
 
@@ -142,6 +163,7 @@ class External:
 
     def _lost(self, reason: str, _clean: bool) -> None:
         self.stream = None
+        self.names = set()
         self._left(self, reason)
 
     def _idle(self) -> None:
@@ -156,7 +178,10 @@ class External:
         """A stanza for its domain; see the router."""
         stream = self.stream
         if stream is None:
-            self._unreachable(stanza)
+            if self.node:
+                self._pass_on(self, stanza)
+            else:
+                self._unreachable(stanza)
             return
         if stream.transport.idle_bytes() > self._bound:
             self._overflow(stanza)
@@ -259,9 +284,10 @@ class External:
         return {
             "domain": self.domain,
             "enabled": self.config.enabled,
-            "connected": stream is not None,
-            "address": stream.transport.peer if stream is not None else "",
-            "since": self.since if stream is not None else 0.0,
+            "connected": self.present,
+            "node": self.node,
+            "address": self.address if self.present else "",
+            "since": self.since if self.present else 0.0,
             "tls": facts.get("version", ""),
             "received": self.received,
             "sent": self.sent,

@@ -100,7 +100,9 @@ class Privilege(Module):
                 perm.add(ns.PRIVILEGE, "namespace", {"ns": space, "type": value})
         if not privilege.children:
             return
-        component.receive(message(self.host.jid, component.jid, "normal", privilege, id=new_id()))
+        if component.connected:
+            # In a cluster the node that has the connection tells it, and each node shows its own sessions.
+            component.receive(message(self.host.jid, component.jid, "normal", privilege, id=new_id()))
         if "presence" in granted:
             self.services.tasks.spawn(f"presences for {component.domain}", self._catch_up(component))
 
@@ -251,7 +253,7 @@ class Privilege(Module):
         """The connected components that have a privilege of this kind here."""
         found = []
         for component in self._components:
-            if component.connected and kind in component.config.privileges:
+            if component.present and kind in component.config.privileges:
                 granted = self._granted(component)
                 if kind in granted:
                     found.append((component, granted))
@@ -302,17 +304,17 @@ class Privilege(Module):
 
     async def _catch_up(self, component: External) -> None:
         """The presences of all resources that are here; as fast as the component reads."""
-        stream = component.stream
+        where = (component.stream, component.node)
         for session in list(self.services.registry.full.values()):
-            if not await self._room(component, stream):
+            if not await self._room(component, where):
                 return
             shown = session.presence
             if session.host is self.host and shown is not None and not session.ended:
                 component.receive(shown.addressed(component.jid))
 
-    async def _room(self, component: External, stream: Stream | None) -> bool:
+    async def _room(self, component: External, where: tuple[Stream | None, str]) -> bool:
         """Wait until a component has read half of what waits for it; False when that connection is gone."""
-        while component.stream is stream and stream is not None:
+        while component.present and (component.stream, component.node) == where:
             if component.roomy:
                 return True
             await asyncio.sleep(_PAUSE)
