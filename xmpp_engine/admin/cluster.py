@@ -137,7 +137,7 @@ async def drain(engine: Clustered, node: str, rate: str) -> dict[str, Any]:
     if not _cluster(engine).nodes:
         raise CommandError(f"No other node is here that could take the clients of {node}.")
     engine.drain.start(number)
-    return {"node": node, **engine.drain.progress()}
+    return _progress(engine, node)
 
 
 @registry.command("cluster undrain", "Put a node into service again.", NODE, where="node")
@@ -145,7 +145,12 @@ async def undrain(engine: Clustered, node: str) -> dict[str, Any]:
     """Clients that went do not come back by themselves; new ones come."""
     _cluster(engine)
     engine.drain.cancel()
-    return {"node": node, **engine.drain.progress()}
+    return _progress(engine, node)
+
+
+def _progress(engine: Clustered, node: str) -> dict[str, Any]:
+    told = engine.drain.progress()
+    return {"node": node, **told, "state": told["state"] or "in service", "since": stamp(told["since"])}
 
 
 def _percent(share: Any) -> str:

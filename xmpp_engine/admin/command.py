@@ -131,12 +131,18 @@ NO_ROWS: Final = "none"
 
 
 def render(result: Any) -> str:
-    """A command's result as text for a terminal: rows become aligned columns, a mapping one line per key."""
+    """A command's result as text for a terminal: rows become aligned columns, a mapping one line per key, with rows in it
+    below."""
     if result is None:
         return ""
     if isinstance(result, Mapping):
-        width = max((len(str(key)) for key in result), default=0)
-        return "\n".join(f"{key:<{width}}  {cell(value)}" for key, value in result.items())
+        tables = {key: value for key, value in result.items() if _is_table(value)}
+        lines = {key: value for key, value in result.items() if key not in tables}
+        width = max((len(str(key)) for key in lines), default=0)
+        shown = [f"{key:<{width}}  {cell(value)}" for key, value in lines.items()]
+        for key, rows in tables.items():
+            shown += ["", f"{key}:", _table(rows)]
+        return "\n".join(shown)
     if isinstance(result, list):
         if not result:
             return NO_ROWS
@@ -144,6 +150,10 @@ def render(result: Any) -> str:
             return _table(result)
         return "\n".join(cell(row) for row in result)
     return str(result)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
 def _table(rows: list[Mapping[str, Any]]) -> str:
