@@ -131,8 +131,8 @@ NO_ROWS: Final = "none"
 
 
 def render(result: Any) -> str:
-    """A command's result as text for a terminal: rows become aligned columns, a mapping one line per key, with rows in it
-    below."""
+    """A command's result as text for a terminal: rows become aligned columns, a mapping one line per key, with rows
+    in it below."""
     if result is None:
         return ""
     if isinstance(result, Mapping):
