@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
-ALONG: Final = ("offline replayed", OTHERS)
+REPLAYED: Final = "offline replayed"
+ALONG: Final = (REPLAYED, OTHERS)
 ROOM: Final = "room"
 #: Kinds of records: they are short because there are many.
 DELIVER: Final = "d"
@@ -97,9 +98,11 @@ class Crossing:
         full = session.jid.full
         to_text = "" if to is None or to.full == full else to.full
         notes = stanza.notes
-        along: dict[str, Any] = {name: notes[name] for name in ALONG if name in notes} if notes else {}
+        along: dict[str, Any] | None = None
+        if notes and (notes.get(OTHERS) or REPLAYED in notes):
+            along = {name: notes[name] for name in ALONG if name in notes}
         if room:
-            along[ROOM] = room
+            along = {**(along or {}), ROOM: room}
         self._post(node, (DELIVER, number, full, to_text, *carry(stanza), along))
 
     def to_full(self, stanza: Stanza) -> bool:
@@ -112,7 +115,7 @@ class Crossing:
         if out is None:
             return False
         out.number += 1
-        self._post(entry.node, (DELIVER, out.number, to.full, "", *carry(stanza), {}))
+        self._post(entry.node, (DELIVER, out.number, to.full, "", *carry(stanza), None))
         return True
 
     def online(self, bare: str) -> bool:

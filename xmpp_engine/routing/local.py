@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 _PASSING: Final = frozenset({"", "unavailable", "error", "probe"})
 
 
+def _others(account: Account, targets: list[Session]) -> list[str]:
+    """The resources that get a message, or a copy; none where it is only one."""
+    others = [s.jid.resource for s in account.sessions.values() if s.carbons or s in targets]
+    return others if len(others) > 1 else []
+
+
 class LocalDelivery:
     """Delivers to accounts of this engine's hosts."""
 
@@ -121,8 +127,7 @@ class LocalDelivery:
                 return
         if targets:
             if self._router.crossing is not None:
-                copied = [s for s in account.sessions.values() if s.carbons] if len(account.sessions) > 1 else ()
-                stanza.note(OTHERS, [s.jid.resource for s in (*targets, *copied)])
+                stanza.note(OTHERS, _others(account, targets) if len(account.sessions) > 1 else ())
             self._router.counters.messages_delivered += len(targets)
             for session in targets:
                 session.deliver(stanza)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.stanza.carried import CarriedStanza
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
 
@@ -49,6 +50,8 @@ class Rescue:
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
                 others = stanza.notes.get(OTHERS) if stanza.notes is not None else None
+                if others is None and isinstance(stanza, CarriedStanza):
+                    others = ()
                 if others is not None:
                     had = any(since <= stamp and resource in others for since, _carbons, resource in there)
                 else:
