@@ -10,6 +10,10 @@ from xmpp_engine.plugin.module import Xep
 #: Path of the file to read, and what it implements.
 BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
     ("xmpp_engine/transport/bosh.py", Xep("0124", "1.11.2")),
+    (
+        "xmpp_engine/stream/role_component.py",
+        Xep("0114", "1.6", note="accept; names below a component's domain once it has used them"),
+    ),
     ("mlink_web/endpoints/hostmeta.py", Xep("0156", "1.4.0")),
     ("xmpp_engine/transport/bosh.py", Xep("0206", "1.4")),
     ("xmpp_engine/stanza/forms.py", Xep("0004", "2.13.1")),
