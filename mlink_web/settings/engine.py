@@ -38,6 +38,7 @@ XMPP_MODULES = (
     "archive.rooms.RoomArchive",
     "xmpp_engine.pubsub.module.PubSub",
     "xmpp_engine.pubsub.pep.Pep",
+    "xmpp_engine.pubsub.pep_abroad.Abroad",
     "xmpp_engine.pubsub.pep_bookmarks.Bookmarks",
     "xmpp_engine.pubsub.pep_avatars.Avatars",
     "fdp.engine.Forms",

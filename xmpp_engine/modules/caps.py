@@ -31,6 +31,8 @@ HASHES: Final[dict[str, Callable[[bytes], Any]]] = {
 #: The URI that names this software; clients ask for `NODE#ver`.
 NODE: Final = "urn:xmpp:mlink"
 _CACHE: Final = 2_000
+#: Apps of other servers that may wait for one hash.
+_WAITING: Final = 1_000
 _FEATURES: Final = 500
 _TEXT: Final = 512
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -41,6 +43,7 @@ _NOTIFY: Final = "+notify"
 
 #: (hash algorithm, value): what stands for one kind of client.
 Key = tuple[str, str]
+Learned = Callable[[frozenset[str]], Any]
 
 
 class IllFormed(ValueError):
@@ -106,6 +109,8 @@ class Caps(Module):
         #: Sessions that wait for a hash, the first is being asked; and those that could not explain it meanwhile.
         self._asking: dict[Key, list[Session]] = {}
         self._silent: dict[Key, list[Session]] = {}
+        #: Apps of other servers that wait for a hash, the first is being asked: their presence, and who wants to know.
+        self._abroad: dict[Key, list[tuple[Stanza, Learned]]] = {}
         #: Called, by the name of a module, with a session whose features have just become known: with its presence, or
         #: when the client has answered.
         self.learned: dict[str, Callable[[Session], None]] = {}
@@ -146,6 +151,59 @@ class Caps(Module):
     def interests_of(self, session: Session) -> frozenset[str]:
         """The nodes whose events the client wants, as far as it has said."""
         return interests(self.features_of(session))
+
+    def interests(self, features: frozenset[str]) -> frozenset[str]:
+        """The nodes whose events an app with these features wants."""
+        return interests(features)
+
+    def key_of(self, presence: Stanza) -> Key | None:
+        """What stands for the kind of app that a presence shows, None without one that we could verify."""
+        return _key(presence)
+
+    def explain(self, presence: Stanza, learned: Learned) -> None:
+        """What an app of another server can do, by its presence: learned(features), at once where its kind is known,
+        else when one of them has answered; never where none does."""
+        key = _key(presence)
+        if key is None:
+            return
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._known[key] = known
+            learned(known)
+            return
+        waiting = self._abroad.get(key)
+        if waiting is not None:
+            if len(waiting) < _WAITING:
+                waiting.append((presence, learned))
+        elif len(self._abroad) < _CACHE:
+            self._abroad[key] = [(presence, learned)]
+            self._ask_abroad(key)
+
+    def _ask_abroad(self, key: Key) -> None:
+        presence = self._abroad[key][0][0]
+        c = presence.element.find(ns.CAPS, "c")
+        query = Element(ns.DISCO_INFO, "query", {"node": f"{(c.get('node') or '') if c is not None else ''}#{key[1]}"})
+        request = build_iq(self.host.jid, presence.sender, "get", query)
+        self.services.iq.request(request, lambda answer: self._explained(key, answer))
+
+    def _explained(self, key: Key, answer: Stanza | None) -> None:
+        query = answer.element.find(ns.DISCO_INFO, "query") if answer is not None and answer.type == "result" else None
+        waiting = self._abroad[key]
+        _presence, learned = waiting.pop(0)
+        if query is not None:
+            features = frozenset(f.get("var") or "" for f in query.find_all(ns.DISCO_INFO, "feature"))
+            if _verified(query, key) and len(features) <= _FEATURES:
+                del self._abroad[key]
+                self._keep(key, features)
+                for tell in (learned, *(other for _presence, other in waiting)):
+                    tell(features)
+                return
+            # Its own word counts for itself.
+            learned(frozenset(sorted(features)[:_FEATURES]))
+        if waiting:
+            self._ask_abroad(key)
+        else:
+            del self._abroad[key]
 
     def changed(self, session: Session, _old: Stanza | None, new: Stanza | None) -> None:
         """A session's own presence: note its hash, and ask when nobody has explained it yet."""
@@ -188,9 +246,7 @@ class Caps(Module):
             features = frozenset(f.get("var") or "" for f in query.find_all(ns.DISCO_INFO, "feature"))
             if _verified(query, key) and len(features) <= _FEATURES:
                 waiting = self._asking.pop(key, []) + self._silent.pop(key, [])
-                if len(self._known) >= _CACHE:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = features
+                self._keep(key, features)
                 for other in waiting:
                     self._learn(other, features, key)
                 return
@@ -199,6 +255,11 @@ class Caps(Module):
         else:
             self._silent.setdefault(key, []).append(session)
         self._next(key, session)
+
+    def _keep(self, key: Key, features: frozenset[str]) -> None:
+        if len(self._known) >= _CACHE:
+            del self._known[next(iter(self._known))]
+        self._known[key] = features
 
     def _learn(self, session: Session, features: frozenset[str], key: Key | None = None) -> None:
         """Note the features of a session, unless it shows another hash by now, and tell who waits for them."""

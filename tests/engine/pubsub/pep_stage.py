@@ -12,6 +12,7 @@ from xmpp_engine.xml.element import Element
 PERSONAL = (
     "xmpp_engine.pubsub.module.PubSub",
     "xmpp_engine.pubsub.pep.Pep",
+    "xmpp_engine.pubsub.pep_abroad.Abroad",
     "xmpp_engine.pubsub.pep_bookmarks.Bookmarks",
     "xmpp_engine.pubsub.pep_avatars.Avatars",
 )
