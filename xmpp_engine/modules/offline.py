@@ -20,6 +20,7 @@ from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.doubts import DOUBT, marker, take_marker
 from xmpp_engine.routing.handover import MOVED
 from xmpp_engine.routing.inline import BIND2
+from xmpp_engine.routing.rescue import REPLAYED
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
@@ -35,7 +36,6 @@ _AT_ONCE: Final = 5
 #: Seconds between two looks at what the client has taken, growing from the first to the second.
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
-_REPLAYED: Final = "offline replayed"
 #: Note of a session: up to which row it was sent what is not deleted yet.
 _LAST: Final = "offline last"
 #: Beside the resource that a replay is for: there is more.
@@ -73,7 +73,7 @@ class Offline(Module):
         """Keep a message worth keeping (XEP-0160, 3); over the quota the sender is told."""
         if stanza.type not in ("chat", "normal"):
             return None
-        if stanza.notes is not None and _REPLAYED in stanza.notes:
+        if stanza.notes is not None and REPLAYED in stanza.notes:
             return HANDLED  # its row is still there
         if not _worth_keeping(stanza.element):
             return HANDLED
@@ -149,6 +149,17 @@ class Offline(Module):
             replaying.clear()
             usage = await self.services.stores.offline.usage(account.id)
             account.data.offline_count, account.data.offline_bytes = usage
+            if usage[0] and session.ended:
+                self._go_on(account)
+
+    def _go_on(self, account: Account) -> None:
+        """The session of a replay has ended before it was done: another resource gets the rest."""
+        others = account.receptive()
+        here = next((other for other in others if not other.remote), None)
+        if here is not None:
+            self.look(here)
+        elif others and self.services.whereabouts is not None:
+            self.services.whereabouts.look(others[0])
 
     async def _replay_all(self, session: Session) -> None:
         account = session.account
@@ -226,7 +237,7 @@ class Offline(Module):
         if doubt is not None and whereabouts is not None and whereabouts.crossing.doubts.arrived(*doubt):
             return  # it has come after all, before the node that stored it lost the way here
         stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
-        stanza.note(_REPLAYED, True)
+        stanza.note(REPLAYED, True)
         session.deliver(stanza)
 
     def _archived(self, stanza: Stanza, bare: str) -> bool:

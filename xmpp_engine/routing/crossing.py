@@ -28,7 +28,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
-from xmpp_engine.routing.rescue import OTHERS, Rescue
+from xmpp_engine.routing.rescue import OTHERS, REPLAYED, Rescue
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError, StreamError
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
-REPLAYED: Final = "offline replayed"
 ALONG: Final = (REPLAYED, OTHERS)
 ROOM: Final = "room"
 #: Kinds of records: they are short because there are many.

@@ -28,6 +28,8 @@ _AT_ONCE: Final = 10
 #: Note of a message in a cluster: the resources that have got it, or a copy, from the node that has it from its sender.
 #: What that node knew of the account's sessions need not be what this one knows.
 OTHERS: Final = "others"
+#: Note of a message that was stored while nobody was there, and is until its recipient has acknowledged it.
+REPLAYED: Final = "offline replayed"
 #: Messages that may wait behind a rescue. Sessions have one each; the bound is for senders elsewhere.
 _MAX_LATE: Final = 1_000
 
@@ -52,7 +54,9 @@ class Rescue:
                 others = stanza.notes.get(OTHERS) if stanza.notes is not None else None
                 if others is None and isinstance(stanza, CarriedStanza):
                     others = ()
-                if others is not None:
+                if there and stanza.notes is not None and REPLAYED in stanza.notes:
+                    had = True  # It is still stored.
+                elif others is not None:
                     had = any(since <= stamp and resource in others for since, _carbons, resource in there)
                 else:
                     named = stanza.to is not None and bool(stanza.to.resource)

@@ -248,7 +248,11 @@ class Whereabouts:
         for account in accounts.values():
             for session in account.receptive():
                 if session.remote:
-                    self.peers.post(session.node, (LOOK, session.jid.full))  # type: ignore[attr-defined]
+                    self.look(session)
+
+    def look(self, session: Session) -> None:
+        """A session elsewhere shall look for stored messages."""
+        self.peers.post(session.node, (LOOK, session.jid.full))  # type: ignore[attr-defined]
 
     # What others tell
 
