@@ -56,6 +56,11 @@ class Bundle:
         return "".join(one.public_bytes(Encoding.PEM).decode() for one in self.chain)
 
     @property
+    def root_pem(self) -> str:
+        """The root, "" where it was not among the files."""
+        return self.root.public_bytes(Encoding.PEM).decode() if self.root is not None else ""
+
+    @property
     def key_pem(self) -> str:
         """The key, not encrypted."""
         return key_pem(self.key)

@@ -31,6 +31,8 @@ class Certificate(models.Model):
     used = models.BooleanField(default=False)
     #: PEM, leaf first; empty while the request waits for its certificate.
     chain = models.TextField(blank=True, default="")
+    #: PEM of the root, where it was among the files: not shown to anybody, but then the chain is known to be complete.
+    root = models.TextField(blank=True, default="")
     #: PEM, sealed.
     key = models.TextField()
     #: PEM of the signing request, where one was made.

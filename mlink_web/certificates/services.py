@@ -127,8 +127,8 @@ def findings_of(row: Certificate, now: datetime | None = None) -> list[Finding]:
     if row.is_waiting:
         return []
     try:
-        chain = tuple(bundles.load_chain(row.chain))
-        found = Bundle(bundles.load_key(opened_key(row)), chain)
+        root = bundles.load_chain(row.root)[0] if row.root else None
+        found = Bundle(bundles.load_key(opened_key(row)), tuple(bundles.load_chain(row.chain)), root)
     except ValueError as error:
         return [Finding("bad", str(error))]
     return examine(found, row.domain, now)
@@ -171,6 +171,7 @@ def _keep(
         row = known
     row = row or Certificate(domain=domain, source=source, created_by=by)
     row.chain, row.key = found.chain_pem, sealed_key(found.key_pem, domain)
+    row.root = found.root_pem or row.root
     row.names, row.fingerprint = list(names_of(leaf).all[:100]), fingerprint
     row.subject, row.issuer = leaf.subject.rfc4514_string()[:1000], leaf.issuer.rfc4514_string()[:1000]
     row.begins, row.ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc

@@ -139,7 +139,7 @@ def test_what_breaks_inside_leaves_it_free(authority: FakeAuthority, monkeypatch
 def test_a_certificate_that_does_not_fit(authority: FakeAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "obtain", lambda *_: read(pem(ISSUING.issue("other.example"))))
     row = _follow()
-    with pytest.raises(Failed, match="not for chat.example"):
+    with pytest.raises(Failed, match="It is not for"):
         renewal.obtain(row)
     assert Certificate.objects.count() == 0
 
