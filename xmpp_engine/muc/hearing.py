@@ -177,7 +177,9 @@ def free_nicks(room: Room) -> None:
     """Nicknames may be free for those who waited for them."""
     waiting = sorted(room.replica.rivals.values(), key=lambda rival: rival[1].stamp)
     for node, told in waiting:
-        if told.nick not in room.occupants and told.full not in room.users:
+        holder = room.occupants.get(told.nick)
+        free = holder is None or holder.user.bare == told.full.partition("/")[0]
+        if free and told.full not in room.users:
             with room.turn:
                 _hear(room, node, told, None, False)
 
