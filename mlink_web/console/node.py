@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from mlink_web.delegation.reach import EVERYTHING, Reach
@@ -63,7 +62,7 @@ async def _figures_of(reach: Reach) -> dict[str, Any]:
         services = await _ask(lambda client: client.call("room page", limit="0"))
         rooms: list[dict[str, Any]] = []
         for service in reach.of(services["services"]):
-            rooms += await _ask(partial(EngineClient.call, command="room list", service=service))
+            rooms += await _ask(lambda client, service=service: client.call("room list", service=service))  # type: ignore[misc]
     except NodeUnavailable as error:
         return {"error": str(error)}
     return {

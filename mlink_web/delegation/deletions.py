@@ -20,12 +20,12 @@ from mlink_web.jobs.models import Job
 
 #: Kinds of what there is, in words; those with a size have its key too.
 _KINDS: Final = (
-    ("users", "Users, with contacts, devices, offline messages and profiles", ""),
+    ("users", "Users, with all that is theirs", ""),
     ("administrators", "Administrators of the domain", ""),
     ("groups", "Groups", ""),
     ("rooms", "Rooms, with their lists", ""),
     ("nodes", "Nodes of publish-subscribe", ""),
-    ("personal_nodes", "Nodes of users (bookmarks, avatars and the like)", ""),
+    ("personal_nodes", "Nodes of users", ""),
     ("files", "Shared files", "file_bytes"),
     ("topics", "Topics of forms", ""),
     ("invitations", "Invitations", ""),

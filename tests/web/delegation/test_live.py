@@ -33,7 +33,7 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> Account:
     services.appoint(made.username, Domain.objects.get(name=OWN), "test")
     node = marks.Node()
 
-    async def call(client: Any, command: str, progress: Any = None, **arguments: str) -> Any:
+    async def call(client: Any, command: str, /, *, progress: Any = None, **arguments: str) -> Any:
         return await node.call(client, command, **arguments)
 
     monkeypatch.setattr(EngineClient, "call", call)

@@ -67,7 +67,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> marks.Node:
     """A node that tells everything about both domains."""
     made = marks.Node()
 
-    async def call(client: Any, command: str, progress: Any = None, **arguments: str) -> Any:
+    async def call(client: Any, command: str, /, *, progress: Any = None, **arguments: str) -> Any:
         return await made.call(client, command, **arguments)
 
     monkeypatch.setattr(EngineClient, "call", call)
@@ -222,5 +222,14 @@ def test_own_pages_show_the_own(keeper: Client) -> None:
         assert response.status_code == 200, address
         assert words in response.content.decode(), address
     menu = keeper.get("/admin/").content.decode()
-    for shut in ("/admin/audit/", "/admin/pubsub/", "/admin/archive/", "Import and export", "Messages since start"):
+    for shut in (
+        "/admin/audit/",
+        "/admin/federation/",
+        "/admin/certificates/",
+        "/admin/cluster/",
+        "/admin/pubsub/",
+        "/admin/archive/",
+        "Import and export",
+        "Messages since start",
+    ):
         assert shut not in menu
