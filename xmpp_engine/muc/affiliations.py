@@ -303,6 +303,13 @@ def show_again(room: Room, occupants: list[Occupant]) -> None:
     _pace(room, waiting)
 
 
+def show_soon(room: Room, occupant: Occupant) -> None:
+    """Somebody is inside, one of many who come at the same time: the others see him soon."""
+    waiting = _paces(room)
+    room.restating[occupant] = None
+    _pace(room, waiting)
+
+
 # Many at a time would stop the server, so a large room is told in slices. What an occupant may do changes at once; what
 # is sent of him is what is true when it is sent, and `Occupant.visible` says what the others believe until then.
 

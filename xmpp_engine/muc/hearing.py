@@ -50,7 +50,7 @@ def _hear(room: Room, node: str, told: Entry, why: views.Change | None, paced: b
             _update(room, occupant, client, told, why, paced)
             return
         detach(room, occupant, [client])
-    _enter(room, node, told)
+    _enter(room, node, told, paced=paced)
 
 
 def _update(room: Room, occupant: Occupant, client: Client, told: Entry, why: views.Change | None, paced: bool) -> None:
@@ -71,7 +71,7 @@ def _update(room: Room, occupant: Occupant, client: Client, told: Entry, why: vi
         room.show(occupant)
 
 
-def _enter(room: Room, node: str, told: Entry) -> None:
+def _enter(room: Room, node: str, told: Entry, *, paced: bool) -> None:
     """A client under a nickname that it did not have here."""
     jid = Jid.parse(told.full)
     occupant = room.occupants.get(told.nick)
@@ -83,10 +83,10 @@ def _enter(room: Room, node: str, told: Entry) -> None:
         occupant = None
     client = Client(jid, None, wire.unpacked(told.children), told.lang, told.stamp, node)
     client.served, client.role, client.affiliation = told.served, told.role, told.affiliation
-    seat(room, told.nick, occupant, client, told.since)
+    _seat(room, told.nick, occupant, client, told.since, paced=paced)
 
 
-def seat(room: Room, nick: str, occupant: Occupant | None, client: Client, since: float) -> None:
+def _seat(room: Room, nick: str, occupant: Occupant | None, client: Client, since: float, *, paced: bool) -> None:
     """A client that another node serves is inside, under a free nickname or together with the occupant that has it."""
     if occupant is None:
         user = client.jid.to_bare()
@@ -94,7 +94,9 @@ def seat(room: Room, nick: str, occupant: Occupant | None, client: Client, since
         occupant = Occupant(room.jid.with_resource(nick), user, id, client.affiliation, client.role, client, since)
         room.occupants[nick] = occupant
         room.users[client.jid.full] = occupant
-        if room.shows(occupant):
+        if paced:
+            affiliations.show_soon(room, occupant)
+        elif room.shows(occupant):
             room.show_others(occupant)
         return
     occupant.clients[client.jid.full] = client

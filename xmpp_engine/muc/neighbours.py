@@ -30,7 +30,7 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import disputes, hearing, invite, leave, views, voices, wire
 from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.directory import Listing, of_room
-from xmpp_engine.muc.replica import ENTRIES, EXTRA, LINES, MESSAGES
+from xmpp_engine.muc.replica import EXTRA
 from xmpp_engine.muc.room import Room
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.ports import Peers, Record
@@ -52,8 +52,6 @@ _LATER: Final = 2.0
 #: Destroyed rooms that are remembered for nodes that were away, and for how long.
 _ENDED: Final = 1_000
 _ENDED_SECONDS: Final = 86_400.0
-#: Lines of the directory in one record.
-_HAVE: Final = 100
 #: Nodes that a stanza is passed through.
 _HOPS: Final = 2
 #: Seconds in which a session that moves is taken over, and rooms in which one is.
@@ -199,8 +197,8 @@ class Neighbours:
         self._due = False
         changed, self._changed = self._changed, {}
         rooms = [self._service.rooms[local] for local in changed if local in self._service.rooms]
-        for some in wire.pieces(rooms, _HAVE):
-            self._broadcast("have", "", [self._line(room) for room in some])
+        for some in wire.pieces([self._line(room) for room in rooms]):
+            self._broadcast("have", "", some)
 
     def _line(self, room: Room) -> list[Any]:
         return [list(astuple(of_room(room))), len(room.occupants)]
@@ -221,9 +219,8 @@ class Neighbours:
 
     def joined(self, node: str, returned: bool) -> None:
         """A node is here: it is told which rooms are."""
-        rooms = list(self._service.rooms.values())
-        for some in wire.pieces(rooms, _HAVE):
-            self.post(node, "have", "", [self._line(room) for room in some])
+        for some in wire.pieces([self._line(room) for room in self._service.rooms.values()]):
+            self.post(node, "have", "", some)
         now = self._service.services.clock.now()
         for local, (created, creator, until) in self._over.items():
             if until > now:
@@ -431,9 +428,9 @@ class Neighbours:
             for entry in sorted(entries, key=lambda entry: entry.version)
             if whole or lines.changed_here(entry.jid)
         ]
-        for some in wire.pieces(rows, LINES):
+        for some in wire.pieces(rows):
             self.post(node, "lines", local, some)
-        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history], MESSAGES):
+        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history]):
             self.post(node, "past", local, some)
         told = [
             wire.entry(occupant, client)
@@ -441,8 +438,8 @@ class Neighbours:
             for client in occupant.clients.values()
             if not client.node
         ]
-        for some in wire.pieces(told, ENTRIES):
-            self.post(node, "entry", local, some, None, False)
+        for some in wire.pieces(told):
+            self.post(node, "entry", local, some, None, True)
         self.post(node, "done", local)
 
     def _head(self, room: Room, whole: bool) -> dict[str, Any]:

@@ -61,10 +61,6 @@ if TYPE_CHECKING:
 EXTRA: Final = "extra "
 #: Seconds in which two nodes may have written over each other's changes.
 _OVERLAP: Final = 5.0
-#: Clients, lines and messages in one record.
-ENTRIES: Final = 100
-LINES: Final = 500
-MESSAGES: Final = 20
 
 
 class Alone:
@@ -204,8 +200,8 @@ class Replica(Alone):
         self.changed()
         if self._room.nodes:
             told = [wire.entry(occupant, client) for client in clients or occupant.clients.values() if not client.node]
-            if told:
-                self._tell("entry", told, wire.change(why), paced)
+            for some in wire.pieces(told):
+                self._tell("entry", some, wire.change(why), paced)
 
     def renamed(self, old: str, occupant: Occupant, clients: Collection[Client]) -> None:
         if self._room.nodes:

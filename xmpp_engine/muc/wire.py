@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OPEN: Final = f"<presence xmlns='{ns.CLIENT}'>".encode()
 _CLOSE: Final = b"</presence>"
+#: Bytes of a piece, about; one that is longer by itself goes alone.
+_PIECE: Final = 200_000
 
 
 class Entry:
@@ -91,7 +93,27 @@ def plain(value: Any) -> Any:
     return value
 
 
-def pieces(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    """Long lists go in pieces: a record has a bound."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+def pieces(values: Sequence[Any]) -> Iterable[list[Any]]:
+    """Long lists go in pieces: a record has a bound. None for an empty list."""
+    piece: list[Any] = []
+    size = 0
+    for value in values:
+        weight = _weight(value)
+        if piece and size + weight > _PIECE:
+            yield piece
+            piece, size = [], 0
+        piece.append(value)
+        size += weight
+    if piece:
+        yield piece
+
+
+def _weight(value: Any) -> int:
+    """About how many bytes a value has on its way, rather too many."""
+    if isinstance(value, str):
+        return 5 + (len(value) if value.isascii() else 4 * len(value))
+    if isinstance(value, bytes):
+        return 5 + len(value)
+    if isinstance(value, list | tuple):
+        return 5 + sum(map(_weight, value))
+    return 9
