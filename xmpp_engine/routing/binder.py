@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.prep import resourcepart
@@ -26,6 +26,9 @@ from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError, StreamError
 from xmpp_engine.xml.writer import encode
+
+if TYPE_CHECKING:
+    from xmpp_engine.routing.remote_session import RemoteSession
 
 
 class SessionBinder:
@@ -109,10 +112,12 @@ class SessionBinder:
             wanted, current = "", None
         if current is None and len(resident.sessions) >= config.max_resources:
             raise StanzaError("resource-constraint", "too many resources of this account are connected")
+        replaced: RemoteSession | None = None
         if current is not None:
             conflict = StreamError("conflict", "the resource was bound by another connection")
             if current.remote and self._services.whereabouts is not None:
-                self._services.whereabouts.take_place(current, conflict)  # type: ignore[arg-type]
+                replaced = cast("RemoteSession", current)
+                self._services.whereabouts.take_place(replaced, conflict)
             else:
                 current.kick(conflict)
         if not wanted:
@@ -120,6 +125,8 @@ class SessionBinder:
         jid = resident.jid.with_resource(wanted or _generated())
         session = Session(self._services, resident, jid, stream, facts)
         self._services.registry.add(session)
+        if replaced is not None and self._services.whereabouts is not None:
+            self._services.whereabouts.took_place(replaced)
         return session
 
     def _begun(self, session: Session) -> None:

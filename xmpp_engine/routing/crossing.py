@@ -5,7 +5,7 @@ storage. Only the last step crosses, the delivery to a session (record "d"). So 
 durable, and what XEP-0198 promises to the sender holds as on one node.
 
     d   number, full JID, to, carried, notes   to a session; notes of modules go along, and in which room it must be
-    p   carried, addresses                     presence and probes: the node runs the hooks and tells its own sessions,
+    p   carried, addresses, since              presence and probes: the node runs the hooks and tells its own sessions,
                                                or answers for them
     r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
     a   carried, to                            the answer to a request of that node itself
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
 ALONG: Final = (REPLAYED, OTHERS)
 ROOM: Final = "room"
+SINCE: Final = "since"
 #: Kinds of records: they are short because there are many.
 DELIVER: Final = "d"
 SHOW: Final = "p"
@@ -72,6 +73,8 @@ class Crossing:
         self.moved: dict[str, str] = {}
         self.arrivals: dict[str, Any] = {}
         self.early: Callable[[str, str, Record], bool] = lambda _node, _full, _record: False
+        #: Since when sessions were bound that have just ended here, by full JID; `whereabouts.py` keeps it.
+        self.ended: dict[str, float] = {}
         #: What tags of requests stand for: nodes. Ours is `services.iq.tag`.
         self.tags: dict[str, str] = {}
         for kind, function in (
@@ -102,6 +105,8 @@ class Crossing:
             along = {name: notes[name] for name in ALONG if name in notes}
         if room:
             along = {**(along or {}), ROOM: room}
+        if stanza.kind == "presence":
+            along = {SINCE: self._since_of(stanza.sender)}
         self._post(node, (DELIVER, number, full, to_text, *carry(stanza), along))
 
     def to_full(self, stanza: Stanza) -> bool:
@@ -128,14 +133,34 @@ class Crossing:
             for node in dict.fromkeys(entry.node for entry in self._directory.of(jid.bare)):
                 by_node.setdefault(node, []).append(jid.full)
         if by_node:
-            carried = carry(stanza)
             for node, texts in by_node.items():
-                self.show_at(node, carried, texts)
+                self.show_at(node, stanza, texts)
 
-    def show_at(self, node: str, carried: tuple[Any, ...], addresses: list[str]) -> None:
+    def show_at(self, node: str, stanza: Stanza, addresses: list[str]) -> None:
         """The same to one node."""
+        carried, since = carry(stanza), self._since_of(stanza.sender)
         for start in range(0, len(addresses), _ADDRESSES):
-            self._post(node, (SHOW, *carried, addresses[start : start + _ADDRESSES]))
+            self._post(node, (SHOW, *carried, addresses[start : start + _ADDRESSES], since))
+
+    def _since_of(self, sender: Jid) -> float:
+        """Of which session of a full JID a presence is: since when it is bound; 0.0 where that is not known."""
+        session = self._full.get(sender.full)
+        if session is not None:
+            return session.since
+        ended = self.ended.get(sender.full)
+        if ended is not None:
+            return ended
+        entry = self._directory.find(sender.bare, sender.resource) if sender.resource else None
+        return entry.since if entry is not None else 0.0
+
+    def _is_stale(self, sender: Jid, since: float, type: str) -> bool:
+        """Whether a presence is of a session whose full JID another one has by now, on another node: links do not keep
+        the order of what comes from several nodes. That it is gone is told only where the other one does not show
+        itself."""
+        if not since:
+            return False
+        found = self._full.get(sender.full) or self._directory.find(sender.bare, sender.resource)
+        return found is not None and found.since > since and (type == "" or found.presence is not None)
 
     def pass_on(self, stanza: Stanza) -> bool:
         """A stanza for an account that is not resident here but has sessions elsewhere, and that need not be stored:
@@ -210,6 +235,8 @@ class Crossing:
             room = along.pop(ROOM, "")
             if room and not is_in(session, room):
                 return
+            if self._is_stale(stanza.sender, along.pop(SINCE, 0.0), stanza.type):
+                return
             stanza.notes = along
         session.deliver(stanza)
 
@@ -249,6 +276,8 @@ class Crossing:
 
     def _shown(self, _node: str, record: Record) -> None:
         stanza = CarriedStanza(record[1:7], None)
+        if stanza.type != "probe" and self._is_stale(stanza.sender, record[8], stanza.type):
+            return
         for text in record[7]:
             jid = Jid.parse(text)
             account = self._resident.get(jid.bare)

@@ -41,7 +41,6 @@ from xmpp_engine.routing.remote_session import (
     shown_presence,
 )
 from xmpp_engine.stanza.build import presence
-from xmpp_engine.stanza.carried import carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StreamError
 
@@ -112,6 +111,8 @@ class Whereabouts:
         self._appeared = 0
         self._recent: deque[tuple[int, Session]] = deque(maxlen=_RECENT)
         self._heard_of: dict[str, int] = {}
+        self._ended_here: OrderedDict[str, float] = OrderedDict()
+        self.crossing.ended = self._ended_here
         self._due = False
         #: Accounts for which messages were stored lately, or while a node was gone, and when; the oldest first.
         self._stored: OrderedDict[str, float] = OrderedDict()
@@ -165,6 +166,10 @@ class Whereabouts:
         jid = session.jid
         if self._changed.get(jid.full) is session:
             del self._changed[jid.full]
+        self._ended_here[jid.full] = session.since
+        self._ended_here.move_to_end(jid.full)
+        if len(self._ended_here) > _RECENT:
+            self._ended_here.popitem(last=False)
         self.peers.broadcast((UNBOUND, jid.bare, jid.resource, session.since))
 
     def _tell(self) -> None:
@@ -196,12 +201,15 @@ class Whereabouts:
         ]
 
     def take_place(self, remote: RemoteSession, error: StreamError) -> None:
-        """A session that is bound here now takes the place of one elsewhere: that ends, and contacts learn of it from
-        here, before they hear of the new one."""
-        was_available = remote.presence is not None
+        """A session that is about to be bound here takes the place of one elsewhere: that ends, and contacts learn of
+        it from here (`took_place`), before they hear of the new one."""
         self.crossing.kick(remote, error, silent=True)
+
+    def took_place(self, remote: RemoteSession) -> None:
+        """The new one is bound, and shows nothing yet."""
+        self._tell()
         shows = self._shows(remote.account)
-        if was_available and shows is not None:
+        if remote.presence is not None and shows is not None:
             shows.gone(remote.account, remote.jid)
 
     def moved(self, account: Account, session: Session, node: str, since: float) -> None:
@@ -277,7 +285,7 @@ class Whereabouts:
                 and not (blocked and (bare in blocked or bare.partition("@")[2] in blocked))
             )
             if seen and session.presence is not None and not session.ended:
-                self.crossing.show_at(node, carry(session.presence), [bare])
+                self.crossing.show_at(node, session.presence, [bare])
 
     def _heard(self, node: str, record: Record) -> None:
         for row in record[1]:
@@ -393,7 +401,7 @@ class Whereabouts:
                 if item.subscription in _FROM and not hidden and self._is_at(item.jid, node):
                     bares.append(item.jid)
             if bares:
-                self.crossing.show_at(node, carry(shown), bares)
+                self.crossing.show_at(node, shown, bares)
 
     async def _look_soon(self, node: str, bare: str, resource: str) -> None:
         await self._services.ledger.sync()
