@@ -193,8 +193,8 @@ def _refused_proofs(error: Any) -> str:
         why = next((one.error for one in authorization.body.challenges if one.error is not None), None)
         parts.append(f"{name}: {_problem(why)}" if why is not None else name)
     return (
-        "The authority could not see the proof over HTTP: port 80 of each name must lead to this server; take names out "
-        f"of the list that do not. {' '.join(parts)}"
+        "The authority could not see the proof over HTTP: port 80 of each name must lead to this server; take those "
+        f"out of the list that do not. {' '.join(parts)}"
     )
 
 

@@ -62,14 +62,14 @@ def upload(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Domain, pk=pk)
     form = UploadForm(request.POST, request.FILES, auto_id="upload_%s")
     if not form.is_valid():
-        return _domain_page(request, found, upload_form=form, status=422)
+        return _domain_page(request, found, upload_form=_without_keys(form), status=422)
     try:
         row, _ = services.take(found, form.given(), form.cleaned_data["password"], by=request.user.get_username())
     except services.Bad as error:
-        return _domain_page(request, found, upload_form=form, refused=error.findings, status=422)
+        return _domain_page(request, found, upload_form=_without_keys(form), refused=error.findings, status=422)
     except ValueError as error:
         form.add_error(None, str(error))
-        return _domain_page(request, found, upload_form=form, status=422)
+        return _domain_page(request, found, upload_form=_without_keys(form), status=422)
     _tell_taken(request, row)
     return redirect("certificates:certificate", row.pk)
 
@@ -119,6 +119,13 @@ def acme(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, "The certificate is on its way; the page tells when it is there.")
             return redirect("certificates:domain", pk)
     return _domain_page(request, found, acme_form=form, status=422)
+
+
+def _without_keys(form: UploadForm) -> UploadForm:
+    """The form to be shown again: what was pasted may hold a private key, which goes back to nobody."""
+    form.data = form.data.copy()
+    form.data["text"] = ""
+    return form
 
 
 def _domain_page(request: HttpRequest, found: Domain, *, status: int = 200, **forms: Any) -> HttpResponse:

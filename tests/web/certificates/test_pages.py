@@ -129,6 +129,7 @@ def test_what_is_refused_is_said_line_by_line(admin: Client, domain: Domain) -> 
     answer = admin.post(path, {"text": (other.chain_pem + other.key_pem).decode()})
     page = answer.content.decode()
     assert answer.status_code == 422
+    assert "PRIVATE KEY" not in page, "what was pasted goes back to nobody"
     for words in ("It was not taken", "The private key fits", "It ended on", "not for chat.example"):
         assert words in page
     assert Certificate.objects.count() == 0
