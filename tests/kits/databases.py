@@ -78,6 +78,8 @@ _TABLES = (
     "groups_groupmember",
     "groups_group",
     "groups_groupsversion",
+    "delegation_domainadministrator",
+    "delegation_domaindeletion",
     "accounts_credential",
     "accounts_signintoken",
     "accounts_accountchange",
