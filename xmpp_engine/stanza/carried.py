@@ -69,6 +69,11 @@ class CarriedStanza(Stanza):
         other._parsed, other._pair = self._parsed, self._pair
         return other
 
+    def extend(self, child: Element, text: bytes) -> None:
+        """See Stanza; what is not encoded yet is made of the element from now on."""
+        super().extend(child, text)
+        self._pair = None
+
     def changed(self) -> None:
         """The element says more than the text by now."""
         assert self.element is not None
