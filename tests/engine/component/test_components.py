@@ -368,3 +368,15 @@ def test_what_makes_no_sense_is_refused(component: object, words: str) -> None:
     )
     with pytest.raises(InvalidConfig, match=words):
         check(config)
+
+
+async def test_a_component_talks_to_other_servers(story: Story) -> None:
+    world = await begin(story, gateway())
+    world.elsewhere.domains.add("far.example")
+    component = connect(world)
+    component.send(f"<message from='bot@{NAME}' to='romeo@far.example'><body>hello</body></message>")
+    (sent,) = world.elsewhere.sent
+    assert (sent.sender.full, sent.text().count("jabber:component:accept")) == (f"bot@{NAME}", 0)
+    # What cannot be sent comes back to it.
+    component.send(f"<message from='bot@{NAME}' to='romeo@nowhere.example' id='1'><body>hello</body></message>")
+    await component.receives(f"<message type='error' id='1' to='bot@{NAME}'><error/></message>")
