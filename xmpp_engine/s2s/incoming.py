@@ -188,7 +188,7 @@ class Incoming(PeerStream):
         self.stream.restart()
 
     def _fail(self, condition: str, text: str) -> None:
-        self.refuse(condition, text)
+        self.note(condition, text)
         self.stream.write(f"<failure xmlns='{ns.SASL}'><{condition}/></failure>".encode())
         self._attempts += 1
         if self._attempts >= _ATTEMPTS:

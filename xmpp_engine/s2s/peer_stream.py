@@ -192,11 +192,15 @@ class PeerStream:
 
     def refuse(self, condition: str, text: str, sender: Jid | None = None) -> StreamError:
         """Note a refusal; the stream error to raise."""
-        remote = self.remote or (sender.domain if sender is not None else "")
-        self.federation.refusals.add(self.direction, self.local, remote, self.stream.transport.peer, condition, text)
+        self.note(condition, text, sender)
         error = StreamError(condition, text)
         error.told = True
         return error
+
+    def note(self, code: str, text: str, sender: Jid | None = None) -> None:
+        """Note a refusal that does not end the stream."""
+        remote = self.remote or (sender.domain if sender is not None else "")
+        self.federation.refusals.add(self.direction, self.local, remote, self.stream.transport.peer, code, text)
 
     def _unproven(self, sender: Jid, to: Jid) -> StreamError:
         """RFC 6120, 4.9.3.12, 8.1.1.2 and 8.1.2.2."""
@@ -208,6 +212,8 @@ class PeerStream:
 
     def _malformed(self, element: Element, error: StanzaError) -> None:
         """A stanza whose addresses, type or id are wrong: answered where it is known to whom."""
+        if not self.receives:
+            raise self.refuse("not-authorized", "a stanza before anything was proved")
         try:
             sender = Jid.parse(element.attrs.get("from", ""))
         except ValueError:

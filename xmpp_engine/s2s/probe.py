@@ -102,6 +102,8 @@ class _Probe:
         if failed == "tls":
             return
         facts = outgoing.facts or transport.tls_facts()
+        if failed and not facts:
+            return
         if facts:
             report("tls", True, f"{facts.get('version', '')} with {facts.get('cipher', '')}", facts)
         else:

@@ -179,7 +179,8 @@ def shown_chain(connection: ssl.SSLObject) -> tuple[bytes, ...]:
     is needed."""
     inner: Any = getattr(connection, "_sslobj", None)
     chain = inner.get_unverified_chain() if inner is not None else None
-    if not chain or len(chain) > _LONGEST_CHAIN:
+    # A server whose client shows none gets a chain of nothing.
+    if not chain or None in chain or len(chain) > _LONGEST_CHAIN:
         return ()
     return tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain)
 
