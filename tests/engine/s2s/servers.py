@@ -150,7 +150,7 @@ class Network:
         return server
 
 
-async def until(condition: Callable[[], Any], what: str = "it", seconds: float = SECONDS) -> Any:
+async def until(condition: Callable[[], Any], what: str | Callable[[], str] = "it", seconds: float = SECONDS) -> Any:
     """Let the loop run until the condition holds; returns its value."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
@@ -164,19 +164,24 @@ async def got(client: Client, *expected: str) -> Element:
     """Wait for stanzas that match these, in this order; others before them are passed over. Returns the last."""
     found: Element | None = None
     for xml in expected:
-        (wanted,) = elements(xml)
-
-        def taken(wanted: Element = wanted) -> Element | None:
-            while client.wire.inbox:
-                actual = client.wire.inbox.popleft()
-                seen.append(write(actual, ns.CLIENT))
-                if matches(wanted, actual):
-                    return actual
-            return None
-
-        seen: list[str] = []
-        found = await until(taken, lambda xml=xml: f"{client.full} got {seen} and not {xml}, which")  # type: ignore[misc]
+        found = await _next(client, xml)
     assert found is not None
+    return found
+
+
+async def _next(client: Client, xml: str) -> Element:
+    (wanted,) = elements(xml)
+    seen: list[str] = []
+
+    def taken() -> Element | None:
+        while client.wire.inbox:
+            actual = client.wire.inbox.popleft()
+            seen.append(write(actual, ns.CLIENT))
+            if matches(wanted, actual):
+                return actual
+        return None
+
+    found: Element = await until(taken, lambda: f"{client.full} got {seen} and not {xml}, which")
     return found
 
 

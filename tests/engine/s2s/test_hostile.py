@@ -1,5 +1,5 @@
-"""What other servers must not get away with: forged addresses, domains they have not proved, keys that are wrong or used
-twice, certificates that are not good, streams that are no streams, and floods of them."""
+"""What other servers must not get away with: forged addresses, domains they have not proved, keys that are wrong or
+used twice, certificates that are not good, streams that are no streams, and floods of them."""
 
 from __future__ import annotations
 
