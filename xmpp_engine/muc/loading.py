@@ -57,6 +57,8 @@ class Loading:
             if stanza.type in ("unavailable", "error", "result") or (foreign and not enters):
                 service.neighbours.to_holder(stanza, local)
                 return
+            if self._count >= _ALL_WAITING:
+                raise StanzaError("resource-constraint", "too much waits for rooms")
             waiting = self._begin(local)
         if waiting is None:
             if stanza.type in ("unavailable", "error", "result", "probe"):

@@ -129,7 +129,7 @@ class Neighbours:
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
         self._handlers: dict[str, Callable[..., None]] = {
             "have": self._on_have,
-            "drop": self._on_drop,
+            "drop": self._on_none,
             "none": self._on_none,
             "ended": self._on_ended,
             "stanza": self._on_stanza,
@@ -367,15 +367,10 @@ class Neighbours:
             elif node not in room.nodes:
                 self.post(node, "hello", local, False)
 
-    def _on_drop(self, node: str, local: str) -> None:
-        holders = self.holders.get(local)
-        if holders is not None:
-            holders.pop(node, None)
-            if not holders:
-                self._unheld(local)
-        self._on_none(node, local)
-
     def _on_none(self, node: str, local: str) -> None:
+        holders = self.holders.get(local)
+        if holders is not None and holders.pop(node, None) is not None and not holders:
+            self._unheld(local)
         arrival = self._arrivals.get(local)
         if arrival is not None:
             self._told(local, arrival, node, told=False)
