@@ -79,3 +79,10 @@ async def queue(node: LiveNode, remote: str) -> dict[str, Any] | None:
     """What waits for a domain."""
     rows = await socket(node).call("s2s rows")
     return next((row for row in rows if row["kind"] == "queue" and row["remote"] == remote), None)
+
+
+async def acknowledged(node: LiveNode, remote: str) -> None:
+    """Wait until a server has acknowledged all that was sent to it (XEP-0198)."""
+    async with asyncio.timeout(CONFIGURE_SECONDS):
+        while any(row["unacked"] > 0 for row in await streams(node, remote)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

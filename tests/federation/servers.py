@@ -185,7 +185,7 @@ class Prosody(Peer):
 
     def _launch(self) -> Child:
         for domain in self.domains:
-            folder = self.home / "data" / domain.replace(".", "%2e") / "accounts"
+            folder = self.home / "data" / _stored(domain) / "accounts"
             folder.mkdir(parents=True, exist_ok=True)
             for user in USERS:
                 (folder / f"{user}.dat").write_text(f'return {{ ["password"] = "{PASSWORD}"; }};\n')
@@ -306,3 +306,8 @@ modules:
   mod_muc: {{default_room_options: {{persistent: false}}}}
   mod_pubsub: {{plugins: [flat, pep]}}
 {dialback}"""
+
+
+def _stored(domain: str) -> str:
+    """A domain as Prosody names its folder."""
+    return "".join(letter if letter.isalnum() else f"%{ord(letter):02x}" for letter in domain)

@@ -280,9 +280,9 @@ async def test_a_file_goes_by_its_link(romeo: Person, juliet: Person) -> None:
         """No name server of this machine knows our node."""
         return link.replace(f"//{HOME}:", "//localhost:")
 
-    sending = urllib.request.Request(
-        reached(put.get("url", "")), b"hello", {"Content-Type": "text/plain"}, method="PUT"
-    )
+    headers = {one.get("name", ""): one.text or "" for one in put} | {"Content-Type": "text/plain"}
+    headers = {one.get("name", ""): one.text or "" for one in put} | {"Content-Type": "text/plain"}
+    sending = urllib.request.Request(reached(put.get("url", "")), b"hello", headers, method="PUT")
     with await asyncio.to_thread(urllib.request.urlopen, sending, timeout=20) as answer:
         assert answer.status == 201
     url = get.get("url", "")
