@@ -168,8 +168,8 @@ class Administration:
 
     async def redacted(self, local: str, messages: Mapping[str, Stanza], silent: Container[str]) -> int:
         """See the protocol. The room is loaded for it: what it is told is archived too, so that who comes later and
-        has kept the message learns of it."""
-        room = await self._service.fetch(local)
+        has kept the message learns of it. All nodes are asked, one does it."""
+        room = await self._service.fetch(local) if self._service.stands_for(local) else None
         if room is None:
             return 0
         return moderation.redacted(room, messages, silent)

@@ -638,12 +638,11 @@ class Neighbours:
 
     def counted_here(self) -> int:
         """How many rooms this node counts, so that all nodes together count each once."""
-        cluster, service = self.cluster, self._service
-        first = min((cluster.name, *cluster.nodes))
-        count = 0
-        for local in service.directory:
-            nodes = self.elsewhere(local)
-            if local in service.rooms:
-                nodes.append(cluster.name)
-            count += (min(nodes) if nodes else first) == cluster.name
-        return count
+        return sum(map(self.stands_for, self._service.directory))
+
+    def stands_for(self, local: str) -> bool:
+        """Whether this node does for a room what all nodes are asked for and one has to do."""
+        nodes = self.elsewhere(local)
+        if local in self._service.rooms:
+            nodes.append(self.cluster.name)
+        return min(nodes or (self.cluster.name, *self.cluster.nodes)) == self.cluster.name

@@ -130,6 +130,10 @@ class RoomService:
         """How many rooms this node counts, so that all nodes together count each once."""
         return len(self.directory) if self.neighbours is None else self.neighbours.counted_here()
 
+    def stands_for(self, local: str) -> bool:
+        """Whether this node does for a room what all nodes are asked for and one has to do."""
+        return self.neighbours is None or self.neighbours.stands_for(local)
+
     def arrived(self, room: Room) -> None:
         """A room is in memory that other nodes have told of, or the store."""
         room.replica.loaded()

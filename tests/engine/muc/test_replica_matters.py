@@ -63,6 +63,29 @@ async def test_a_moderator_of_one_node_retracts_what_another_has(cluster: Cluste
     assert any(stanza.find(ns.RETRACT, "retracted") is not None for stanza in carol.wire.inbox)
 
 
+async def test_what_the_archive_takes_back_is_told_once(cluster: ClusterStory) -> None:
+    alice, bob = await hall(cluster, "bob n2")
+    id = f"<stanza-id xmlns='urn:xmpp:sid:0' id='78' by='{ROOM}'/>"
+    room = the_room(cluster, "n2")
+    element = parse_document(
+        f"<message xmlns='jabber:client' type='groupchat'><body>oops</body>{id}</message>".encode()
+    )
+    room.distribute(Stanza(element, None, room.jid.with_resource("bob"), "groupchat"))
+    await quiet(cluster, alice, bob)
+    left = (
+        f"<message xmlns='jabber:client' type='groupchat' from='{ROOM}/bob'><retracted xmlns='{ns.RETRACT}'/></message>"
+    )
+    for node in ("n1", "n2"):
+        administration = service_on(cluster, node).administration
+        assert await administration.redacted("hall", {"78": Stanza.restore(left)}, ()) == (node == "n1")
+    await cluster.world.settle()
+    for client in (alice, bob):
+        assert [stanza.find(ns.RETRACT, "retract").get("id") for stanza in client.wire.inbox] == ["78"]
+    for node in ("n1", "n2"):
+        (kept, *_more) = the_room(cluster, node).history
+        assert kept.stanza.element.find(ns.RETRACT, "retracted") is not None
+
+
 async def test_invitations_and_their_refusal_cross(cluster: ClusterStory) -> None:
     alice, _bob = await hall(cluster, "bob n2")
     carol = await cluster("carol n2")
