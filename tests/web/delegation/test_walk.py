@@ -144,12 +144,17 @@ def test_the_walk_would_find_them(keeper: Client) -> None:
 
 
 def test_no_address_shows_anything_of_another_domain(keeper: Client) -> None:
-    walked = 0
+    walked, open_to_him = 0, 0
     for route, _converters in routes():
+        walked += 1
         for address in addresses(route):
-            check(keeper.get(address), address)
-            walked += 1
-    assert walked > 150
+            response = keeper.get(address)
+            check(response, address)
+            if response.status_code == 403:
+                break  # the page is not for him, whatever is asked for
+            open_to_him += 1
+    assert walked > 120
+    assert open_to_him > 60
 
 
 def test_searches_and_choices_find_nothing_of_it(keeper: Client) -> None:
@@ -200,6 +205,8 @@ def test_nothing_that_is_sent_changes_another_domain(keeper: Client, node: marks
                 assert touched == [], address
                 if response.status_code in (403, 404, 405):
                     break  # whatever is sent
+            if response.status_code == 403:
+                break
     after = marks.rows_of_the_other()
     for label, rows in before.items():
         gone = [row for row in rows if row not in after[label]]
