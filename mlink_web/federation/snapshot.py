@@ -105,6 +105,6 @@ def write_authorities(texts: Iterable[str]) -> None:
             os.replace(draft, name)
         os.utime(name)
     if home.is_dir():
-        for path in home.iterdir():
+        for path in home.glob("*.pem"):
             if str(path) not in wanted and path.stat().st_mtime < time.time() - KEPT:
                 path.unlink(missing_ok=True)

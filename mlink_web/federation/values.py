@@ -26,6 +26,7 @@ MAX_NAMESERVERS: Final = 8
 #: Characters of a list of authorities, as the form takes them.
 MAX_PEM: Final = 1_000_000
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
+_LIST: Final = re.compile(r"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _PORTED: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -107,7 +108,8 @@ def _pin(text: str) -> str:
 
 
 def authorities(text: str) -> str:
-    """Certificates of authorities as PEM, and nothing else; "" for none."""
+    """Certificates of authorities as PEM and, where there are some, lists of what they have revoked; nothing else, and
+    "" for none."""
     if not text.strip():
         return ""
     if "PRIVATE KEY" in text:
@@ -121,12 +123,20 @@ def authorities(text: str) -> str:
                 f"The certificate of {_name(certificate)} is not one of an authority. "
                 "To trust one certificate alone, enter its pin instead."
             )
-    return "".join(dict.fromkeys(_pem(certificate) for certificate in found))
+    return "".join(dict.fromkeys([*(_pem(certificate) for certificate in found), *_lists(text)]))
 
 
 def listed(pem: str) -> Sequence[Authority]:
     """Who stands in a list that `authorities` has made."""
     return [Authority(_name(one), one.not_valid_after_utc) for one in _certificates(pem)] if pem else []
+
+
+def _lists(text: str) -> list[str]:
+    try:
+        lists = [x509.load_pem_x509_crl(block.encode()) for block in _LIST.findall(text)]
+    except ValueError:
+        raise ValueError("A list of revoked certificates (X509 CRL) in this text cannot be read.") from None
+    return [one.public_bytes(Encoding.PEM).decode() for one in lists]
 
 
 def _certificates(text: str) -> list[x509.Certificate]:

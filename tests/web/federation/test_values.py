@@ -6,6 +6,8 @@ import base64
 import hashlib
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mlink_web.federation import values
 from tests.kits.authority import Authority, self_signed
@@ -88,6 +90,15 @@ def test_authorities_are_kept_without_what_stands_around_them() -> None:
     [shown] = values.listed(kept)
     assert "Root of partners" in shown.subject
     assert not shown.expired
+
+
+def test_lists_of_revoked_certificates_stay_behind_them() -> None:
+    root = Authority("Root")
+    listed = x509.load_der_x509_crl(root.crl()).public_bytes(Encoding.PEM).decode()
+    assert values.authorities(f"{listed}{root.pem.decode()}") == root.pem.decode() + listed
+    assert len(values.listed(root.pem.decode() + listed)) == 1
+    with pytest.raises(ValueError, match="cannot be read"):
+        values.authorities(root.pem.decode() + "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
 
 
 def test_texts_that_hold_no_authority() -> None:
