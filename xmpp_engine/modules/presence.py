@@ -243,6 +243,12 @@ class Presence(Module):
         self._broadcast(shown, session.account)
         self._send(shown.addressed(session.account.jid))
 
+    def come_again(self, session: Session) -> None:
+        """A session has come from another node that did not know everybody: it and its contacts see each other anew."""
+        if session.presence is not None:
+            self._broadcast(session.presence, session.account)
+            self._greet(session, session.account)
+
     def gone(self, account: Account, full: Jid) -> None:
         """A resource that was on another node is gone: tell its contacts."""
         shown = presence(full, None, "unavailable")

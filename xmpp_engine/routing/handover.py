@@ -170,6 +170,9 @@ class Handover:
         self._services.registry.add(session)
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
+        if session.presence is not None and state["heard"] != self._whereabouts.heard:
+            # The old node did not know of all that come and go here, or this one not of all there.
+            self._whereabouts.show_anew(session)
         rooms: Any = account.host.modules.get("muc")
         if rooms is not None:
             rooms.resumed(jid.full)
@@ -263,6 +266,7 @@ class Handover:
             "presence": presence_bytes(session.presence) if session.presence is not None else None,
             "directed": list(session.directed or ()),
             "resume": session.resume_seconds,
+            "heard": self._whereabouts.heard,
             "notes": dict(_packed(session.notes or {})),
             "sm": (sm.id, sm.handled_count, sm.sent, sm.acked),
             "queue": [

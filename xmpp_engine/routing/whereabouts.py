@@ -78,6 +78,9 @@ class Shows(Protocol):
     def show_again(self, session: Session) -> None:
         """Tell contacts what the session shows, or that it is unavailable."""
 
+    def come_again(self, session: Session) -> None:
+        """Tell contacts what the session shows, and it what they show."""
+
     def gone(self, account: Account, full: Jid) -> None:
         """Tell the contacts of an account that a resource is unavailable."""
 
@@ -160,6 +163,19 @@ class Whereabouts:
         self._appeared += 1
         self._recent.append((self._appeared, session))
         self.peers.broadcast((APPEARED, _row(session), self._appeared, self._heard_of))
+
+    @property
+    def heard(self) -> dict[str, int]:
+        """Of how many sessions of each node this one knows that they became available: the same on all nodes, while
+        nothing is on its way."""
+        return {**self._heard_of, self.peers.name: self._appeared}
+
+    def show_anew(self, session: Session) -> None:
+        """Somebody may have missed that a session is here, or it may have missed somebody."""
+        shows = self._shows(session.account)
+        if shows is not None:
+            self._tell()
+            shows.come_again(session)
 
     def unbound(self, session: Session) -> None:
         """A session has left the registry."""
