@@ -39,11 +39,26 @@ NETWORK_SECONDS: Final = 20
 ORDER_SECONDS: Final = 120
 #: Proofs that nobody took away, because a worker died.
 CHALLENGE_SECONDS: Final = 900
+NONCES: Final = 3
 _AGENT: Final = "mlink"
 
 
 class Failed(Exception):
     """There is no certificate; the text is a sentence."""
+
+
+class Network(client.ClientNetwork):
+    """Tries a few times where the authority wants a fresh nonce (RFC 8555, 6.5); the library does so once."""
+
+    def post(self, *arguments: Any, **options: Any) -> requests.Response:
+        """See the library."""
+        for _ in range(NONCES):
+            try:
+                return super().post(*arguments, **options)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*arguments, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,8 @@ def new_account_key() -> str:
 
 
 def register(account: AcmeAccount) -> None:
-    """Make the account with the authority, or find it there; stores its URL. Raises Failed."""
+    """Make the account with the authority, or find it there, and note its URL in the row, which the caller saves. Not
+    inside a transaction: others would wait for the authority. Raises Failed."""
     key = _key(account)
     with _network(key, account.trusted) as net, _sentences(account.directory):
         connection = client.ClientV2(client.ClientV2.get_directory(account.directory, net), net)
@@ -88,13 +104,13 @@ def register(account: AcmeAccount) -> None:
             account.uri = connection.new_account(wanted).uri
         except errors.ConflictError as known:
             account.uri = known.location
-    account.save(update_fields=("uri",))
 
 
 def obtain(account: AcmeAccount, names: Sequence[str], note: Callable[[str], None] = lambda _: None) -> Bundle:
     """A certificate for these names (A-labels) with a new key; `note` is told how far it is. Raises Failed."""
     if not account.uri:
         register(account)
+        account.save(update_fields=("uri",))
     key = signing_requests.new_key("ec256")
     request = signing_requests.make(key, names, xmpp=False)
     with _network(_key(account), account.trusted) as net, _sentences(account.directory):
@@ -145,7 +161,7 @@ def _proofs(connection: Any, order: Any) -> Iterator[list[str]]:
 def _network(key: Any, trusted: str) -> Iterator[Any]:
     """HTTP to an authority, which is held against its own list of authorities where it has one."""
     path = ""
-    net = client.ClientNetwork(key, alg=josepy.ES256, user_agent=_AGENT, timeout=NETWORK_SECONDS)
+    net = Network(key, alg=josepy.ES256, user_agent=_AGENT, timeout=NETWORK_SECONDS)
     try:
         if trusted:
             descriptor, path = tempfile.mkstemp(suffix=".pem")

@@ -58,9 +58,9 @@ def set_account(
         binding_key=sealing.sealed({"secret": binding_key}, orders.PLACE)["secret"] if binding_key else "",
         key=orders.new_account_key(),
     )
+    orders.register(row)
     with transaction.atomic():
         row.save()
-        orders.register(row)
         # What was refused by another authority may be given by this one.
         AcmeDomain.objects.update(next_try=timezone.now(), failures=0, last_error="")
     return row

@@ -60,8 +60,8 @@ class Pebble:
         return self.authority.pem.decode()
 
     def __enter__(self) -> Pebble:
-        # A share of nonces is refused by default, so that clients learn to try again.
-        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1"}
+        # A share of nonces is refused, so that clients learn to try again.
+        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "25"}
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 ["pebble", "-config", str(self.config), "-dnsserver", self.names.address],
