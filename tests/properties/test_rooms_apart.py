@@ -55,6 +55,7 @@ class History:
         self.views: dict[str, View] = {}
         self.texts: dict[str, list[str]] = {}
         self.sent = 0
+        self.nodes = list(NODES)
 
     async def run(self) -> None:
         self.world = ClusterWorld(modules=MORE, options={"muc": {"services": {"conference": {}}}})
@@ -69,7 +70,10 @@ class History:
         owner.send(ENTER.format("owner"))
         await self.world.settle()
         self.room("n1").reconfigure(self.room("n1").with_config(persistent=True))
-        for _step in range(STEPS):
+        end = self.random.randrange(STEPS) if self.random.random() < 0.3 else -1
+        for step in range(STEPS):
+            if step == end:
+                await self.kill()
             await self.step()
             if self.random.random() < 0.5:
                 await self.rest()
@@ -161,7 +165,7 @@ class History:
             assert (other.full in room.users) == (near and inside), f"{other.full} in the room of {client.full}"
 
     def somewhere(self) -> Room | None:
-        return self.find(self.random.choice(NODES))
+        return self.find(self.random.choice(self.nodes))
 
     def role(self) -> None:
         room = self.somewhere()
@@ -182,12 +186,21 @@ class History:
         if room is not None:
             room.reconfigure(room.with_config(**self.random.choice(_CONFIGS)))
 
+    async def kill(self) -> None:
+        """A node dies, and whoever is connected to it."""
+        node = self.random.choice(self.nodes)
+        self.nodes.remove(node)
+        self.world.kill(node)
+        self.clients = [client for client in self.clients if self.places[client.full] != node]
+        await self.world.notice()
+        self.read()
+
     async def cut(self) -> None:
         """A link is cut, or mended; often long enough for all to know."""
         if self.world._cuts:
             self.world.heal()
         else:
-            self.world.cut(self.random.choice(NODES))
+            self.world.cut(self.random.choice(self.nodes))
         self.stable = False
         if self.random.random() < 0.8:
             await self.world.notice()
@@ -207,9 +220,9 @@ class History:
             client.wire.inbox.clear()
 
     def check(self) -> None:
-        rooms = {node: self.find(node) for node in NODES}
+        rooms = {node: self.find(node) for node in self.nodes}
         states = {node: state(room) for node, room in rooms.items() if room is not None}
-        first = next(iter(states.values()))
+        first = next(iter(states.values()), None)
         for node, found in states.items():
             assert found == first, node
         for client in self.clients:
