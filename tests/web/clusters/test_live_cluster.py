@@ -1,0 +1,251 @@
+"""Two nodes with a real Redis and PostgreSQL, from outside: they find each other, commands reach both, a drain behind
+HAProxy as docs/examples configures it, Redis that goes and comes back, a second node with a name that is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlink_web.clusters import numbers
+from mlink_web.clusters.layer_bus import LayerBus
+from mlink_web.node.client import EngineClient
+from tests.live import ROOT, LiveNode, PlainClient, User
+from tests.services import PostgresServer, RedisServer, free_port, redis_program
+from xmpp_engine.cluster.cluster import Cluster, ClusterError
+from xmpp_engine.config.schema import ClusterConfig
+from xmpp_engine.runtime.clock import LoopClock
+from xmpp_engine.runtime.tasks import Tasks
+
+# Two whole nodes start for the first test.
+pytestmark = [pytest.mark.net, pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(300)]
+PATIENCE = 60.0
+
+
+class Site:
+    """The servers and the nodes."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self.redis = RedisServer(redis_program())
+        self.redis.start()
+        self.secret = self.redis.service.folder / "secret"
+        self.secret.write_text(secrets.token_urlsafe(64))
+        self.database = postgres.url(postgres.create())
+        self.nodes: list[LiveNode] = []
+
+    def node(self, name: str) -> LiveNode:
+        """A node that has not started."""
+        node = LiveNode(
+            MLINK_CLUSTER="on",
+            MLINK_NODE_NAME=name,
+            MLINK_REDIS_URL=self.redis.url,
+            MLINK_DATABASE_URL=self.database,
+            MLINK_SECRET_KEY_FILE=str(self.secret),
+        )
+        node.extra["MLINK_NODE_ADDRESS"] = f"localhost:{node.c2s_port}"
+        self.nodes.append(node)
+        return node
+
+    def remove(self) -> None:
+        """End all."""
+        for node in self.nodes:
+            node.remove()
+        self.redis.stop()
+
+
+@pytest.fixture(scope="module")
+def site(postgres_server: PostgresServer) -> Iterator[Site]:
+    """Two nodes that know each other."""
+    made = Site(postgres_server)
+    try:
+        for name in ("one", "two"):
+            made.node(name).start(90.0)
+        wait(lambda: states(made.nodes[0]) == {"one": "here", "two": "here"})
+        yield made
+    finally:
+        made.remove()
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until something holds; fails when it does not for long."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def ask(asked: LiveNode, command: str, on: str = "", **arguments: str) -> Any:
+    """A command by the control socket: `xmppctl` takes seconds to start."""
+    return asyncio.run(EngineClient(asked.home / "run" / "node.sock", on).call(command, **arguments))
+
+
+def states(node: LiveNode) -> dict[str, str]:
+    """The nodes as this one sees them."""
+    return {row["node"]: row["state"] for row in ask(node, "cluster nodes")}
+
+
+def status(node: LiveNode, path: str) -> int:
+    """What a health check gets."""
+    try:
+        with urllib.request.urlopen(f"{node.url}{path}", timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def whereabouts(node: LiveNode) -> dict[str, str]:
+    """Where each session is, by its full address."""
+    return {row["jid"]: row["node"] for row in ask(node, "sessions")}
+
+
+def test_commands_reach_both_nodes(site: Site) -> None:
+    one, two = site.nodes
+    user = one.admin
+    first, second = PlainClient(one, user, "phone"), PlainClient(two, user, "desk")
+    wait(lambda: whereabouts(two) == {f"{user.jid}/phone": "one", f"{user.jid}/desk": "two"})
+    assert ask(one, "stats")["sessions"] == 2
+    assert ask(one, "stats", "two")["sessions"] == 1
+    first.socket.sendall(f"<message to='{user.jid}/desk' type='chat'><body>over there</body></message>".encode())
+    second.read(b"over there</body>")
+    assert ask(one, "kick", jid=f"{user.jid}/desk")["ended"] == 1
+    with pytest.raises(ConnectionError):
+        second.read(b"never")
+    assert b"policy-violation" in second.seen
+    assert whereabouts(one) == {f"{user.jid}/phone": "one"}
+    first.socket.close()
+    shown = one.ctl("cluster").stdout.splitlines()
+    assert [line.split()[:2] for line in shown] == [["node", "state"], ["one", "here"], ["two", "here"]]
+    assert len({row["number"] for row in ask(one, "cluster nodes")}) == 2
+
+
+def test_redis_goes_and_comes_back_and_nothing_is_lost(site: Site) -> None:
+    one, two = site.nodes
+    user = one.admin
+    first, second = PlainClient(one, user, "r1"), PlainClient(two, user, "r2")
+    wait(lambda: {f"{user.jid}/r1", f"{user.jid}/r2"} <= whereabouts(one).keys())
+    site.redis.service.stop_process(signal.SIGKILL)
+    for number in range(20):
+        first.socket.sendall(f"<message to='{user.jid}/r2' type='chat'><body>n{number};</body></message>".encode())
+    site.redis.begin_again()
+    second.socket.settimeout(PATIENCE)
+    second.read(b"n19;")
+    assert [int(found) for found in re.findall(rb"<body>n(\d+);", second.seen)] == list(range(20))
+    wait(lambda: states(one) == states(two) == {"one": "here", "two": "here"})
+    assert "Redis takes no envelopes" in one.log.read_text()
+    first.socket.close()
+    second.socket.close()
+
+
+def test_a_name_that_is_taken_is_refused(site: Site, settings: Any) -> None:
+    settings.SECRET_KEY = site.secret.read_text()
+    options = {"hosts": [site.redis.url], "prefix": "mlink-xmpp"}
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": options}
+    settings.CHANNEL_LAYERS = {**settings.CHANNEL_LAYERS, "xmpp": layer}
+
+    async def join(name: str, number: int) -> tuple[str, ...]:
+        config = ClusterConfig(number=number, secret=numbers.envelope_secret())
+        bus = LayerBus(name, numbers.bus_prefix())
+        clock = LoopClock(asyncio.get_running_loop())
+        cluster = Cluster(name, "1.0", bus, clock, Tasks(), config)
+        await cluster.start()
+        found = cluster.nodes
+        await cluster.stop()
+        return found
+
+    with pytest.raises(ClusterError, match="A node named one runs already"):
+        asyncio.run(join("one", 200))
+    with pytest.raises(
+        ClusterError, match=r"three and (one|two) have the same number|(one|two) and three have the same"
+    ):
+        asyncio.run(join("three", 1))
+    assert asyncio.run(join("three", 200)) == ("one", "two")
+    wait(lambda: states(site.nodes[0]) == {"one": "here", "two": "here"})
+
+
+class Balancer:
+    """HAProxy with the example of the documentation, for the two nodes of the site."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        if program is None:
+            pytest.skip("HAProxy is not installed; `make test` installs it")
+        text = (ROOT / "docs/examples/haproxy.cfg").read_text()
+        self.ports = {port: free_port() for port in ("5222", "5223", "5269", "80")}
+        for place, node in zip(("10.0.0.11", "10.0.0.12"), site.nodes, strict=True):
+            ports = {"5222": node.c2s_port, "5223": node.c2s_tls_port, "5269": node.c2s_port, "8080": node.http_port}
+            for port, real in ports.items():
+                text = text.replace(f"{place}:{port} check port 8080", f"127.0.0.1:{real} check port {node.http_port}")
+                text = text.replace(f"{place}:{port} check", f"127.0.0.1:{real} check")
+        for port, real in self.ports.items():
+            text = text.replace(f"bind :{port}\n", f"bind 127.0.0.1:{real}\n")
+        assert "10.0.0." not in text
+        path = folder / "haproxy.cfg"
+        path.write_text(text)
+        subprocess.run([program, "-c", "-f", str(path)], check=True, capture_output=True)
+        self.process = subprocess.Popen([program, "-db", "-f", str(path)], stderr=(folder / "log").open("wb"))
+        #: As PlainClient wants a node.
+        self.entrance: Any = SimpleNamespace(c2s_port=self.ports["5222"])
+
+
+@pytest.fixture
+def balancer(site: Site, tmp_path: Path) -> Iterator[Balancer]:
+    """A running one."""
+    made = Balancer(site, tmp_path)
+    yield made
+    made.process.terminate()
+    made.process.wait(10)
+
+
+def connect(balancer: Balancer, user: User, resource: str) -> PlainClient:
+    """Sign in through the balancer, which may be about to look at the nodes."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return PlainClient(balancer.entrance, user, resource)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+
+
+def test_a_drain_behind_a_balancer(site: Site, balancer: Balancer) -> None:
+    one, two = site.nodes
+    user = one.admin
+    clients = {f"r{number}": connect(balancer, user, f"r{number}") for number in range(4)}
+    wait(lambda: {f"{user.jid}/{name}" for name in clients} == whereabouts(one).keys())
+    places = {jid.rpartition("/")[2]: node for jid, node in whereabouts(one).items()}
+    assert set(places.values()) == {"one", "two"}, "the balancer spreads them"
+    assert (status(two, "/readyz"), status(two, "/healthz")) == (200, 200)
+
+    ask(one, "cluster drain", node="two", rate="500")
+    wait(lambda: states(one)["two"] == "drained")
+    assert (status(two, "/readyz"), status(two, "/healthz")) == (503, 200)
+    for resource, client in clients.items():
+        if places[resource] == "two":
+            with pytest.raises(ConnectionError):
+                client.read(b"never")
+            address = f"localhost:{one.c2s_port}".encode()
+            assert re.search(rb"<see-other-host[^>]*>" + address + b"</see-other-host>", client.seen)
+    with pytest.raises(ConnectionError, match="see-other-host"):
+        PlainClient(two, user, "direct")
+    for number in range(3):
+        connect(balancer, user, f"new{number}")
+    assert set(whereabouts(one).values()) == {"one"}
+
+    ask(one, "cluster undrain", node="two")
+    assert status(two, "/readyz") == 200
+    wait(lambda: states(one)["two"] == "here")
+    direct = PlainClient(two, user, "again")
+    assert whereabouts(one)[f"{user.jid}/again"] == "two"
+    direct.socket.close()
