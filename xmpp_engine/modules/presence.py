@@ -213,7 +213,9 @@ class Presence(Module):
         to = stanza.to
         assert to is not None
         if to.domain in router.hosts:
-            if to.bare in self.services.accounts.resident or self._is_elsewhere(to):
+            if to.bare in self.services.accounts.resident:
+                router.route(stanza)
+            elif router.crossing is not None and router.crossing.online(to.bare):
                 router.route(stanza)
         elif to.domain in router.services:
             router.route(stanza)
@@ -222,11 +224,12 @@ class Presence(Module):
 
     def _is_elsewhere(self, jid: Jid) -> bool:
         """Whether somebody of this server is not resident here, but has sessions on other nodes of the cluster."""
-        whereabouts = self.services.whereabouts
+        whereabouts, accounts = self.services.whereabouts, self.services.accounts
         return (
             whereabouts is not None
-            and jid.bare not in self.services.accounts.resident
+            and jid.bare not in accounts.resident
             and whereabouts.crossing.online(jid.bare)
+            and not accounts.is_loading(jid.bare)
         )
 
     def heard(self, account: Account | None, _bare: str, values: list[Any]) -> None:

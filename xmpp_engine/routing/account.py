@@ -153,6 +153,10 @@ class AccountTable:
         account.id = data.account_id
         return account
 
+    def is_loading(self, bare: str) -> bool:
+        """Whether something waits for an account: what comes now has to wait behind it."""
+        return bare in self._loading
+
     def known(self, bare: str) -> None:
         """There is an account of this address, whatever was found out a moment ago."""
         self._unknown.pop(bare, None)

@@ -168,7 +168,7 @@ class Crossing:
         to = stanza.to
         assert to is not None
         entries = self._directory.of(to.bare)
-        if not entries:
+        if not entries or self._services.accounts.is_loading(to.bare):
             return False
         if stanza.kind == "presence" and stanza.type in _SHOWN:
             self.show(stanza, (to,))
