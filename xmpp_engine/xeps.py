@@ -18,7 +18,21 @@ BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
     ("xmpp_engine/transport/bosh.py", Xep("0206", "1.4")),
     ("xmpp_engine/stanza/forms.py", Xep("0004", "2.13.1")),
     ("xmpp_engine/stanza/build.py", Xep("0297", "1.0")),
-    ("xmpp_engine/transport/listener.py", Xep("0368", "1.1.0", "partial", "for clients; servers come with federation")),
+    ("xmpp_engine/transport/listener.py", Xep("0368", "1.1.0")),
+    ("xmpp_engine/s2s/calls.py", Xep("0368", "1.1.0")),
+    ("xmpp_engine/s2s/incoming.py", Xep("0178", "1.2")),
+    ("xmpp_engine/s2s/outgoing.py", Xep("0178", "1.2")),
+    ("xmpp_engine/stream/dialback.py", Xep("0185", "1.0")),
+    (
+        "xmpp_engine/s2s/management.py",
+        Xep("0198", "1.6.3"),
+    ),
+    ("xmpp_engine/s2s/exchange.py", Xep("0220", "1.1.1", note="with errors and multiplexing of both kinds")),
+    ("xmpp_engine/s2s/peer_stream.py", Xep("0288", "1.0.1")),
+    (
+        "xmpp_engine/s2s/exchange.py",
+        Xep("0344", "0.4", "partial", "a good certificate proves a domain without a key; nothing rests on DNSSEC"),
+    ),
     (
         "mlink_web/portability/",
         Xep(
@@ -38,9 +52,9 @@ RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     (
         "6120",
         "Streams, SASL, binding, errors",
-        "partial",
-        "xmpp_engine/stream/",
-        "streams between servers",
+        "complete",
+        "xmpp_engine/stream/, xmpp_engine/s2s/",
+        "",
     ),
     ("6121", "Roster, presence, delivery", "complete", "xmpp_engine/modules/, xmpp_engine/routing/local.py", ""),
     ("7395", "WebSocket", "complete", "xmpp_engine/transport/websocket.py", ""),

@@ -68,6 +68,7 @@ class PeerContexts:
             context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_TICKET
             context.num_tickets = 0
             _load(context, config)
+            context.set_alpn_protocols([ALPN])
             context.sni_callback = self._choose
             self.asks = ask_for_certificates(context)
             if not self.asks:
