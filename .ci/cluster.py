@@ -154,7 +154,7 @@ def main() -> None:
             "MLINK_DATABASE_URL": database_url,
             "MLINK_REDIS_URL": redis_url,
             "MLINK_NODES": NODES,
-            "MLINK_NODES_APART": "1",
+            "MLINK_NODES_APART": os.environ.get("MLINK_NODES_APART") or "1",
             "MLINK_NODE_NAME": os.environ.get("MLINK_NODE_NAME") or "node",
         }
         print(f"PostgreSQL and Redis run; their data and logs are below {HOME}.", flush=True)
