@@ -110,13 +110,13 @@ class Muc(Module):
         else."""
         for service in self.chat.values():
             if service.neighbours is not None:
-                service.neighbours.moved(full, from_node, to_node)
+                service.neighbours.moving.moved(full, from_node, to_node)
 
     def resumed(self, full: str) -> None:
         """A session that another node has given away is bound here now: it is served here in its rooms."""
         for service in self.chat.values():
             if service.neighbours is not None:
-                service.neighbours.resumed(full)
+                service.neighbours.moving.resumed(full)
 
     def reconfigured(self, config: MucOptions) -> None:
         """Services come, change and go; the rooms of one that goes are closed, not destroyed."""

@@ -30,6 +30,7 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import disputes, hearing, invite, leave, views, voices, wire
 from xmpp_engine.muc.config import RoomConfig, from_values
 from xmpp_engine.muc.directory import Listing, of_room
+from xmpp_engine.muc.moving import Moving
 from xmpp_engine.muc.replica import EXTRA
 from xmpp_engine.muc.room import Room
 from xmpp_engine.observe.log import refused
@@ -38,7 +39,6 @@ from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
 
 if TYPE_CHECKING:
-    from xmpp_engine.muc.occupant import Client
     from xmpp_engine.muc.service import RoomService
     from xmpp_engine.routing.host import Services
 
@@ -54,9 +54,6 @@ _ENDED: Final = 1_000
 _ENDED_SECONDS: Final = 86_400.0
 #: Nodes that a stanza is passed through.
 _HOPS: Final = 2
-#: Seconds in which a session that moves is taken over, and rooms in which one is.
-_MOVING: Final = 20.0
-_ROOMS_MOVING: Final = 1_000
 #: Presences that the end of a node sends at once, about; more go in slices.
 _SLICE: Final = 20_000
 
@@ -122,8 +119,7 @@ class Neighbours:
         #: Who has a room: local part to node to occupants of the whole room.
         self.holders: dict[str, dict[str, int]] = {}
         self._arrivals: dict[str, Arrival] = {}
-        #: Sessions that are on their way here, and the rooms of other nodes that they are in.
-        self._moving: dict[str, list[tuple[str, str]]] = {}
+        self.moving = Moving(service, self)
         self._changed: dict[str, None] = {}
         self._due = False
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
@@ -138,9 +134,9 @@ class Neighbours:
             "lines": self._on_lines,
             "past": self._on_past,
             "done": self._on_done,
-            "take": self._on_take,
-            "let": self._on_let,
-            "yours": self._on_yours,
+            "take": self.moving.on_take,
+            "let": self.moving.on_let,
+            "yours": self.moving.on_yours,
         }
 
     # Out
@@ -553,86 +549,6 @@ class Neighbours:
                 hearing.done(room, node)
         if arrival is not None:
             self._told(local, arrival, node, told=True)
-
-    # Sessions that move
-
-    def moved(self, full: str, from_node: str, to_node: str) -> None:
-        """See Muc.moved."""
-        if from_node != self.cluster.name:
-            return
-        for room in list(self._service.rooms.values()):
-            occupant = room.users.get(full)
-            if occupant is not None and not occupant.clients[full].node:
-                client = occupant.clients[full]
-                # Until the other node takes it over, what the room sends finds its way by the router.
-                client.session = None
-                room.seat(occupant)
-                self.post(to_node, "take", room.record.local, full)
-                self._service.services.clock.call_later(_MOVING, self._not_moved, room, client)
-
-    def _not_moved(self, room: Room, client: Client) -> None:
-        """The other node has not taken over a client in time."""
-        full = client.jid.full
-        occupant = room.users.get(full)
-        if occupant is None or occupant.clients[full] is not client or client.node or client.session is not None:
-            return
-        session = self._service.services.registry.full.get(full)
-        if session is not None:
-            client.session = session
-            room.seat(occupant)
-        else:
-            with room.turn:
-                leave.lose(room, occupant, client)
-
-    def _on_take(self, node: str, local: str, full: str) -> None:
-        if self._service.services.registry.full.get(full) is not None:
-            self._take_over(node, local, full)
-            return
-        waiting = self._moving.setdefault(full, [])
-        if len(waiting) < _ROOMS_MOVING:
-            waiting.append((node, local))
-        self._service.services.clock.call_later(_MOVING, self._moving.pop, full, None)
-
-    def resumed(self, full: str) -> None:
-        """See Muc.resumed."""
-        for node, local in self._moving.pop(full, ()):
-            self._take_over(node, local, full)
-
-    def _take_over(self, node: str, local: str, full: str) -> None:
-        if local in self._service.rooms:
-            self.post(node, "let", local, full)
-        else:
-            self._service.services.tasks.spawn(f"take {full} in {local}", self._fetch(node, local, full))
-
-    async def _fetch(self, node: str, local: str, full: str) -> None:
-        if await self.arrive(local) is not None:
-            self.post(node, "let", local, full)
-
-    def _on_let(self, node: str, local: str, full: str) -> None:
-        """Another node is ready to serve a client of ours: from the next record on it does."""
-        room = self._service.rooms.get(local)
-        occupant = room.users.get(full) if room is not None else None
-        if room is None or occupant is None or occupant.clients[full].node:
-            return
-        client = occupant.clients[full]
-        room.unseat_client(full)
-        client.session = None
-        client.node, client.role, client.affiliation = node, occupant.role, occupant.affiliation
-        self.post(node, "yours", local, full)
-
-    def _on_yours(self, _node: str, local: str, full: str) -> None:
-        room = self._service.rooms.get(local)
-        occupant = room.users.get(full) if room is not None else None
-        session = self._service.services.registry.full.get(full)
-        if room is None or occupant is None:
-            return
-        client = occupant.clients[full]
-        if not client.node and client.session is not None:
-            return  # It has spoken meanwhile, and is served here for that.
-        with room.turn:
-            room.serve(occupant, client, session)
-            if session is None:
-                leave.lose(room, occupant, client)
 
     # Figures
 
