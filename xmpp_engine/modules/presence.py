@@ -213,9 +213,8 @@ class Presence(Module):
         to = stanza.to
         assert to is not None
         if to.domain in router.hosts:
-            if to.bare in self.services.accounts.resident:
-                router.route(stanza)
-            elif router.crossing is not None and router.crossing.online(to.bare):
+            crossing = router.crossing
+            if to.bare in self.services.accounts.resident or (crossing is not None and crossing.online(to.bare)):
                 router.route(stanza)
         elif to.domain in router.services:
             router.route(stanza)

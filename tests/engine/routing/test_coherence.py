@@ -1,0 +1,129 @@
+"""What several nodes have in memory of an account stays the same."""
+
+from __future__ import annotations
+
+from tests.cluster_story import ClusterStory, bodies, forget
+from tests.story import DOMAIN, MODULES
+from xmpp_engine.storage.types import RosterItem
+from xmpp_engine.xml import ns
+
+
+async def test_a_contact_who_answers_at_once_on_another_node_is_understood(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await romeo.comes_online()
+    await juliet.comes_online()
+    romeo.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
+    await juliet.receives(f"<presence from='{romeo.bare}' type='subscribe'/>")
+    juliet.send(f"<presence to='{romeo.bare}' type='subscribed'/>")
+    await romeo.receives(
+        f"<iq type='set'><query xmlns='{ns.ROSTER}'><item ask='subscribe'/></query></iq>",
+        f"<presence from='{juliet.bare}' type='subscribed'/>",
+        f"<iq type='set'><query xmlns='{ns.ROSTER}'><item subscription='to'/></query></iq>",
+        f"<presence from='{juliet.full}'/>",
+    )
+    rosters = [
+        node.services.accounts.resident[romeo.bare].roster
+        for node in cluster.world.nodes.values()
+        if romeo.bare in node.services.accounts.resident
+    ]
+    assert len(rosters) == 2
+    assert rosters[0] == rosters[1] == cluster.world.stores.memory.accounts[romeo.bare].data.roster
+
+
+async def test_two_nodes_that_change_one_roster_take_different_versions(cluster: ClusterStory) -> None:
+    one, other = await cluster("romeo n1", "romeo n2")
+    await one.comes_online()
+    await other.comes_online()
+    for client, name in ((one, "a"), (other, "b")):
+        client.send(f"<iq type='set' id='{name}'><query xmlns='{ns.ROSTER}'><item jid='{name}@{DOMAIN}'/></query></iq>")
+    await cluster.world.settle()
+    stored = cluster.world.stores.memory.accounts[one.bare].data
+    assert len({item.version for item in stored.roster.values()}) == 2
+    for node in cluster.world.nodes.values():
+        assert node.services.accounts.resident[one.bare].roster == stored.roster
+
+
+async def test_who_is_blocked_on_one_node_is_blocked_on_all(cluster: ClusterStory) -> None:
+    romeo, phone, tybalt = await cluster("romeo n1", "romeo n2", "tybalt n2")
+    await romeo.comes_online()
+    await phone.comes_online()
+    await phone.asks(f"<iq type='get' id='l'><blocklist xmlns='{ns.BLOCKING}'/></iq>")
+    forget(romeo, phone)
+    await romeo.asks(f"<iq type='set' id='b'><block xmlns='{ns.BLOCKING}'><item jid='{tybalt.bare}'/></block></iq>")
+    await phone.receives(f"<iq type='set'><block xmlns='{ns.BLOCKING}'><item jid='{tybalt.bare}'/></block></iq>")
+    forget(romeo, phone, tybalt)
+    tybalt.send(f"<message to='{romeo.bare}' type='chat' id='m'><body>villain</body></message>")
+    await tybalt.receives("<message type='error' id='m'/>")
+    assert bodies(await romeo.receives_all()) == []
+    await romeo.asks(f"<iq type='set' id='u'><unblock xmlns='{ns.BLOCKING}'/></iq>")
+    tybalt.send(f"<message to='{romeo.bare}' type='chat' id='m'><body>peace</body></message>")
+    assert bodies(await phone.receives_all()) == ["peace"]
+
+
+async def test_events_of_personal_nodes_reach_contacts_on_other_nodes(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2, modules=(*MODULES, "xmpp_engine.pubsub.pep.Pep"))
+    romeo, phone, juliet = await cluster("romeo n1", "romeo n2", "juliet n2")
+    for client in (romeo, phone):
+        await client.comes_online()
+    wanted = f"<feature var='{ns.DISCO_INFO}'/><feature var='urn:tune+notify'/>"
+    juliet.send("<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='x' ver='own'/></presence>")
+    asked = next(stanza for stanza in await juliet.receives_all() if stanza.name == "iq")
+    juliet.send(
+        f"<iq type='result' id='{asked.attrs['id']}' to='{asked.attrs['from']}'>"
+        f"<query xmlns='{ns.DISCO_INFO}'>{wanted}</query></iq>"
+    )
+    await cluster.contacts(romeo, juliet)
+    forget(romeo, phone, juliet)
+    for number, client in enumerate((romeo, phone)):
+        item = f"<item id='current'><tune xmlns='urn:tune'>{number}</tune></item>"
+        answer = await client.asks(
+            f"<iq type='set' id='p{number}'><pubsub xmlns='{ns.PUBSUB}'>"
+            f"<publish node='urn:tune'>{item}</publish></pubsub></iq>"
+        )
+        assert answer.attrs["type"] == "result"
+        await juliet.receives(f"<message from='{romeo.bare}' type='headline'/>")
+        # The other node reads what it knew of the node of publish-subscribe anew.
+        for asker in (romeo, phone):
+            forget(romeo, phone)
+            got = await asker.asks(
+                f"<iq type='get' id='g'><pubsub xmlns='{ns.PUBSUB}'><items node='urn:tune'/></pubsub></iq>"
+            )
+            (items,) = got.find_all(ns.PUBSUB, "pubsub")[0].find_all(ns.PUBSUB, "items")
+            assert [element.text for entry in items.elements() for element in entry.elements()] == [str(number)]
+
+
+async def test_an_account_that_is_removed_is_gone_from_every_node(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2, modules=(*MODULES, "xmpp_engine.modules.register.Register"))
+    romeo, phone, juliet = await cluster("romeo n1", "romeo n2", "juliet n2")
+    for client in (romeo, phone, juliet):
+        await client.comes_online()
+    await cluster.contacts(romeo, juliet)
+    forget(romeo, phone, juliet)
+    romeo.send(f"<iq type='set' id='r'><query xmlns='{ns.REGISTER}'><remove/></query></iq>")
+    await cluster.world.settle()
+    assert romeo.wire.closed
+    assert phone.wire.closed
+    for node in cluster.world.nodes.values():
+        assert romeo.bare not in node.services.accounts.resident
+    seen = await juliet.receives_all()
+    assert [stanza.attrs.get("type") for stanza in seen if stanza.name == "presence"].count("unsubscribed") == 1
+
+
+async def test_a_change_that_a_node_took_to_its_grave_is_taken_back(cluster: ClusterStory) -> None:
+    romeo, phone = await cluster("romeo n1", "romeo n2")
+    await romeo.comes_online()
+    await phone.comes_online()
+    stores = cluster.world.nodes["n2"].stores
+
+    async def never(*_arguments: object) -> None:
+        raise RuntimeError("the database hangs")
+
+    put, stores.rosters.put = stores.rosters.put, never  # type: ignore[method-assign]
+    account = phone.account
+    cluster.world.nodes["n2"].module("roster").put(account, RosterItem(f"x@{DOMAIN}", subscription="to"))
+    await cluster.world.settle()
+    assert f"x@{DOMAIN}" in romeo.account.roster
+    cluster.world.kill("n2")
+    stores.rosters.put = put  # type: ignore[method-assign]
+    await cluster.world.notice()
+    assert f"x@{DOMAIN}" not in romeo.account.roster
