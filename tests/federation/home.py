@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from mlink_web.node.client import EngineClient
+from tests.federation.console import Console
 from tests.federation.servers import HOME, PASSWORD, Network
-from tests.live import ROOT, LiveNode
+from tests.live import LiveNode
 
 ROMEO = f"romeo@{HOME}"
 MERCUTIO = f"mercutio@{HOME}"
-#: A machine that does much else takes long to start a program.
-CONFIGURE_SECONDS = 120.0
-_BEGIN = f"""
-from mlink_web.accounts import services as accounts
-for name in ("{ROMEO}", "{MERCUTIO}"):
-    accounts.create_account(name, "{PASSWORD}")
-from mlink_web.federation import services
-services.set_options(authorities={{authorities!r}}, nameservers=[{{nameserver!r}}], retry_seconds=5)
-"""
+PATIENCE = 120.0
 
 
-def begin(net: Network, node: LiveNode, more: str = "") -> None:
-    """Start the node, with two users, the authority and the name server of the network, and further settings."""
+def begin(net: Network, node: LiveNode) -> Console:
+    """Start the node, with two users, the authority and the name server of the network."""
     node.start()
-    first = _BEGIN.format(authorities=net.authorities.read_text(), nameserver=net.names.address)
-    configure(node, first + more)
-
-
-def configure(node: LiveNode, code: str) -> None:
-    """Run statements in the node's environment, and wait until it has taken the configuration that they leave."""
-    code = f"{code}\nfrom mlink_web.conf import snapshot\nprint('version', snapshot.current_version())\n"
-    done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "-v0", "-c", code],
-        cwd=ROOT,
-        env=node.environment(),
-        capture_output=True,
-        text=True,
-        timeout=CONFIGURE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    wanted = int(done.stdout.rpartition("version ")[2])
-    end = time.monotonic() + CONFIGURE_SECONDS
-    while True:
-        if ask(node, "stats")["version"] >= wanted:
-            return
-        assert time.monotonic() < end, f"the node does not take configuration {wanted}: {node.log_tail()}"
-        time.sleep(0.05)
+    console = Console(node, lambda: int(ask(node, "stats")["version"]))
+    for address in (ROMEO, MERCUTIO):
+        console.add_user(address, PASSWORD)
+    console.set_options(authorities=net.authorities.read_text(), nameservers=net.names.address, retry_seconds="5")
+    return console
 
 
 def socket(node: LiveNode) -> EngineClient:
@@ -83,6 +54,6 @@ async def queue(node: LiveNode, remote: str) -> dict[str, Any] | None:
 
 async def acknowledged(node: LiveNode, remote: str) -> None:
     """Wait until a server has acknowledged all that was sent to it (XEP-0198)."""
-    async with asyncio.timeout(CONFIGURE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while any(row["unacked"] > 0 for row in await streams(node, remote)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.durability.reader import CLIENT, name
 from tests.federation import home as ours
+from tests.federation.console import Console
 from tests.federation.home import MERCUTIO, ROMEO, acknowledged, queue, socket, streams
 from tests.federation.person import Person
 from tests.federation.servers import HOME, PASSWORD, Network, Prosody
@@ -37,6 +38,7 @@ class World(NamedTuple):
     net: Network
     node: LiveNode
     prosody: Prosody
+    console: Console
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +56,12 @@ def world() -> Iterator[World]:
             PINNED: pinned,
         }
         prosody = net.prosody(GOOD, *bad, certificates=bad)
-        records = "".join(
-            f"services.add_peer('{kind}.example', authentication='certificate', revocation='hard')\n" for kind in BAD
-        )
-        records += f"services.add_peer('{PINNED}', authentication='certificate', pins=['{pinned.pin}'])\n"
         node = net.home()
-        ours.begin(net, node, records)
-        yield World(net, node, prosody)
+        console = ours.begin(net, node)
+        for kind in BAD:
+            console.add_peer(f"{kind}.example", authentication="certificate", revocation="hard")
+        console.add_peer(PINNED, authentication="certificate", pins=pinned.pin)
+        yield World(net, node, prosody, console)
 
 
 @pytest.fixture
@@ -174,20 +175,12 @@ async def test_a_peer_that_is_switched_off_is_off_at_once(world: World, romeo: P
         await other.present()
         romeo.say(other.jid, "still")
         await other.message("still")
-        await asyncio.to_thread(
-            ours.configure,
-            world.node,
-            f"from mlink_web.federation import services\nservices.add_peer('{GOOD}', enabled=False)",
-        )
+        await asyncio.to_thread(world.console.add_peer, GOOD, enabled="")
         assert await streams(world.node, GOOD) == []
         romeo.say(other.jid, "no more")
         assert await romeo.error(other.bare) in ("policy-violation", "remote-server-not-found", "not-allowed")
         other.say(romeo.jid, "nor back")
         await other.error(romeo.bare)
-        await asyncio.to_thread(
-            ours.configure,
-            world.node,
-            f"from mlink_web.federation import services\nservices.change_peer(services.find('{GOOD}'), enabled=True)",
-        )
+        await asyncio.to_thread(world.console.remove_peer, GOOD)
         romeo.say(other.jid, "again")
         await other.message("again")

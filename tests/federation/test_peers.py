@@ -40,14 +40,12 @@ def world() -> Iterator[World]:
             "prosody": net.prosody(*(f"{prefix}prosody.example" for prefix in POLICIES)),
             "ejabberd": net.ejabberd(*(f"{prefix}ejabberd.example" for prefix in POLICIES)),
         }
-        records = "".join(
-            f"services.add_peer('{prefix}{peer}.example', subdomains=True, authentication='{policy}')\n"
-            for peer in peers
-            for prefix, policy in POLICIES.items()
-            if prefix
-        )
         node = net.home()
-        ours.begin(net, node, records)
+        console = ours.begin(net, node)
+        for peer in peers:
+            for prefix, policy in POLICIES.items():
+                if prefix:
+                    console.add_peer(f"{prefix}{peer}.example", subdomains="on", authentication=policy)
         yield World(net, node, peers)
 
 
