@@ -133,6 +133,7 @@ class Engine:
         if self.cluster is not None:
             join_sessions(self.services, Directory(), self.cluster, config.cluster)
         self.drain = Drain(self.services)
+        self.drain.turned = self._drain_turned
         self.everywhere = Everywhere(self, self.cluster)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
@@ -346,6 +347,16 @@ class Engine:
         listener = Listener(config, self.accept, self.contexts, self.dirty, self._admission)
         await listener.start()
         self._listeners[config.name] = listener
+
+    def _drain_turned(self, on: bool) -> None:
+        """Nodes on one machine share ports: the kernel gives new connections to those that listen."""
+        for config in self.config.listeners:
+            if config.kind == "c2s" and config.reuse_port:
+                listener = self._listeners.pop(config.name, None) if on else None
+                if listener is not None:
+                    listener.close()
+                elif not on and config.name not in self._listeners:
+                    self.tasks.spawn(f"listener {config.name}", self._open(config))
 
     def ports(self) -> dict[str, int]:
         """The ports that the listeners really have, by listener name."""

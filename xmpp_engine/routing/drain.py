@@ -8,6 +8,7 @@ be resumed waits here as after a lost connection: the node to which the client c
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.routing.session import Session
@@ -29,6 +30,8 @@ class Drain:
     """The drain of one engine."""
 
     def __init__(self, services: Services) -> None:
+        #: Called with whether it is on, at its beginning and its end.
+        self.turned: Callable[[bool], None] = lambda _on: None
         self._services = services
         self._timer: Timer | None = None
         self._rate = 0
@@ -49,6 +52,7 @@ class Drain:
             self._moved = self._ended = 0
             self._since = self._services.clock.time()
             log.warning("this node is drained: %d sessions go elsewhere", len(self._services.registry.full))
+            self.turned(True)
         self._rate = rate
         if self._timer is None:
             self._step()
@@ -58,6 +62,7 @@ class Drain:
         """Take clients again."""
         if self.on:
             log.warning("this node takes clients again; %d sessions have gone", self._moved + self._ended)
+            self.turned(False)
         self._rate = 0
         if self._timer is not None:
             self._timer.cancel()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from tests.cluster_story import ClusterStory, bodies
 from tests.engine.routing.test_handover import managed, resume
 from tests.story import Story
+from xmpp_engine.config.schema import ListenerConfig
 
 
 async def test_clients_are_sent_to_nodes_that_take_clients(cluster: ClusterStory) -> None:
@@ -71,6 +75,24 @@ async def test_new_clients_are_refused_until_it_is_over(story: Story) -> None:
     assert drain.refusal("tcp") is None
     story.world.clock.advance(5)
     assert drain.progress()["state"] == ""
+
+
+async def test_a_node_that_shares_its_port_leaves_it_to_the_others(story: Story) -> None:
+    await story("romeo")
+    engine = story.world.engine
+    config = ListenerConfig("c2s", port=0, tls="none", reuse_port=True)
+    engine.config = replace(engine.config, listeners=(config,))
+    await engine._open(config)
+    assert "c2s" in engine.ports()
+    engine.drain.start(rate=1)
+    assert engine.ports() == {}
+    engine.drain.cancel()
+    for _ in range(500):
+        if "c2s" in engine.ports():
+            break
+        await asyncio.sleep(0.01)
+    assert "c2s" in engine.ports()
+    engine._listeners["c2s"].close()
 
 
 @pytest.mark.parametrize("transport", ["bosh", "websocket"])
