@@ -26,17 +26,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final
 
-from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.muc import disputes, hearing, invite, leave, views, voices, wire
-from xmpp_engine.muc.config import RoomConfig, from_values
+from xmpp_engine.muc import disputes, hearing, leave, views, wire
 from xmpp_engine.muc.directory import Listing, of_room
+from xmpp_engine.muc.everything import Everything
 from xmpp_engine.muc.moving import Moving
-from xmpp_engine.muc.replica import EXTRA
 from xmpp_engine.muc.room import Room
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
 
 if TYPE_CHECKING:
     from xmpp_engine.muc.service import RoomService
@@ -118,8 +115,9 @@ class Neighbours:
         self.stamp = self.cluster.stamp
         #: Who has a room: local part to node to occupants of the whole room.
         self.holders: dict[str, dict[str, int]] = {}
-        self._arrivals: dict[str, Arrival] = {}
+        self.arrivals: dict[str, Arrival] = {}
         self.moving = Moving(service, self)
+        self.everything = Everything(service, self)
         self._changed: dict[str, None] = {}
         self._due = False
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
@@ -129,11 +127,11 @@ class Neighbours:
             "none": self._on_none,
             "ended": self._on_ended,
             "stanza": self._on_stanza,
-            "hello": self._on_hello,
-            "head": self._on_head,
-            "lines": self._on_lines,
-            "past": self._on_past,
-            "done": self._on_done,
+            "hello": self.everything.on_hello,
+            "head": self.everything.on_head,
+            "lines": self.everything.on_lines,
+            "past": self.everything.on_past,
+            "done": self.everything.on_done,
             "take": self.moving.on_take,
             "let": self.moving.on_let,
             "yours": self.moving.on_yours,
@@ -226,8 +224,8 @@ class Neighbours:
 
     def gone(self, node: str) -> None:
         """A node is gone: so are its occupants."""
-        for arrival_local, arrival in list(self._arrivals.items()):
-            self._told(arrival_local, arrival, node, told=False)
+        for arrival_local, arrival in list(self.arrivals.items()):
+            self.told(arrival_local, arrival, node, told=False)
         for local, holders in list(self.holders.items()):
             if holders.pop(node, None) is not None and not holders:
                 self._unheld(local)
@@ -276,12 +274,12 @@ class Neighbours:
 
     async def arrive(self, local: str) -> Room | None:
         """The room as other nodes have it, in memory here from now on; None where none has told enough of it."""
-        arrival = self._arrivals.get(local)
+        arrival = self.arrivals.get(local)
         if arrival is None:
             nodes = sorted(self.elsewhere(local))
             if not nodes:
                 return None
-            arrival = self._arrivals[local] = Arrival(set(nodes), nodes[0])
+            arrival = self.arrivals[local] = Arrival(set(nodes), nodes[0])
             arrival.timer = self._service.services.clock.call_later(_PATIENCE, self._late, local, arrival)
             for node in nodes:
                 self.post(node, "hello", local, node == arrival.whole)
@@ -291,9 +289,9 @@ class Neighbours:
     def _late(self, local: str, arrival: Arrival) -> None:
         refused.warning("%s@%s: %s did not tell in time", local, self._service.domain, ", ".join(arrival.waiting))
         for node in list(arrival.waiting):
-            self._told(local, arrival, node, told=False, again=False)
+            self.told(local, arrival, node, told=False, again=False)
 
-    def _told(self, local: str, arrival: Arrival, node: str, *, told: bool, again: bool = True) -> None:
+    def told(self, local: str, arrival: Arrival, node: str, *, told: bool, again: bool = True) -> None:
         """A node has told everything, or will not tell it."""
         if node not in arrival.waiting:
             return
@@ -317,17 +315,18 @@ class Neighbours:
                     arrival.waiting.clear()
         if arrival.waiting:
             return
-        self._arrivals.pop(local, None)
+        self.arrivals.pop(local, None)
         arrival.timer.cancel()
         if arrival.room is not None and local not in self._service.rooms:
             self._service.arrived(arrival.room)
         if not arrival.done.done():
             arrival.done.set_result(None)
 
-    def _room(self, local: str) -> Room | None:
+    def room(self, local: str) -> Room | None:
+        """The room, in memory or on its way."""
         room = self._service.rooms.get(local)
-        if room is None and local in self._arrivals:
-            room = self._arrivals[local].room
+        if room is None and local in self.arrivals:
+            room = self.arrivals[local].room
         return room
 
     # In
@@ -338,9 +337,9 @@ class Neighbours:
         if handler is None:
             self._handlers[op](node, local, *values)
             return
-        room = self._room(local)
+        room = self.room(local)
         if room is None or room.gone:
-            if local not in self._arrivals:
+            if local not in self.arrivals:
                 self.post(node, "none", local)
             return
         with room.turn:
@@ -367,9 +366,9 @@ class Neighbours:
         holders = self.holders.get(local)
         if holders is not None and holders.pop(node, None) is not None and not holders:
             self._unheld(local)
-        arrival = self._arrivals.get(local)
+        arrival = self.arrivals.get(local)
         if arrival is not None:
-            self._told(local, arrival, node, told=False)
+            self.told(local, arrival, node, told=False)
         room = self._service.rooms.get(local)
         if room is not None and node in room.nodes:
             room.nodes.discard(node)
@@ -402,153 +401,6 @@ class Neighbours:
             room.receive(stanza)
         elif stanza.type not in ("result", "error"):
             self._service.receive(stanza)
-
-    # Everything of a room
-
-    def _on_hello(self, node: str, local: str, whole: bool) -> None:
-        room = self._service.rooms.get(local)
-        if room is None or room.gone:
-            self.post(node, "none", local)
-            return
-        room.nodes.add(node)
-        self.post(node, "head", local, self._head(room, whole))
-        entries = room.record.affiliations.values()
-        lines = room.replica.lines
-        rows = [
-            [entry.jid, entry.affiliation, entry.nick, entry.reason, entry.version, lines.of(entry.jid)]
-            for entry in sorted(entries, key=lambda entry: entry.version)
-            if whole or lines.changed_here(entry.jid)
-        ]
-        for some in wire.pieces(rows):
-            self.post(node, "lines", local, some)
-        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history]):
-            self.post(node, "past", local, some)
-        told = [
-            wire.entry(occupant, client)
-            for occupant in room.occupants.values()
-            for client in occupant.clients.values()
-            if not client.node
-        ]
-        for some in wire.pieces(told):
-            self.post(node, "entry", local, some, None, True)
-        self.post(node, "done", local)
-
-    def _head(self, room: Room, whole: bool) -> dict[str, Any]:
-        record, replica = room.record, room.replica
-        return {
-            "whole": whole,
-            "created": record.created,
-            "creator": record.creator,
-            "facts": {
-                name: [value, replica.facts.get(name, 0)]
-                for name, value in {**dict.fromkeys(replica.facts), **replica.values()}.items()
-            },
-            "last_activity": record.last_activity,
-            "activity": record.activity,
-            "version": record.affiliation_version,
-            "voices": voices.remembered(room),
-            "invited": invite.remembered(room),
-        }
-
-    def _on_head(self, node: str, local: str, head: dict[str, Any]) -> None:
-        room = self._room(local)
-        arrival = self._arrivals.get(local)
-        if room is None:
-            if arrival is None:
-                return
-            room = arrival.room = self._make(local, head)
-        room.nodes.add(node)
-        replica, record = room.replica, room.record
-        replica.mentioned[node] = set()
-        created, creator = head["created"], head["creator"]
-        anew = False
-        if not disputes.same(room, created, creator):
-            if not disputes.earlier(room, created, creator):
-                replica.foreign.add(node)
-                return
-            if not head["whole"]:
-                replica.foreign.add(node)
-                self.post(node, "hello", local, True)
-                return
-            disputes.adopt(room, node, created, creator)
-            anew = True
-        replica.foreign.discard(node)
-        with room.turn:
-            if not anew and arrival is None:
-                self._compare(room, node, head["facts"])
-            hearing.take_facts(room, head["facts"], anew=anew)
-            if arrival is None and replica.written:
-                room.keep()
-            record.last_activity = max(record.last_activity, head["last_activity"])
-            if not record.activity:
-                record.activity = wire.plain(head["activity"])
-            if not anew and arrival is not None:
-                record.affiliation_version = max(record.affiliation_version, head["version"])
-            for bare in head["voices"]:
-                voices.note(room, bare, "participant")
-            for invitee, inviter in head["invited"]:
-                invite.remember(room, invitee, Jid.parse(inviter))
-
-    def _compare(self, room: Room, node: str, facts: dict[str, Sequence[Any]]) -> None:
-        """Say in the log where both sides of a cut have configured a room."""
-        _value, stamp = facts.get("config", (None, 0))
-        own = room.replica.facts.get("config", 0)
-        if stamp and own and stamp != own:
-            counts = node if stamp > own else self.cluster.name
-            log.warning("%s was configured on nodes apart from each other; what counts is that of %s", room.jid, counts)
-
-    def _make(self, local: str, head: dict[str, Any]) -> Room:
-        """The room as another node has it, without lists, history and occupants."""
-        service = self._service
-        facts = {name: wire.plain(value) for name, (value, _stamp) in head["facts"].items()}
-        record = RoomRecord(service.domain, local, created=head["created"], creator=head["creator"])
-        record.extras = {
-            name.removeprefix(EXTRA): value
-            for name, value in facts.items()
-            if name.startswith(EXTRA) and value is not None
-        }
-        record.number = facts["number"]
-        config = from_values(RoomConfig(), facts["config"])
-        room = Room(service, record, config, service.saver(local))
-        room.locked = facts["locked"]
-        return room
-
-    def _on_lines(self, node: str, local: str, rows: Sequence[Any]) -> None:
-        room = self._room(local)
-        if room is None or node in room.replica.foreign:
-            return
-        arrival = self._arrivals.get(local)
-        if arrival is not None and arrival.room is room and local not in self._service.rooms:
-            self._fill(room, rows, whole=node == arrival.whole)
-        else:
-            with room.turn:
-                hearing.lines(room, node, rows)
-
-    def _fill(self, room: Room, rows: Sequence[Any], *, whole: bool) -> None:
-        """Lines for a room in which nobody is served yet."""
-        for jid, affiliation, nick, reason, version, versions in rows:
-            counts = room.replica.lines.merge(jid, versions) if versions else None
-            if counts is not None:
-                affiliation, nick, reason = counts[0].affiliation, counts[0].nick, counts[0].reason
-            elif versions or not whole or room.replica.lines.changed_here(jid):
-                continue
-            room.record.affiliations[jid] = RoomAffiliation(jid, affiliation, nick, reason, version)
-            if nick:
-                room.reserved[nick] = jid
-
-    def _on_past(self, node: str, local: str, rows: Sequence[Any]) -> None:
-        room = self._room(local)
-        if room is not None and node not in room.replica.foreign:
-            hearing.past(room, node, rows)
-
-    def _on_done(self, node: str, local: str) -> None:
-        room = self._room(local)
-        arrival = self._arrivals.get(local)
-        if room is not None:
-            with room.turn:
-                hearing.done(room, node)
-        if arrival is not None:
-            self._told(local, arrival, node, told=True)
 
     # Figures
 

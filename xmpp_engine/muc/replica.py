@@ -2,7 +2,7 @@
 
     room code --> Replica.entries, left, said, line, saved ... --> the same room on other nodes   (this file)
     a record of another node --> hearing.py --> the room, and those of its occupants served here
-    who has which room, how a node gets one, nodes that come and go                               (neighbours.py)
+    who has which room, how a node gets one, nodes that come and go            (neighbours.py, everything.py)
 
 Every node with occupants of a room has the Room. It writes to its own clients only, so what two people on one node say
 to each other goes through no other node, and a room goes on whatever happens to nodes and links. `Client.node` is the

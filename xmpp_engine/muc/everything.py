@@ -1,0 +1,183 @@
+"""Everything of a room, as one node tells it another that wants to have the room too or has found that both have it.
+
+`head` (facts, and what the room remembers of people), `lines` of the lists, `past` (the history), `entry` for those
+whom the telling node serves, `done`. In the moment of telling the asking node is put among `Room.nodes`: what changes later
+follows on the same link. Who has the room already merges what is told into it; replica.py says by which rules.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.muc import disputes, hearing, invite, voices, wire
+from xmpp_engine.muc.config import RoomConfig, from_values
+from xmpp_engine.muc.replica import EXTRA
+from xmpp_engine.muc.room import Room
+from xmpp_engine.storage.rooms import RoomAffiliation, RoomRecord
+
+if TYPE_CHECKING:
+    from xmpp_engine.muc.neighbours import Neighbours
+    from xmpp_engine.muc.service import RoomService
+
+log = logging.getLogger("mlink.rooms")
+
+
+class Everything:
+    """Tells it, and hears it, for one chat service."""
+
+    def __init__(self, service: RoomService, neighbours: Neighbours) -> None:
+        self._service = service
+        self._neighbours = neighbours
+
+    def on_hello(self, node: str, local: str, whole: bool) -> None:
+        """A node wants to know everything of a room, and what changes from now on."""
+        room = self._service.rooms.get(local)
+        if room is None or room.gone:
+            self._neighbours.post(node, "none", local)
+            return
+        room.nodes.add(node)
+        self._neighbours.post(node, "head", local, self._head(room, whole))
+        entries = room.record.affiliations.values()
+        lines = room.replica.lines
+        rows = [
+            [entry.jid, entry.affiliation, entry.nick, entry.reason, entry.version, lines.of(entry.jid)]
+            for entry in sorted(entries, key=lambda entry: entry.version)
+            if whole or lines.changed_here(entry.jid)
+        ]
+        for some in wire.pieces(rows):
+            self._neighbours.post(node, "lines", local, some)
+        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history]):
+            self._neighbours.post(node, "past", local, some)
+        told = [
+            wire.entry(occupant, client)
+            for occupant in room.occupants.values()
+            for client in occupant.clients.values()
+            if not client.node
+        ]
+        for some in wire.pieces(told):
+            self._neighbours.post(node, "entry", local, some, None, True)
+        self._neighbours.post(node, "done", local)
+
+    def _head(self, room: Room, whole: bool) -> dict[str, Any]:
+        record, replica = room.record, room.replica
+        return {
+            "whole": whole,
+            "created": record.created,
+            "creator": record.creator,
+            "facts": {
+                name: [value, replica.facts.get(name, 0)]
+                for name, value in {**dict.fromkeys(replica.facts), **replica.values()}.items()
+            },
+            "last_activity": record.last_activity,
+            "activity": record.activity,
+            "version": record.affiliation_version,
+            "voices": voices.remembered(room),
+            "invited": invite.remembered(room),
+        }
+
+    def on_head(self, node: str, local: str, head: dict[str, Any]) -> None:
+        """A node begins to tell everything of a room."""
+        room = self._neighbours.room(local)
+        arrival = self._neighbours.arrivals.get(local)
+        if room is None:
+            if arrival is None:
+                return
+            room = arrival.room = self._make(local, head)
+        room.nodes.add(node)
+        replica, record = room.replica, room.record
+        replica.mentioned[node] = set()
+        created, creator = head["created"], head["creator"]
+        anew = False
+        if not disputes.same(room, created, creator):
+            if not disputes.earlier(room, created, creator):
+                replica.foreign.add(node)
+                return
+            if not head["whole"]:
+                replica.foreign.add(node)
+                self._neighbours.post(node, "hello", local, True)
+                return
+            disputes.adopt(room, node, created, creator)
+            anew = True
+        replica.foreign.discard(node)
+        with room.turn:
+            if not anew and arrival is None:
+                self._compare(room, node, head["facts"])
+            hearing.take_facts(room, head["facts"], anew=anew)
+            if arrival is None and replica.written:
+                room.keep()
+            record.last_activity = max(record.last_activity, head["last_activity"])
+            if not record.activity:
+                record.activity = wire.plain(head["activity"])
+            if not anew and arrival is not None:
+                record.affiliation_version = max(record.affiliation_version, head["version"])
+            for bare in head["voices"]:
+                voices.note(room, bare, "participant")
+            for invitee, inviter in head["invited"]:
+                invite.remember(room, invitee, Jid.parse(inviter))
+
+    def _compare(self, room: Room, node: str, facts: dict[str, Sequence[Any]]) -> None:
+        """Say in the log where both sides of a cut have configured a room."""
+        _value, stamp = facts.get("config", (None, 0))
+        own = room.replica.facts.get("config", 0)
+        if stamp and own and stamp != own:
+            counts = node if stamp > own else self._neighbours.cluster.name
+            log.warning("%s was configured on nodes apart from each other; what counts is that of %s", room.jid, counts)
+
+    def _make(self, local: str, head: dict[str, Any]) -> Room:
+        """The room as another node has it, without lists, history and occupants."""
+        service = self._service
+        facts = {name: wire.plain(value) for name, (value, _stamp) in head["facts"].items()}
+        record = RoomRecord(service.domain, local, created=head["created"], creator=head["creator"])
+        record.extras = {
+            name.removeprefix(EXTRA): value
+            for name, value in facts.items()
+            if name.startswith(EXTRA) and value is not None
+        }
+        record.number = facts["number"]
+        config = from_values(RoomConfig(), facts["config"])
+        room = Room(service, record, config, service.saver(local))
+        room.locked = facts["locked"]
+        return room
+
+    def on_lines(self, node: str, local: str, rows: Sequence[Any]) -> None:
+        """Lines of the lists of a room."""
+        room = self._neighbours.room(local)
+        if room is None or node in room.replica.foreign:
+            return
+        arrival = self._neighbours.arrivals.get(local)
+        if arrival is not None and arrival.room is room and local not in self._service.rooms:
+            self._fill(room, rows, whole=node == arrival.whole)
+        else:
+            with room.turn:
+                hearing.lines(room, node, rows)
+
+    def _fill(self, room: Room, rows: Sequence[Any], *, whole: bool) -> None:
+        """Lines for a room in which nobody is served yet."""
+        for jid, affiliation, nick, reason, version, versions in rows:
+            counts = room.replica.lines.merge(jid, versions) if versions else None
+            if counts is not None:
+                affiliation, nick, reason = counts[0].affiliation, counts[0].nick, counts[0].reason
+            elif versions or not whole or room.replica.lines.changed_here(jid):
+                continue
+            room.record.affiliations[jid] = RoomAffiliation(jid, affiliation, nick, reason, version)
+            if nick:
+                room.reserved[nick] = jid
+
+    def on_past(self, node: str, local: str, rows: Sequence[Any]) -> None:
+        """What was said in a room."""
+        room = self._neighbours.room(local)
+        if room is not None and node not in room.replica.foreign:
+            hearing.past(room, node, rows)
+
+    def on_done(self, node: str, local: str) -> None:
+        """A node has told everything of a room."""
+        room = self._neighbours.room(local)
+        arrival = self._neighbours.arrivals.get(local)
+        if room is not None:
+            with room.turn:
+                hearing.done(room, node)
+        if arrival is not None:
+            self._neighbours.told(local, arrival, node, told=True)
