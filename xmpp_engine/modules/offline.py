@@ -84,7 +84,7 @@ class Offline(Module):
         doubt = (stanza.notes or {}).get(DOUBT)
         if doubt is not None:
             # It may have arrived on a node that is gone; whoever replays it looks (routing/doubts.py).
-            stanza.element.append(marker(*doubt))
+            stanza.element.append(marker(doubt[0], doubt[1]))
             stanza.changed()
         xml = stanza.text()
         size = len(xml.encode())

@@ -10,6 +10,7 @@ durable, and what XEP-0198 promises to the sender holds as on one node.
     r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
     a   carried, to                            the answer to a request of that node itself
     k   full JID, since, silent, condition, text    a session ends
+    l   full JID, sender, tail, doubt          of a message that it has another resource may have got nothing
     v   full JID, since, carried               its presence is another one, by what the server adds
 
 What cannot be delivered where it was sent (the session ended while it was on its way) is that node's to bring home, by
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
-ALONG: Final = (REPLAYED, OTHERS)
+ALONG: Final = (REPLAYED, OTHERS, DOUBT)
 ROOM: Final = "room"
 SINCE: Final = "since"
 #: Kinds of records: they are short because there are many.
@@ -50,6 +51,7 @@ ROUTE: Final = "r"
 ANSWER: Final = "a"
 KICK: Final = "k"
 RENEW: Final = "v"
+LACKS: Final = "l"
 #: Presence that may be shown by each node to its own sessions.
 _SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
 #: Note of a probe that came from another node: each node answers for its own sessions.
@@ -84,6 +86,7 @@ class Crossing:
             (ANSWER, self._answered),
             (KICK, self._kicked),
             (RENEW, self._renewed),
+            (LACKS, self._lacks),
         ):
             peers.handle(kind, function)
 
@@ -101,7 +104,7 @@ class Crossing:
         to_text = "" if to is None or to.full == full else to.full
         notes = stanza.notes
         along: dict[str, Any] | None = None
-        if notes and (notes.get(OTHERS) or REPLAYED in notes):
+        if notes and (notes.get(OTHERS) or REPLAYED in notes or DOUBT in notes):
             along = {name: notes[name] for name in ALONG if name in notes}
         if room:
             along = {**(along or {}), ROOM: room}
@@ -235,6 +238,9 @@ class Crossing:
             room = along.pop(ROOM, "")
             if room and not is_in(session, room):
                 return
+            doubt = along.get(DOUBT)
+            if doubt is not None and doubt[2] == full and self.doubts.arrived(doubt[0], doubt[1]):
+                return  # It came the first time.
             if self._is_stale(stanza.sender, along.pop(SINCE, 0.0), stanza.type):
                 return
             stanza.notes = along
@@ -265,6 +271,7 @@ class Crossing:
 
         def loaded(account: Account | None, error: Exception | None) -> None:
             if account is not None:
+                self._tell_holders(account, stanza)
                 rescue = account.rescue or Rescue(self._services.router, account)
                 rescue.add(deque([(stanza, now)]))
                 rescue.begin(self._services.tasks)
@@ -273,6 +280,27 @@ class Crossing:
                 bounce(self._services.router, stanza, StanzaError("internal-server-error", type="wait"))
 
         self._services.accounts.fetch(jid.bare, host, loaded)
+
+    def _tell_holders(self, account: Account, stanza: Stanza) -> None:
+        """The other resources that have got a message which is in doubt must not rely on that one, or each of two would
+        be left out because the other one has it."""
+        notes = stanza.notes or {}
+        doubt = notes.get(DOUBT)
+        if doubt is None:
+            return
+        tail = stanza.parts()[1]
+        for session in account.sessions.values():
+            if session.jid.resource in notes.get(OTHERS, ()):
+                if session.remote:
+                    node: str = session.node  # type: ignore[attr-defined]
+                    self._post(node, (LACKS, session.jid.full, stanza.sender.full, tail, doubt))
+                else:
+                    note_lacking(session, stanza.sender.full, tail, doubt)
+
+    def _lacks(self, _node: str, record: Record) -> None:
+        session = self._full.get(record[1])
+        if session is not None:
+            note_lacking(session, record[2], record[3], record[4])
 
     def _shown(self, _node: str, record: Record) -> None:
         stanza = CarriedStanza(record[1:7], None)
@@ -339,9 +367,19 @@ class Crossing:
             stanza = CarriedStanza(tuple(record[4:10]), to)
             stanza.notes = record[10] or None
             if out is not None:
-                stanza.note(DOUBT, (out.token, record[1]))
+                stanza.note(DOUBT, (out.token, record[1], record[2]))
             found.append((jid, stanza))
         return found
+
+
+def note_lacking(session: Session, sender: str, tail: bytes, doubt: tuple[str, int, str]) -> None:
+    """Let a message that waits for its acknowledgement know that another resource may not have got it."""
+    resource = doubt[2].partition("/")[2]
+    for stanza, _stamp in session.sm.queue if session.sm is not None else ():
+        if stanza.kind == "message" and stanza.sender.full == sender and stanza.parts()[1] == tail:
+            others = (stanza.notes or {}).get(OTHERS, ())
+            stanza.note(OTHERS, [other for other in others if other != resource])
+            stanza.note(DOUBT, tuple(doubt))
 
 
 def is_in(session: Session, room: str) -> bool:

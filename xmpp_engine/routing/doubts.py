@@ -15,7 +15,7 @@ from typing import Final
 
 from xmpp_engine.xml.element import Element
 
-#: Note of a stanza that is in doubt: its link's token and its number.
+#: Note of a stanza that is in doubt: its link's token, its number, and the full JID for which it was.
 DOUBT: Final = "in doubt"
 NS_DOUBT: Final = "urn:mlink:cluster:doubt"
 #: Links that are remembered.
