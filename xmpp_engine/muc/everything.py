@@ -1,8 +1,8 @@
 """Everything of a room, as one node tells it another that wants to have the room too or has found that both have it.
 
 `head` (facts, and what the room remembers of people), `lines` of the lists, `past` (the history), `entry` for those
-whom the telling node serves, `done`. In the moment of telling the asking node is put among `Room.nodes`: what changes later
-follows on the same link. Who has the room already merges what is told into it; replica.py says by which rules.
+whom the telling node serves, `done`. In the moment of telling the asking node is put among `Room.nodes`: what changes
+later follows on the same link. Who has the room already merges what is told into it; replica.py says by which rules.
 """
 
 from __future__ import annotations
