@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
+
+from xmpp_engine.s2s.names import UNREADABLE
 
 #: Bytes of one file, and certificates of all.
 MAX_FILE: Final = 262_144
@@ -105,7 +107,7 @@ def fits(key: Any, certificate: x509.Certificate) -> bool:
     """Whether a key belongs to a certificate."""
     try:
         return bool(_public(key.public_key()) == _public(certificate.public_key()))
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return False
 
 
@@ -115,7 +117,7 @@ def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         return False
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -155,7 +157,7 @@ def _pem_parts(data: bytes, password: str) -> list[Any]:
                 found.append(_key(block, password, load_pem_private_key))
         except Unusable:
             raise
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             raise Unusable("A part of the PEM text is damaged: copy it whole, with its first and last line.") from None
     return found
 
@@ -184,7 +186,7 @@ def _key(data: bytes, password: str, load: Any) -> Any:
             # The key is not encrypted; the password is for something else.
             return _key(data, "", load)
         raise Unusable("The private key is encrypted: give its password.") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         text = "The password of the private key is wrong." if password else "The private key cannot be read."
         raise Unusable(text) from None
     if not isinstance(key, _KINDS):
@@ -195,7 +197,7 @@ def _key(data: bytes, password: str, load: Any) -> Any:
 def _der_certificate(data: bytes, _: str) -> list[Any]:
     try:
         return [x509.load_der_x509_certificate(data)]
-    except (ValueError, TypeError):
+    except UNREADABLE:
         return []
 
 
@@ -205,7 +207,7 @@ def _der_pkcs12(data: bytes, password: str) -> list[Any]:
         return []
     try:
         key, leaf, others = pkcs12.load_key_and_certificates(data, password.encode() if password else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         if "password" in str(error).lower() or "mac" in str(error).lower():
             text = "The password of the PKCS#12 file is wrong." if password else "The PKCS#12 file needs its password."
             raise Unusable(text) from None
@@ -218,7 +220,7 @@ def _der_pkcs12(data: bytes, password: str) -> list[Any]:
 def _der_pkcs7(data: bytes, _: str) -> list[Any]:
     try:
         return list(pkcs7.load_der_pkcs7_certificates(data))
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return []
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mlink_web.certificates.bundle import Bundle, fits, is_root, issued
-from xmpp_engine.s2s.names import Names, matching, names_of
+from xmpp_engine.s2s.names import UNREADABLE, Names, matching, names_of
 
 Level = Literal["good", "hint", "doubt", "bad"]
 RSA_BITS: Final = 2_048
@@ -55,7 +55,7 @@ def examine(
             *_purpose(bundle.leaf),
             *_signature(bundle),
         ]
-    except ValueError as error:
+    except UNREADABLE as error:
         return [Finding("bad", f"The certificate cannot be read: {error}.")]
 
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from mlink_web.certificates.models import Certificate, Notice
 from mlink_web.conf import snapshot
 from mlink_web.conf.models import Domain
-from xmpp_engine.s2s.names import names_of
+from xmpp_engine.s2s.names import UNREADABLE, names_of
 
 log = logging.getLogger("mlink.certificates")
 
@@ -121,7 +121,7 @@ def _of_file(domain: Domain, origin: str, path: Path, key: Path) -> Shown:
     except OSError as error:
         problem = f"{error.filename or path} cannot be read ({error.strerror})." if origin == "file" else ""
         return Shown(domain, origin, problem=problem)
-    except ValueError as error:
+    except UNREADABLE as error:
         return Shown(domain, origin, problem=f"{path} is no certificate ({error}).")
     return Shown(
         domain,

@@ -26,7 +26,7 @@ from mlink_web.certificates.bundle import Bundle
 from mlink_web.certificates.models import Certificate, LabAuthority, LabCertificate
 from mlink_web.conf import sealing
 from mlink_web.conf.models import Domain
-from xmpp_engine.s2s.names import Names, names_of
+from xmpp_engine.s2s.names import UNREADABLE, Names, names_of
 
 PLACE: Final = "authority for labs"
 YEARS: Final = 10
@@ -90,9 +90,12 @@ def issue_to(text: str, *, days: int = DAYS, by: str = "") -> LabCertificate:
     """A certificate for a request that somebody pasted; raises ValueError."""
     request = signing_requests.load(text)
     names: list[x509.GeneralName] = []
-    for extension in request.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            names = [name for name in extension.value if isinstance(name, _TAKEN)]
+    try:
+        for extension in request.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                names = [name for name in extension.value if isinstance(name, _TAKEN)]
+    except UNREADABLE:
+        raise ValueError("The extensions of the request cannot be read.") from None
     common = [str(one.value) for one in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if not names:
         raise ValueError("The request names nobody: it needs alternative names (subjectAltName).")

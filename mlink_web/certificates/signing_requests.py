@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from xmpp_engine.s2s.names import DNS_SRV, XMPP_ADDR, ascii_domain
+from xmpp_engine.s2s.names import DNS_SRV, UNREADABLE, XMPP_ADDR, ascii_domain
 
 KEYS: Final = (
     ("ec256", "EC, P-256"),
@@ -81,7 +81,7 @@ def load(text: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(data + b"\n")
         good = request.is_signature_valid
-    except (ValueError, TypeError):
+    except UNREADABLE:
         raise ValueError("This is no request in PEM (-----BEGIN CERTIFICATE REQUEST-----).") from None
     if not good:
         raise ValueError("The request is not signed by the key that it is for.")

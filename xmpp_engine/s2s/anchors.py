@@ -19,6 +19,8 @@ from typing import Final
 from asn1crypto import x509 as asn1  # type: ignore[import-untyped]
 from cryptography import x509
 
+from xmpp_engine.s2s.names import UNREADABLE
+
 #: Bytes of one file, files of lists in one folder, and sets of authorities that are remembered.
 MAX_FILE: Final = 16_777_216
 MAX_LISTS: Final = 200
@@ -111,7 +113,7 @@ def _load(source: Path, lists: list[Path], folder: Path | None) -> Anchors:
     for block in [*_blocks(data, _BEGIN_LIST, _END_LIST), *map(_or_nothing, lists)]:
         try:
             found.append(parse_list(block))
-        except ValueError:
+        except UNREADABLE:
             continue
     return Anchors(by_subject, tuple(found), folder)
 

@@ -18,10 +18,20 @@ from typing import Final
 
 import idna
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 XMPP_ADDR: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")
 DNS_SRV: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
 SERVICE: Final = "_xmpp-server."
+#: What `cryptography` raises for certificates that somebody damaged or made up; some come only when a part is read.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _UTF8_STRING: Final = 0x0C
 _IA5_STRING: Final = 0x16
 #: Names of one certificate that are looked at.
@@ -61,6 +71,8 @@ def names_of(certificate: x509.Certificate) -> Names:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names()
+    except UNREADABLE as error:
+        raise ValueError(f"its names cannot be read: {error}") from None
     if len(names) > MAX_NAMES:
         raise ValueError(f"it has {len(names)} names; {MAX_NAMES} are looked at")
     dns, xmpp, srv, addresses = [], [], [], []

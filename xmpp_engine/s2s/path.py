@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 
 from asn1crypto import x509 as asn1  # type: ignore[import-untyped]
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -33,7 +32,7 @@ from pyhanko_certvalidator.errors import (
 from pyhanko_certvalidator.policy_decl import NO_REVOCATION, CertRevTrustPolicy, DisallowWeakAlgorithmsPolicy
 
 from xmpp_engine.s2s.anchors import Anchors
-from xmpp_engine.s2s.names import ascii_domain, within
+from xmpp_engine.s2s.names import UNREADABLE, ascii_domain, within
 from xmpp_engine.s2s.revocation import name_of
 
 #: Certificates of one chain that are looked at, of those with one subject, and bytes of all.
@@ -71,7 +70,7 @@ def load(chain: Sequence[bytes]) -> list[x509.Certificate]:
         raise Refused("malformed", f"the certificates are longer than {MAX_BYTES} bytes")
     try:
         return [x509.load_der_x509_certificate(der) for der in chain[:MAX_CHAIN]]
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise Refused("malformed", f"the certificate cannot be read: {error}") from None
 
 
@@ -89,7 +88,7 @@ def check_key(certificate: x509.Certificate) -> None:
     """Raise Refused for a key that is too weak."""
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise Refused("weak", f"the key of {name_of(certificate)} is of no kind that is accepted ({error})") from None
     if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         return
@@ -147,7 +146,7 @@ def build(chain: Sequence[x509.Certificate], anchors: Anchors, now: datetime) ->
     except ValidationError as error:
         code = "wrong-name" if "names are" in str(error) or "name is" in str(error) else "unknown-authority"
         raise Refused(code, _sentence(error)) from None
-    except (ValueError, TypeError, KeyError, NotImplementedError, UnsupportedAlgorithm, RecursionError) as error:
+    except (*UNREADABLE, KeyError, NotImplementedError, RecursionError) as error:
         raise Refused("malformed", f"the chain of {name_of(chain[0])} cannot be read: {error}") from None
     path.reverse()
     for one in path:

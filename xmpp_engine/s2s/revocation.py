@@ -25,12 +25,13 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from xmpp_engine.runtime.clock import Clock
 from xmpp_engine.s2s.anchors import Anchors, parse_list
+from xmpp_engine.s2s.names import UNREADABLE
 
 log = logging.getLogger("mlink.s2s.revocation")
 
@@ -158,7 +159,7 @@ class RevocationLists:
                 data = await self._fetch(url)
                 found = await self._run(parse_list, data)
                 held = _Held(found, len(data), again=self._clock.now() + self._refresh(found))
-            except (OSError, ValueError) as error:
+            except (OSError, *UNREADABLE) as error:
                 problem = f"{url} gave none ({_shortened(error)})"
                 if before is None or not before.problem:
                     log.warning("a list of revoked certificates: %s", problem)
@@ -228,7 +229,7 @@ def _unusable(
         return "the list is one of the future"
     try:
         return _out_of_scope(found, certificate, points) or _not_signed(held, found, issuer)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         return f"the list cannot be read ({_shortened(error)})"
 
 
@@ -278,7 +279,7 @@ def _was_released(entry: x509.RevokedCertificate) -> bool:
     """Whether an entry takes a certificate off the lists again."""
     try:
         reason = entry.extensions.get_extension_for_oid(CRLEntryExtensionOID.CRL_REASON).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
     return isinstance(reason, x509.CRLReason) and reason.reason is x509.ReasonFlags.remove_from_crl
 
@@ -294,7 +295,7 @@ def _points_of(certificate: x509.Certificate) -> list[str]:
     """The addresses of complete lists that a certificate names, in their order."""
     try:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return []
     return [
         name.value
@@ -317,7 +318,7 @@ def _read(path: Path, folder: Path | None) -> _Held:
         if path.stat().st_size > MAX_LIST:
             return _Held(problem=f"its file has more than {MAX_LIST} bytes")
         return _Held(parse_list(path.read_bytes()))
-    except (OSError, ValueError) as error:
+    except (OSError, *UNREADABLE) as error:
         return _Held(problem=f"its file cannot be read ({_shortened(error)})")
 
 

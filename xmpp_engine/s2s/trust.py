@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -29,7 +28,7 @@ from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import Clock
 from xmpp_engine.s2s import path as paths
 from xmpp_engine.s2s.anchors import AnchorFiles, Anchors
-from xmpp_engine.s2s.names import matching, names_of
+from xmpp_engine.s2s.names import UNREADABLE, matching, names_of
 from xmpp_engine.s2s.path import Refused
 from xmpp_engine.s2s.revocation import RevocationLists
 
@@ -162,7 +161,7 @@ class Trust:
             paths.check_chained_purpose(path, initiating=initiating, strict=peer.strict_purpose)
         except Refused as refused:
             return replace(described, code=refused.code, reason=refused.text), [], nobody
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except UNREADABLE as error:
             # `cryptography` parses extensions as they are asked for.
             return replace(described, code="malformed", reason=f"the certificate cannot be read: {error}"), [], nobody
         expires = min(one.not_valid_after_utc.timestamp() for one in path)

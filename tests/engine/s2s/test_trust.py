@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kits.authority import Authority, Certified, self_signed
@@ -196,6 +196,7 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(ROOT.write(tmp_path_factory.mktemp("authorities")))
 
 
+@example(changes=[(12, 1)])  # a version that there is not
 @given(changes=st.lists(st.tuples(st.integers(0, len(SAMPLE[0]) - 1), st.integers(1, 255)), min_size=1, max_size=4))
 def test_damaged_certificates_are_refused(authorities: str, changes: list[tuple[int, int]]) -> None:
     """Any byte may be changed: never an exception, never accepted."""
