@@ -21,6 +21,7 @@ from mlink_web.conf import sealing
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
 from mlink_web.federation import snapshot as federation
 from xmpp_engine.config.schema import (
+    SERVER_LIMITS,
     ComponentConfig,
     EngineConfig,
     HostConfig,
@@ -172,7 +173,8 @@ def _listeners(limits: Mapping[str, Any], s2s: S2sConfig) -> tuple[ListenerConfi
         ("s2s_tls", "s2s", settings.MLINK_S2S_TLS_PORT, "direct"),
     ):
         if port and (s2s.enabled or kind != "s2s"):
-            own = _with(f"listeners.{name}.limits", StreamLimits(), limits.get(name, {}))
+            base = SERVER_LIMITS if kind == "s2s" else StreamLimits()
+            own = _with(f"listeners.{name}.limits", base, limits.get(name, {}))
             found.append(
                 ListenerConfig(
                     name=name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 TlsMode = Literal["required", "optional", "direct", "none"]
 
@@ -37,6 +37,10 @@ class StreamLimits:
     #: Connections from one address, and how many of them may be unauthenticated.
     connections_per_address: int = 20_000
     unauthenticated_per_address: int = 2_000
+
+
+#: A stream of another server carries what all its people say.
+SERVER_LIMITS: Final = StreamLimits(bytes_per_second=20_000_000, burst_bytes=20_971_520, write_buffer_bytes=4_194_304)
 
 
 @dataclass(frozen=True, slots=True)

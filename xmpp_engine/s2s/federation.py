@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from xmpp_engine.config.schema import PeerConfig, StreamLimits
+from xmpp_engine.config.schema import SERVER_LIMITS, PeerConfig
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.s2s.calls import Calls
@@ -74,7 +74,7 @@ class Federation:
         self.refusals = Refusals(self.clock)
         self.calls = Calls(self)
         self.suspended = Suspended(self)
-        self.limits = StreamLimits()
+        self.limits = SERVER_LIMITS
         self.stopping = False
         self.streams: dict[int, PeerStream] = {}
         self._drawn = secrets.token_urlsafe(32)
@@ -139,7 +139,7 @@ class Federation:
         self.keys = Keys(config.s2s.dialback_secret or self._drawn)
         self.trust.configure(config.s2s)
         self.resolver.configure(config.s2s)
-        own = next((listener.limits for listener in config.listeners if listener.kind == "s2s"), StreamLimits())
+        own = next((listener.limits for listener in config.listeners if listener.kind == "s2s"), SERVER_LIMITS)
         self.limits = own
 
     def _reconsider(self, stream: PeerStream, before: PeerConfig) -> None:
