@@ -128,9 +128,13 @@ class Network:
             enabled=True,
             default=default or PeerConfig(revocation="off"),
             peers=peers or {},
-            authorities=str(self.roots),
             nameservers=(self.dns.address,),
-            **{"connect_seconds": 10.0, "dialback_secret": f"secret of {domains[0]}", **s2s},
+            **{
+                "authorities": str(self.roots),
+                "connect_seconds": 10.0,
+                "dialback_secret": f"secret of {domains[0]}",
+                **s2s,
+            },
         )
         port = ListenerConfig("s2s", "s2s", "127.0.0.1", 0, listener, **({"limits": limits} if limits else {}))  # type: ignore[arg-type]
         server = Server(

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.engine.s2s.servers import Network, got
+from tests.kits.authority import Authority
 from xmpp_engine.config.schema import PeerConfig
+from xmpp_engine.plugin.verdict import Reject
+from xmpp_engine.s2s.destination import Destination
+from xmpp_engine.s2s.peer_stream import PeerStream
+from xmpp_engine.stanza.stanza import Stanza
 
 pytestmark = pytest.mark.net
 
@@ -45,3 +50,71 @@ async def test_they_talk(network: Network, policy: PeerConfig, method: str, list
     assert (row["stanzas_out"], row["stanzas_in"]) == (1, 1)
     (row,) = montague.streams(CAPULET)
     assert (row["direction"], row["authentication"]) == ("both", method)
+
+
+async def test_in_clear_where_both_sides_allow_it(network: Network) -> None:
+    clear = PeerConfig(tls="optional", revocation="off")
+    capulet = await network.server(CAPULET, default=clear, listener="none")
+    montague = await network.server(MONTAGUE, default=clear, listener="none")
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    await romeo.comes_online()
+    for server in (capulet, montague):
+        server.federation.tls._contexts._by_domain.clear()
+        server.federation.tls._contexts._default = None
+    juliet.send("<message to='romeo@montague.example' type='chat' id='1'><body>hi</body></message>")
+    await got(romeo, "<message id='1'/>")
+    (row,) = capulet.streams()
+    assert (row["tls"], row["authentication"], row["certificate"]) == ("", "dialback", {})
+
+
+async def test_who_demands_tls_does_not_talk_in_clear(network: Network) -> None:
+    clear = PeerConfig(tls="optional", revocation="off")
+    capulet = await network.server(CAPULET)
+    montague = await network.server(MONTAGUE, default=clear, listener="none")
+    montague.federation.tls._contexts._default = None
+    juliet = await capulet.login("juliet")
+    juliet.send("<message to='romeo@montague.example' type='chat' id='1'><body>hi</body></message>")
+    error = "<error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+    await got(juliet, f"<message id='1' type='error'>{error}</message>")
+    assert "offers no TLS" in capulet.federation.refused()[0]["reason"]
+
+
+async def test_dialback_after_external_was_refused(network: Network) -> None:
+    """Ours is good in our eyes; they do not believe its authority, and take dialback."""
+    capulet = await network.server(CAPULET)
+    montague = await network.server(MONTAGUE, authorities=str(Authority("Another root").write(network.folder, "a.pem")))
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    await romeo.comes_online()
+    juliet.send("<message to='romeo@montague.example' type='chat' id='1'><body>hi</body></message>")
+    await got(romeo, "<message id='1'/>")
+    (row,) = capulet.streams()
+    assert (row["authentication"], row["certificate"]["accepted"]) == ("dialback", True)
+
+
+async def test_hooks_see_what_comes_and_goes(network: Network) -> None:
+    capulet, montague = await network.server(CAPULET), await network.server(MONTAGUE)
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    await romeo.comes_online()
+    seen: list[tuple[str, str]] = []
+
+    def out(stanza: Stanza, destination: Destination) -> Reject | None:
+        seen.append(("out", destination.remote))
+        return Reject("forbidden") if "secret" in stanza.element.attrs.get("id", "") else None
+
+    def come(stanza: Stanza, stream: PeerStream) -> Reject | None:
+        seen.append(("in", stream.remote))
+        return Reject("not-acceptable") if "spam" in stanza.element.attrs.get("id", "") else None
+
+    capulet.host.table.s2s_out = (out,)
+    montague.host.table.s2s_in = (come,)
+    for id in ("secret", "spam", "plain"):
+        juliet.send(f"<message to='romeo@montague.example' type='chat' id='{id}'><body>hi</body></message>")
+    await got(juliet, "<message id='secret' type='error' from='romeo@montague.example'/>")
+    await got(juliet, "<message id='spam' type='error' from='romeo@montague.example'/>")
+    await got(romeo, "<message id='plain'/>")
+    assert [element.name for element in romeo.wire.inbox if element.name == "message"] == []
+    assert seen == [("out", MONTAGUE)] * 3 + [("in", CAPULET)] * 2
+    await capulet.host_config(federation=False)
+    juliet.send("<message to='romeo@montague.example' type='chat' id='off'><body>hi</body></message>")
+    await got(juliet, "<message id='off' type='error'/>")
+    assert capulet.streams() == []
