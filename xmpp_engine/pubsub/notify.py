@@ -145,8 +145,8 @@ def subscription_element(space: str, node: Node, entry: Subscription, state: str
 
 
 def fan(service: PubSubService, jids: Iterable[Jid], stanza: Stanza) -> None:
-    """One stanza to many. Who is not here has no session that could take a headline, and is not loaded for it, unless he
-    is signed in on another node of the cluster."""
+    """One stanza to many. Who is not here has no session that could take a headline, and is not loaded for it, unless
+    he is signed in on another node of the cluster."""
     router = service.services.router
     hosts = router.hosts
     resident = service.services.accounts.resident

@@ -1,6 +1,6 @@
 """Server dialback: its keys (XEP-0185) and its elements (XEP-0220). No I/O, no state.
 
-    originating server                receiving server                     authoritative server of the originating domain
+    originating server                receiving server                     authoritative server of that domain
         <db:result>key            -->      who is it?   <db:verify id=>key  -->   made with our secret for that stream?
         <db:result type='valid'/> <--                   <db:verify type='valid'/> <--
 
