@@ -320,10 +320,9 @@ class Simulation:
             device.wire = None
             return
         device.sm_id = enabled.attrs["id"]
-        wire.inbox.remove(enabled)
         # What came before is not counted, but it has come.
-        while wire.inbox:
-            self._take(device, wire.inbox.popleft())
+        while (element := wire.inbox.popleft()) is not enabled:
+            self._take(device, element)
         device.heard = 0
         left = [sent for sent in device.unacked if sent is not None]
         device.unacked.clear()
