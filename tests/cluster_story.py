@@ -73,12 +73,12 @@ class Node(World):
         self.alive = True
         self.node_clock = NodeClock(world.clock)
         self.bus = world.hub.bus(name)
+        own = {"node": name, "cluster": ClusterConfig(number=number, join_seconds=0.0, secret="story")}
         super().__init__(
             clock=self.node_clock,
             stores=world.stores,
             bus=self.bus,
-            config={"node": name, "cluster": ClusterConfig(number=number, join_seconds=0.0, secret="story")},
-            **world.arguments,
+            **{**world.arguments, "config": {**world.arguments.get("config", {}), **own}},
         )
 
     async def settle(self) -> None:
@@ -180,6 +180,7 @@ class ClusterWorld:
             if stream is not None:
                 stream.on_element = stream.on_lost = _dead
                 stream.closed = True
+        node.engine.federation.stopping = True
         for task in list(node.engine.tasks._running):
             task.cancel()
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 from django.db.models import Count
 
+from mlink_web.clusters.models import Node
 from mlink_web.outbox.models import WaitingStanza
 from mlink_web.stores.executor import StoreExecutor
 from xmpp_engine.storage.outbox import PAGE, OutboxRow
+
+#: Seconds since the last sign of life after which a node's rows may be another one's.
+SILENT_SECONDS: Final = 45.0
 
 
 class DatabaseOutbox:
@@ -24,16 +32,14 @@ class DatabaseOutbox:
         """See the protocol."""
         return await self._executor.read(None, _nodes)
 
-    async def adopt(self, gone: str, node: str) -> int:
+    async def adopt(self, gone: str, node: str, limit: int = PAGE) -> list[OutboxRow]:
         """See the protocol."""
-        return await self._executor.write(None, _adopt, gone, node)
+        return await self._executor.write(None, _adopt, gone, node, min(limit, PAGE))
 
 
 def _load(database: Database, node: str, after: str, limit: int) -> list[OutboxRow]:
     rows = WaitingStanza.objects.using(database.alias).filter(node=node, id__gt=after).order_by("id")[:limit]
-    return [
-        OutboxRow(row.local, row.remote, row.xml, row.created, row.expires, row.size, row.node, row.id) for row in rows
-    ]
+    return [_row(row, row.node) for row in rows]
 
 
 def _nodes(database: Database) -> dict[str, int]:
@@ -41,5 +47,15 @@ def _nodes(database: Database) -> dict[str, int]:
     return {row["node"]: row["count"] for row in counted}
 
 
-def _adopt(database: Database, gone: str, node: str) -> int:
-    return WaitingStanza.objects.using(database.alias).filter(node=gone).update(node=node)
+def _adopt(database: Database, gone: str, node: str, limit: int) -> list[OutboxRow]:
+    if Node.objects.using(database.alias).filter(name=gone, seen__gt=time.time() - SILENT_SECONDS).exists():
+        return []
+    every = WaitingStanza.objects.using(database.alias)
+    with transaction.atomic(using=database.alias):
+        found = list(every.select_for_update().filter(node=gone).order_by("id")[:limit])
+        every.filter(pk__in=[row.pk for row in found]).update(node=node)
+    return [_row(row, node) for row in found]
+
+
+def _row(row: WaitingStanza, node: str) -> OutboxRow:
+    return OutboxRow(row.local, row.remote, row.xml, row.created, row.expires, row.size, node, row.id)

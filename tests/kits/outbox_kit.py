@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 from xmpp_engine.storage.outbox import PAGE, OutboxIds, OutboxRow
@@ -26,7 +28,7 @@ class OutboxKit:
     async def test_nothing_waits_at_first(self, stores: Stores) -> None:
         assert await stores.outbox.load("node1") == []
         assert await stores.outbox.nodes() == {}
-        assert await stores.outbox.adopt("node1", "node2") == 0
+        assert await stores.outbox.adopt("node1", "node2") == []
 
     async def test_rows_come_back_whole_and_in_order(self, stores: Stores) -> None:
         first = waiting(1)
@@ -61,8 +63,19 @@ class OutboxKit:
         own = waiting(3, node="node2")
         await stores.ledger.commit(Batch(outgoing=[*left, own]))
         assert await stores.outbox.nodes() == {"node1": 2, "node2": 1}
-        assert await stores.outbox.adopt("node1", "node2") == 2
-        assert await stores.outbox.adopt("node1", "node3") == 0
+        taken = await stores.outbox.adopt("node1", "node2")
+        assert taken == [replace(row, node="node2") for row in left]
+        assert await stores.outbox.adopt("node1", "node3") == []
         assert [row.id for row in await stores.outbox.load("node2")] == [left[0].id, left[1].id, own.id]
         await stores.ledger.commit(Batch(sent=[left[0].id]))
         assert await stores.outbox.nodes() == {"node2": 2}
+
+    async def test_each_row_is_taken_over_by_one(self, stores: Stores) -> None:
+        rows = [waiting(number) for number in range(40)]
+        await stores.ledger.commit(Batch(outgoing=rows))
+        adopt = stores.outbox.adopt
+        both = await asyncio.gather(adopt("node1", "node2", 30), adopt("node1", "node3", 30))
+        both += await asyncio.gather(adopt("node1", "node2"), adopt("node1", "node3"))
+        assert sorted(row.id for part in both for row in part) == [row.id for row in rows]
+        assert await stores.outbox.load("node2") == [row for part in both[::2] for row in part]
+        assert set(await stores.outbox.nodes()) <= {"node2", "node3"}

@@ -21,6 +21,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.plugin.verdict import Reject
@@ -287,9 +288,9 @@ class Destination:
         clock = self._federation.clock
         config = self._federation.config.s2s
         seconds = min(FIRST_RETRY * 2.0 ** min(self._tries - 1, 20), config.retry_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
-        # Not beyond the time at which the oldest stanza has to go back.
+        # Not beyond the time at which a stanza has to go back; what another node left may stand behind younger ones.
         if self.queue:
-            seconds = max(0.0, min(seconds, self.queue[0].expires - clock.now()))
+            seconds = max(0.0, min(seconds, min(waiting.expires for waiting in self.queue) - clock.now()))
         wake = self._wake = asyncio.Event()
         self.next_try = clock.time() + seconds
         timer = clock.call_later(seconds, wake.set)
@@ -302,9 +303,11 @@ class Destination:
 
     def _expire(self) -> None:
         now = self._federation.clock.now()
-        while self.queue and self.queue[0].expires <= now:
-            waiting = self.queue.popleft()
-            self.queued_bytes -= waiting.size
+        expired = [waiting for waiting in self.queue if waiting.expires <= now]
+        if expired:
+            self.queue = deque(waiting for waiting in self.queue if waiting.expires > now)
+            self.queued_bytes -= sum(waiting.size for waiting in expired)
+        for waiting in expired:
             self._send_back(waiting.stanza, self.failure or _TOO_OLD, waiting.row)
 
     # What administrators and the end of a domain do
@@ -322,6 +325,13 @@ class Destination:
         for one in waiting:
             self._send_back(one.stanza, failure, one.row)
         return len(waiting)
+
+    def forget(self, rows: Container[str]) -> int:
+        """Drop what waits under these rows, which are another node's; returns how many."""
+        before = self._take_all()
+        self.queue.extend(waiting for waiting in before if waiting.row not in rows)
+        self.queued_bytes = sum(waiting.size for waiting in self.queue)
+        return len(before) - len(self.queue)
 
     def stop(self) -> None:
         """Try no more."""

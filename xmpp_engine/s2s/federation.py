@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.config.schema import SERVER_LIMITS, PeerConfig
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.host import Host, Services
+from xmpp_engine.s2s.adoption import Adoption
 from xmpp_engine.s2s.calls import Calls
 from xmpp_engine.s2s.destination import Destination
 from xmpp_engine.s2s.failure import Failure, refused
@@ -84,6 +85,7 @@ class Federation:
         self._incoming = 0
         self._number = 0
         self._timer: Timer | None = None
+        self._adoption = Adoption(self)
 
     async def start(self) -> None:
         """Begin; called once the hosts are loaded and before the listeners open."""
@@ -93,10 +95,12 @@ class Federation:
         self.counters.gauge("s2s_queued", lambda: sum(len(one.queue) for one in self._destinations.values()))
         self._sweep_later()
         self.services.tasks.spawn("what waits for other servers", restore(self))
+        self._adoption.start()
 
     async def stop(self) -> None:
         """Say goodbye to all peers; what waits and may outlive a restart is stored already."""
         self.stopping = True
+        self._adoption.stop()
         if self._timer is not None:
             self._timer.cancel()
         for destination in self._destinations.values():
@@ -237,6 +241,11 @@ class Federation:
             return True
         destination.send(stanza)
         return True
+
+    @property
+    def destinations(self) -> list[Destination]:
+        """All of them."""
+        return list(self._destinations.values())
 
     def destination(self, local: str, remote: str) -> Destination | None:
         """The one of a pair; None where there are too many."""

@@ -38,13 +38,14 @@ async def restore(federation: Federation) -> None:
         for row in rows:
             if row.id >= began:
                 return
-            _take_up(federation, row)
+            take_up(federation, row)
         if not rows:
             return
         after = rows[-1].id
 
 
-def _take_up(federation: Federation, row: OutboxRow) -> None:
+def take_up(federation: Federation, row: OutboxRow) -> None:
+    """Give a row of this node to its destination, or back to its sender where there is none any more."""
     try:
         stanza = Stanza.restore(row.xml)
     except (StanzaError, StreamError) as error:

@@ -79,9 +79,10 @@ class OutboxStore(Protocol):
     async def nodes(self) -> dict[str, int]:
         """The nodes that have rows, and how many."""
 
-    async def adopt(self, gone: str, node: str) -> int:
-        """The rows of a node that is gone for good belong to another one from now on; returns how many. Of two that
-        adopt the same rows at once one gets all of them."""
+    async def adopt(self, gone: str, node: str, limit: int = PAGE) -> list[OutboxRow]:
+        """The first rows of a node that is gone, `limit` of them at most, belong to another one from now on: returns
+        them in the order of ids. Of two that adopt the same rows at once one gets each. None are given while the node
+        gives signs of life to the database, whoever else does not hear it."""
 
 
 class MemoryOutbox:
@@ -104,10 +105,9 @@ class MemoryOutbox:
             found[row.node] = found.get(row.node, 0) + 1
         return found
 
-    async def adopt(self, gone: str, node: str) -> int:
+    async def adopt(self, gone: str, node: str, limit: int = PAGE) -> list[OutboxRow]:
         """See the protocol."""
-        self._memory.check()
-        rows = [row for row in self._memory.outbox.values() if row.node == gone]
+        rows = await self.load(gone, limit=limit)
         for row in rows:
-            row.node = node
-        return len(rows)
+            self._memory.outbox[row.id].node = row.node = node
+        return rows

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from mlink_web.clusters.models import Node
+from mlink_web.outbox.store import SILENT_SECONDS
 from mlink_web.stores.build import DatabaseStores
 from tests.kits.outbox_kit import OutboxKit, waiting
 from xmpp_engine.runtime.clock import LoopClock
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.storage.types import Batch
 
 
 @pytest.fixture
@@ -37,3 +42,17 @@ class TestDatabases(OutboxKit):
         await ledger.sync()
         assert await stores.outbox.load("node1") == [rows[-1]]
         assert await stores.outbox.nodes() == {"node1": 1, "node2": 1}
+
+    async def test_a_node_that_gives_signs_of_life_keeps_its_rows(self, database: str, stores: DatabaseStores) -> None:
+        rows = [waiting(number) for number in range(3)]
+        await stores.ledger.commit(Batch(outgoing=rows))
+        nodes = Node.objects.using(database)
+        await sync_to_async(nodes.filter(name="node1").delete)()
+        await sync_to_async(nodes.create)(name="node1", number=201, seen=time.time() - SILENT_SECONDS / 3)
+        assert await stores.outbox.adopt("node1", "node2") == []
+        assert await stores.outbox.load("node1") == rows
+        await sync_to_async(nodes.filter(name="node1").update)(seen=time.time() - SILENT_SECONDS - 1)
+        assert [row.id for row in await stores.outbox.adopt("node1", "node2", 2)] == [row.id for row in rows[:2]]
+        await sync_to_async(nodes.filter(name="node1").update)(seen=0.0)
+        assert [row.id for row in await stores.outbox.adopt("node1", "node2")] == [rows[2].id]
+        await sync_to_async(nodes.filter(name="node1").delete)()
