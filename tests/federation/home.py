@@ -57,3 +57,10 @@ async def acknowledged(node: LiveNode, remote: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while any(row["unacked"] > 0 for row in await streams(node, remote)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def gone(node: LiveNode, remote: str) -> None:
+    """Wait until the node has noticed that every stream with a domain has ended."""
+    async with asyncio.timeout(PATIENCE):
+        while await streams(node, remote):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ import pytest
 from tests.durability.reader import CLIENT, name
 from tests.federation import home as ours
 from tests.federation.console import Console
-from tests.federation.home import MERCUTIO, ROMEO, acknowledged, queue, socket, streams
+from tests.federation.home import MERCUTIO, ROMEO, acknowledged, gone, queue, socket, streams
 from tests.federation.person import Person
 from tests.federation.servers import HOME, PASSWORD, Network, Prosody
 from tests.kits.authority import self_signed
@@ -131,6 +131,7 @@ async def test_a_server_that_comes_and_goes(world: World, romeo: Person) -> None
         # What is under way when it dies may have come or not, and goes back to its sender.
         await acknowledged(world.node, GOOD)
         world.prosody.kill()
+        await gone(world.node, GOOD)
         for number in range(5):
             romeo.say(f"juliet@{GOOD}", f"turn {turn}, {number}")
         await romeo.ask(HOME, "<ping xmlns='urn:xmpp:ping'/>")
