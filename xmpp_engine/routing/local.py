@@ -22,7 +22,10 @@ from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.bounce import bounce, failed, run
 from xmpp_engine.routing.rescue import OTHERS
+from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
@@ -40,6 +43,20 @@ def _others(account: Account, targets: list[Session]) -> list[str]:
     """The resources that get a message, or a copy; none where it is only one."""
     others = [s.jid.resource for s in account.sessions.values() if s.carbons or s in targets]
     return others if len(others) > 1 else []
+
+
+def _delayed(stanza: Stanza, account: Account) -> Stanza:
+    """A copy that says since when it waits; the stanza itself where it does already. Others may have it in their
+    queues, so it stays as it is."""
+    by = account.host.jid.full
+    stamp = (stanza.notes or {}).get("stamp")
+    if stamp is None or any(found.get("from") == by for found in stanza.element.find_all(ns.DELAY, "delay")):
+        return stanza
+    element = stanza.element
+    copy = Element(element.ns, element.name, dict(element.attrs), *element.children, delay(stamp, account.host.jid))
+    late = Stanza(copy, stanza.to, stanza.sender, stanza.type, stanza.origin)
+    late.notes = dict(stanza.notes or {})
+    return late
 
 
 class LocalDelivery:
@@ -85,11 +102,13 @@ class LocalDelivery:
 
     def undelivered(self, stanza: Stanza, account: Account) -> None:
         """A message that a session took and its client never acknowledged: to a resource that came meanwhile,
-        offline, or back to the sender. Its hooks have run."""
+        offline, or back to the sender. Its hooks have run. Who gets it learns when it was sent (XEP-0203): that
+        resource may have had later ones already."""
         others = account.receptive()
         if others:
+            late = _delayed(stanza, account)
             for session in others:
-                session.deliver(stanza)
+                session.deliver(late)
             return
         verdict = run(account.host.table.offline, account.host.table, stanza, account)
         self._conclude(stanza, verdict or Reject("recipient-unavailable"))

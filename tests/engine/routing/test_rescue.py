@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 from xmpp_engine.routing import rescue
+from xmpp_engine.stanza.build import timestamp
+from xmpp_engine.xml import ns
 
 BODY = "<message to='{}' type='chat' id='{}'><body>{}</body></message>"
 
@@ -21,11 +23,14 @@ async def _deaf(story: Any, number: int) -> tuple[Any, Any]:
     return alice, bob
 
 
-async def _bodies(story: Any) -> list[str]:
+async def _messages(story: Any) -> list[Any]:
     again = await story.world.login("bob", "again")
     again.send("<presence/>")
-    got = [e for e in await again.receives_all() if e.name == "message"]
-    return [e.child_text("jabber:client", "body") for e in got]
+    return [e for e in await again.receives_all() if e.name == "message"]
+
+
+async def _bodies(story: Any) -> list[str]:
+    return [e.child_text("jabber:client", "body") for e in await _messages(story)]
 
 
 async def test_a_long_queue_goes_in_turns_and_late_messages_behind_it(story: Any) -> None:
@@ -51,10 +56,13 @@ async def test_a_long_queue_goes_in_turns_and_late_messages_behind_it(story: Any
 
 async def test_a_resource_that_comes_in_between_gets_the_rest(story: Any) -> None:
     _, bob = await _deaf(story, 200)
+    sent = timestamp(story.world.clock.time())
     story.world.clock.advance(301)
-    bodies = await _bodies(story)
+    got = await _messages(story)
     assert bob.account.rescue is None
-    assert sorted(bodies, key=int) == [*map(str, range(200))]
+    assert sorted((e.child_text("jabber:client", "body") for e in got), key=int) == [*map(str, range(200))]
+    # It may have had later ones before: each says when it was sent, once.
+    assert {tuple(d.get("stamp") for d in e.find_all(ns.DELAY, "delay")) for e in got} == {(sent,)}
 
 
 async def test_a_stop_loses_nothing(story: Any) -> None:
