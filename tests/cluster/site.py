@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -42,7 +43,7 @@ class SiteNode(LiveNode):
         self.site = site
         self.number = number
         self.name = f"node{number}"
-        self.namespace = f"mlink-{site.number}-{number}"
+        self.namespace = f"mlink-{site.mark}-{number}"
         super().__init__(DOMAIN, **environment)
 
     def choose_ports(self) -> None:
@@ -105,6 +106,8 @@ class Site:
 
     def __init__(self) -> None:
         self.number = 0
+        #: In the names of links and namespaces: what an earlier run has left does not matter.
+        self.mark = secrets.token_hex(2)
         self.nodes: list[SiteNode] = []
         self._cut: set[str] = set()
         self._bridge()
@@ -129,19 +132,19 @@ class Site:
         return f"{self.network}.1"
 
     def start(self, count: int, **environment: str) -> list[SiteNode]:
-        """Start so many further nodes; the first prepares the database before the others begin."""
-        fresh = []
-        for _ in range(count):
-            node = self.prepare(**environment)
-            node.start()
-            fresh.append(node)
+        """Start so many further nodes; the first prepares the database before the others begin, all at the same time."""
+        fresh = [self.prepare(**environment) for _ in range(count)]
+        fresh[0].start()
+        if count > 1:
+            with ThreadPoolExecutor(count - 1) as threads:
+                list(threads.map(SiteNode.start, fresh[1:]))
         return fresh
 
     def prepare(self, **environment: str) -> SiteNode:
         """A further node with its namespace, not started."""
         node = SiteNode(self, len(self.nodes) + 1, **environment)
         self.nodes.append(node)
-        inner, outer = f"mli{self.number}-{node.number}", f"mlo{self.number}-{node.number}"
+        inner, outer = f"mli{self.mark}-{node.number}", self.outer(node)
         ip("netns", "add", node.namespace)
         ip("link", "add", outer, "type", "veth", "peer", "name", inner)
         ip("link", "set", inner, "netns", node.namespace)
@@ -167,11 +170,11 @@ class Site:
 
     def isolate(self, node: SiteNode) -> None:
         """Nothing reaches the node or comes from it."""
-        ip("link", "set", f"mlo{self.number}-{node.number}", "down")
+        ip("link", "set", self.outer(node), "down")
 
     def rejoin(self, node: SiteNode) -> None:
         """The end of `isolate`."""
-        ip("link", "set", f"mlo{self.number}-{node.number}", "up")
+        ip("link", "set", self.outer(node), "up")
 
     def remove(self) -> None:
         """End everything, and leave no namespace behind."""
@@ -179,10 +182,16 @@ class Site:
             if node.process is not None and node.process.poll() is None:
                 node.thaw()
             node.remove()
+            # Explicitly, for the kernel takes its time to clear a namespace away.
+            subprocess.run(["ip", "link", "delete", self.outer(node)], check=False, capture_output=True)
             subprocess.run(["ip", "netns", "delete", node.namespace], check=False, capture_output=True)
         self.redis.stop()
         self.postgres.stop()
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
+
+    def outer(self, node: SiteNode) -> str:
+        """Our end of a node's link."""
+        return f"mlo{self.mark}-{node.number}"
 
     @property
     def bridge(self) -> str:
