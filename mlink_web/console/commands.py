@@ -37,12 +37,14 @@ async def aask(
     command: str,
     seconds: float = READ_SECONDS,
     progress: Callable[[Any], Awaitable[None]] | None = None,
+    on: str = "",
     **arguments: str,
 ) -> Any:
-    """Run a command of the node; raises Refused or NodeUnavailable. `progress` gets what it tells while it runs."""
+    """Run a command of the node; raises Refused or NodeUnavailable. `progress` gets what it tells while it runs, `on`
+    names the only node of a cluster that it shall run on."""
     try:
         async with asyncio.timeout(seconds):
-            return await EngineClient().call(command, progress=progress, **arguments)
+            return await EngineClient(node=on).call(command, progress=progress, **arguments)
     except TimeoutError:
         raise NodeUnavailable(f"The node did not answer within {seconds:.0f} seconds.") from None
     except NodeDown as error:
@@ -53,14 +55,14 @@ async def aask(
         raise NodeUnavailable(f"The node cannot be asked: {error}") from None
 
 
-def ask(command: str, seconds: float = READ_SECONDS, **arguments: str) -> Any:
+def ask(command: str, seconds: float = READ_SECONDS, on: str = "", **arguments: str) -> Any:
     """See `aask`; for threads."""
-    return asyncio.run(aask(command, seconds, None, **arguments))
+    return asyncio.run(aask(command, seconds, None, on, **arguments))
 
 
-def change(command: str, **arguments: str) -> Any:
+def change(command: str, on: str = "", **arguments: str) -> Any:
     """Run a command that changes something; see `aask`."""
-    return ask(command, CHANGE_SECONDS, **arguments)
+    return ask(command, CHANGE_SECONDS, on, **arguments)
 
 
 def read(command: str, **arguments: str) -> Answer:

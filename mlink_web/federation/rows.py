@@ -31,7 +31,7 @@ STEPS: Final = {
 
 def listed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The rows of the node as the page has them: `streams`, `queues`, each sorted, and how many there are of both."""
-    rows = sorted(rows, key=lambda row: (row.get("remote", ""), row.get("local", ""), str(row.get("id", ""))))
+    rows = sorted(rows, key=_order)
     streams = [row for row in rows if row.get("kind") == "stream"]
     queues = [row for row in rows if row.get("kind") == "queue"]
     return {
@@ -45,12 +45,17 @@ def listed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _order(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row.get(name, "")) for name in ("remote", "local", "node", "id"))
+
+
 def as_stream(row: dict[str, Any]) -> dict[str, Any]:
     """One stream."""
     certificate = row.get("certificate") or {}
     pairs = [f"{local} – {remote}" for local, remote in row.get("pairs", ())]
     return {
         "id": row["id"],
+        "place": place(row),
         "remote": row.get("remote") or "not known yet",
         "local": row.get("local") or "–",
         "pairs": ", ".join(pairs[:20]) + (" …" if len(pairs) > 20 else ""),
@@ -71,6 +76,11 @@ def as_stream(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def place(row: dict[str, Any]) -> str:
+    """In a cluster: where it is."""
+    return f"on node {row['node']}" if row.get("node") else ""
+
+
 def certificate_words(judgement: dict[str, Any]) -> str:
     """A judgement in three words."""
     if not judgement:
@@ -86,7 +96,9 @@ def as_queue(row: dict[str, Any]) -> dict[str, Any]:
     now = time.time()
     next_try, oldest = float(row.get("next_try") or 0.0), float(row.get("oldest") or 0.0)
     return {
-        "key": f"{row['local']} {row['remote']}",
+        "key": f"{row['local']} {row['remote']} {row.get('node', '')}",
+        "node": row.get("node", ""),
+        "place": place(row),
         "local": row["local"],
         "remote": row["remote"],
         "state": STATES.get(row.get("state", ""), row.get("state", "")),

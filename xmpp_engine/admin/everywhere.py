@@ -57,6 +57,22 @@ def sums(answers: Answers) -> dict[str, Any]:
     return merged
 
 
+def newest(answers: Answers) -> list[dict[str, Any]]:
+    """All rows, each with its node, by `time`."""
+    return sorted(rows(answers), key=lambda row: str(row["time"]), reverse=True)
+
+
+def components(answers: Answers) -> list[dict[str, Any]]:
+    """Each component as the node that has its connection tells it."""
+    found: dict[str, dict[str, Any]] = {}
+    for node, one in answers:
+        for row in one:
+            served = row["connected"] and not row["node"]
+            if served or row["domain"] not in found:
+                found[row["domain"]] = {**row, "node": node} if served else row
+    return list(found.values())
+
+
 def first(answers: Answers) -> Any:
     """They all did the same."""
     return answers[0][1]
@@ -136,10 +152,12 @@ RULES: Final[dict[str, _Rule]] = {
     "push refresh": _Rule(first),
     "s2s list": _ALL_ROWS,
     "s2s rows": _ALL_ROWS,
-    "s2s refused": _ALL_ROWS,
+    "s2s refused": _Rule(newest),
     "s2s close": _ALL_SUMS,
     "s2s retry": _ALL_SUMS,
     "s2s drop": _ALL_SUMS,
+    "component status": _Rule(components),
+    "component refused": _ALL_ROWS,
     "cluster report": _ALL_ROWS,
     "cluster links": _Rule(lambda answers: [row for _node, found in answers for row in found]),
     "cluster drain": _Rule(named="node"),

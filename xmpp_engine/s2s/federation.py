@@ -355,9 +355,15 @@ class Federation:
         """What was refused of other servers lately, see Refusals.rows."""
         return self.refusals.rows()
 
+    def stream_id(self, number: int) -> str:
+        """By what administrators name a stream: in a cluster no other node has the same."""
+        return str(number) if self.services.cluster is None else f"{self.config.cluster.number}-{number}"
+
     def close_stream(self, id: str) -> bool:
         """End a stream by its `id` of `rows`; False where there is none."""
-        stream = self.streams.get(int(id)) if id.isascii() and id.isdigit() else None
+        number = id.rpartition("-")[2]
+        known = number.isascii() and number.isdigit() and self.stream_id(int(number)) == id
+        stream = self.streams.get(int(number)) if known else None
         if stream is None:
             return False
         stream.end()

@@ -405,7 +405,7 @@ class PeerStream:
         pairs = {*self.sends, *((local, remote) for remote, local in self.receives)} - {(self.local, self.remote)}
         return {
             "kind": "stream",
-            "id": str(self.number),
+            "id": self.federation.stream_id(self.number),
             "state": "ready" if self.authentication else "negotiating",
             "direction": "both" if self.sends and self.receives else self.direction,
             "local": self.local,

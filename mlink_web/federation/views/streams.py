@@ -66,41 +66,38 @@ def close(request: HttpRequest) -> HttpResponse:
 @administrators_only
 def retry(request: HttpRequest) -> HttpResponse:
     """Try at once."""
-    local, remote = request.POST.get("local", ""), request.POST.get("remote", "")
-    return _act(
-        request, "retried server", remote, "s2s retry", {"local": local, "remote": remote}, f"{remote} is tried now."
-    )
+    return _queue(request, "retried server", "s2s retry", "{} is tried now.")
 
 
 @require_POST
 @administrators_only
 def drop(request: HttpRequest) -> HttpResponse:
     """Send back what waits."""
-    local, remote = request.POST.get("local", ""), request.POST.get("remote", "")
-    return _act(
-        request,
-        "dropped queue",
-        remote,
-        "s2s drop",
-        {"local": local, "remote": remote},
-        f"What waited for {remote} goes back to its senders.",
-    )
+    return _queue(request, "dropped queue", "s2s drop", "What waited for {} goes back to its senders.")
+
+
+def _queue(request: HttpRequest, did: str, command: str, done: str) -> HttpResponse:
+    """Do something with what waits for a pair of domains, in a cluster on the node that the row names."""
+    local, remote, node = (request.POST.get(name, "") for name in ("local", "remote", "node"))
+    return _act(request, did, remote, command, {"local": local, "remote": remote}, done.format(remote), node)
 
 
 def _act(
-    request: HttpRequest, did: str, target: str, command: str, arguments: dict[str, str], done: str
+    request: HttpRequest, did: str, target: str, command: str, arguments: dict[str, str], done: str, node: str = ""
 ) -> HttpResponse:
     """Run a command; answers a script with JSON, a plain form with a redirection back."""
     if not all(value for name, value in arguments.items() if name != "local") or len(target) > MAX_NAME:
         return _answer(request, "The form did not say what it is about.", 400)
     try:
-        outcome = commands.change(command, **arguments)
+        outcome = commands.change(command, on=node, **arguments)
     except NodeUnavailable as error:
         record(request, f"{did}: failed", target, why=str(error), **arguments)
         return _answer(request, str(error), 503)
     except commands.Refused as error:
         record(request, f"{did}: failed", target, why=str(error), **arguments)
         return _answer(request, str(error), 404)
+    if node:
+        arguments["node"] = node
     record(request, did, target, **arguments, outcome=outcome)
     return _answer(request, done, 200)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster_story import ClusterStory
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import CommandError
-from xmpp_engine.admin.everywhere import RULES, Outcome, online, stats
+from xmpp_engine.admin.everywhere import RULES, Outcome, components, newest, online, stats
 
 
 async def begin(cluster: ClusterStory, *cast: str) -> list[Any]:
@@ -144,6 +144,11 @@ async def test_a_node_that_is_alone_needs_no_rules(story: Any) -> None:
 def test_merging() -> None:
     idle, busy = {"jid": "a@b", "resources": 1, "idle": True}, {"jid": "a@b", "resources": 2, "idle": False}
     assert online([("n1", [idle]), ("n2", [busy])]) == [{"jid": "a@b", "resources": 3, "idle": False}]
+    away = {"domain": "c.b", "connected": True, "node": "n2", "sent": 0}
+    served, off = {**away, "node": "", "sent": 7}, {"domain": "d.b", "connected": False, "node": "", "sent": 0}
+    assert components([("n1", [away, off]), ("n2", [served, off])]) == [{**served, "node": "n2"}, off]
+    early, late = {"time": "2026-01-01T00:00:00Z"}, {"time": "2026-01-02T00:00:00Z"}
+    assert newest([("n1", [early]), ("n2", [late])]) == [{**late, "node": "n2"}, {**early, "node": "n1"}]
     merged = stats(
         [("n1", {"uptime": 5, "sessions": 1, "node": "n1"}), ("n2", {"uptime": 9, "sessions": 2, "node": "n2"})]
     )

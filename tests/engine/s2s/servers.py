@@ -120,10 +120,12 @@ class Network:
         extras: dict[str, Any] | None = None,
         stores: MemoryStores | None = None,
         durable: bool = False,
+        bus: Any = None,
         **s2s: Any,
     ) -> Server:
         """A server for these domains that runs and is in DNS, with further `names` for services below them. `listener`
-        is its TLS mode; `default` and `peers` are records of others, `s2s` fields of S2sConfig."""
+        is its TLS mode; `default` and `peers` are records of others, `s2s` fields of S2sConfig; nodes of a
+        cluster have a `bus` each and the same `stores`."""
         federation = S2sConfig(
             enabled=True,
             default=default or PeerConfig(revocation="off"),
@@ -145,6 +147,7 @@ class Network:
             config={"listeners": (port,), "s2s": federation, "drain_seconds": 1.0, **(config or {})},
             tls=tls if tls is not None else self.certificate(*domains),
             stores=stores,
+            bus=bus,
             federation_durable=durable,
         )
         self.servers.append(server)

@@ -13,6 +13,7 @@ from django.test import Client
 from mlink_web.accounts import services as accounts
 from mlink_web.audit.models import Entry
 from mlink_web.conf.models import Domain
+from mlink_web.console import commands
 from mlink_web.federation import services
 from mlink_web.federation.models import Peer
 from tests.kits.authority import Authority
@@ -93,6 +94,20 @@ def test_streams_and_queues(console: Client, streams: Streams) -> None:
     for part in ("&lt;dead&gt;.example", "waits for the next try", "connection refused", "7 stanzas for 1 pair"):
         assert part in page
     assert "<dead>" not in page
+
+
+def test_in_a_cluster_each_row_has_its_node(console: Client, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams.listed = [{**row, "node": node} for row in streams.listed for node in ("n2", "n1")]
+    page = text(console.get("/admin/federation/"))
+    assert page.count("on node n1") == page.count("on node n2") == 2
+    assert page.index("on node n1") < page.index("on node n2")
+    assert page.count('name="node" value="n2"') == 2
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(commands, "change", lambda command, on="", **_given: asked.append((command, on)) or {})
+    row = {"local": "localhost", "remote": "dead.example", "node": "n2"}
+    console.post("/admin/federation/drop", row)
+    assert asked == [("s2s drop", "n2")]
+    assert '"node": "n2"' in entry().details
 
 
 def test_without_streams_the_page_says_what_opens_one(console: Client, streams: Streams) -> None:

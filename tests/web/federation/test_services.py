@@ -37,6 +37,14 @@ def test_without_a_word_from_anybody() -> None:
     assert len(config.dialback_secret) == 64
 
 
+def test_nodes_that_share_the_secret_key_make_the_same_dialback_keys(settings: Any, tmp_path: Path) -> None:
+    one = snapshot.read()
+    settings.MLINK_HOME, settings.MLINK_NODE_NAME = tmp_path / "other", "other"
+    assert snapshot.read().dialback_secret == one.dialback_secret
+    settings.SECRET_KEY = "another one"
+    assert snapshot.read().dialback_secret != one.dialback_secret
+
+
 def test_a_peer_in_full() -> None:
     root = Authority("Theirs")
     before = configuration.current_version()

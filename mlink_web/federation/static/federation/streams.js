@@ -56,7 +56,7 @@ function sure(text, label, what) {
 }
 
 function makeStream(one) {
-  const head = element("th", { scope: "row" }, figure("remote"), " ", element("span", { className: "ours" }, "with ", figure("local")), figure("pairs", "ours"), figure("address", "ours"));
+  const head = element("th", { scope: "row" }, figure("remote"), " ", element("span", { className: "ours" }, "with ", figure("local")), figure("place", "ours"), figure("pairs", "ours"), figure("address", "ours"));
   const row = element("tr", {}, head);
   row.dataset.id = one.id;
   cells(row, STREAM);
@@ -70,23 +70,26 @@ function fill(row, one, names) {
   for (const name of names) put(row.querySelector(`[data-figure=${name}]`), String(one[name]) || "–");
 }
 
+/** What stands there only where there is something to say. */
+function fillUnder(row, one, name) {
+  const under = row.querySelector(`[data-figure=${name}]`);
+  put(under, one[name]);
+  under.hidden = !one[name];
+}
+
 function fillStream(row, one) {
   fill(row, one, ["remote", "local", "address", ...STREAM.map(([name]) => name)]);
-  for (const name of ["pairs", "state", "certificate"]) {
-    const under = row.querySelector(`[data-figure=${name}]`);
-    put(under, one[name]);
-    under.hidden = !one[name];
-  }
+  for (const name of ["place", "pairs", "state", "certificate"]) fillUnder(row, one, name);
   row.querySelector("[data-figure=tls]").title = one.cipher;
   row.querySelector("[data-figure=certificate]").title = one.reason;
 }
 
 function makeQueue(one) {
-  const head = element("th", { scope: "row" }, figure("remote"), " ", element("span", { className: "ours" }, "from ", figure("local")));
+  const head = element("th", { scope: "row" }, figure("remote"), " ", element("span", { className: "ours" }, "from ", figure("local")), figure("place", "ours"));
   const row = element("tr", {}, head);
   row.dataset.key = one.key;
   cells(row, QUEUE);
-  const pair = { local: one.local, remote: one.remote };
+  const pair = { local: one.local, remote: one.remote, node: one.node };
   const test = element("a", { className: "button plain tight", textContent: "Test", href: `${queues.dataset.test}?domain=${encodeURIComponent(one.remote)}` });
   test.setAttribute("aria-label", `Test ${one.remote}`);
   const again = element("button", { className: "button plain tight", textContent: "Try now" });
@@ -99,6 +102,7 @@ function makeQueue(one) {
 
 function fillQueue(row, one) {
   fill(row, one, ["remote", "local", ...QUEUE.map(([name]) => name)]);
+  fillUnder(row, one, "place");
 }
 
 const some = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
