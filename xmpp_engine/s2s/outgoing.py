@@ -49,7 +49,8 @@ class Outgoing(PeerStream):
         self.address = ""
         self.facts: dict[str, str] = {}
         self._succeeded = False
-        self._refused_external = False
+        #: Why the other side did not take our certificate, "" where it did or was not shown it.
+        self.refused_external = ""
         self.negotiated: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: One proof at a time: SASL and a restart of the stream must not meet anything else.
         self._turn = asyncio.Lock()
@@ -207,7 +208,7 @@ class Outgoing(PeerStream):
         return (
             self.offers_external
             and self.trusted
-            and not self._refused_external
+            and not self.refused_external
             and self._policy.authentication != "dialback-only"
             and self.federation.tls.has_certificate(self.local)
         )
@@ -219,8 +220,10 @@ class Outgoing(PeerStream):
         try:
             await asyncio.shield(self._sasl)
         except Failure as failure:
-            if failure.external and not self.over:
-                return False
+            if failure.external:
+                self.refused_external = self.refused_external or failure.text
+                if not self.over:
+                    return False
             raise
         return True
 
@@ -238,8 +241,7 @@ class Outgoing(PeerStream):
             self.stream.write(f"<response xmlns='{ns.SASL}'>=</response>".encode())
         else:
             condition = next((child.name for child in element.elements()), "")
-            self._refused_external = True
-            text = f"{self.remote} refused our certificate: {condition}"
+            text = self.refused_external = f"{self.remote} refused our certificate: {condition}"
             self.federation.refusals.add(
                 "out", self.local, self.remote, self.stream.transport.peer, condition or "failure", text
             )
@@ -257,7 +259,7 @@ class Outgoing(PeerStream):
 
     def fail(self, failure: Failure) -> None:
         """See PeerStream."""
-        if self._sasl is not None and not self._sasl.done() and not self._refused_external:
+        if self._sasl is not None and not self._sasl.done() and not self.refused_external:
             # Some end the stream instead of a failure of SASL.
             failure.external = True
         for future in (self.negotiated, self._sasl):

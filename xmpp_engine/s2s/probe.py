@@ -80,18 +80,33 @@ class _Probe:
             raise
         try:
             self._reached(outgoing, "")
-            async with asyncio.timeout(self._federation.config.s2s.connect_seconds):
-                await outgoing.prove(local, remote)
-            self._report(
-                "authentication",
-                True,
-                f"{remote} takes stanzas of {local} ({outgoing.authentication})",
-                {"method": outgoing.authentication, "bidi": outgoing.bidi, "offered": _offers(outgoing)},
-            )
-        except TimeoutError:
-            raise Failure("remote-server-timeout", f"{remote} did not answer in time") from None
+            offered = _offers(outgoing)
+            try:
+                await self._prove(outgoing, local, remote)
+            except Failure as failure:
+                if not failure.external or peer.authentication == "certificate":
+                    raise
+                # The stream went with the refusal: dialback over another one, as messages go (Calls.open_stream).
+                refusal = outgoing.refused_external
+                outgoing = await calls.call(local, remote, peer, target)
+                outgoing.offers_external = False
+                outgoing.refused_external = refusal
+                await self._prove(outgoing, local, remote)
+            text = f"{remote} takes stanzas of {local} ({outgoing.authentication})"
+            details = {"method": outgoing.authentication, "bidi": outgoing.bidi, "offered": offered}
+            if outgoing.refused_external:
+                text += f". It does so by dialback only: {outgoing.refused_external}"
+                details["certificate_refused"] = outgoing.refused_external
+            self._report("authentication", True, text, details)
         finally:
             outgoing.stream.close()
+
+    async def _prove(self, outgoing: Outgoing, local: str, remote: str) -> None:
+        try:
+            async with asyncio.timeout(self._federation.config.s2s.connect_seconds):
+                await outgoing.prove(local, remote)
+        except TimeoutError:
+            raise Failure("remote-server-timeout", f"{remote} did not answer in time") from None
 
     def _reached(self, outgoing: Outgoing, failed: str) -> None:
         """Tell of the steps before the one that failed."""

@@ -38,6 +38,8 @@ class Framing(Protocol):
     flavour: int
     #: What closes our side, b"" where the transport does it.
     closing: bytes
+    #: Who the other side is, in sentences for people.
+    peer: str
 
     def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:
         """A parser that calls the stream, and the function that bytes of the transport go to."""
@@ -58,10 +60,11 @@ class Framing(Protocol):
 class StreamFraming:
     """`<stream:stream>`; the content namespace is declared as the default on the root."""
 
-    __slots__ = ("_head", "closing", "content", "flavour")
+    __slots__ = ("_head", "closing", "content", "flavour", "peer")
 
-    def __init__(self, content: str = ns.CLIENT) -> None:
+    def __init__(self, content: str = ns.CLIENT, peer: str = "client") -> None:
         self.flavour = CLIENT
+        self.peer = peer
         self.closing = b"</stream:stream>"
         self.content = content
         self._head = f"<?xml version='1.0'?><stream:stream xmlns='{content}' xmlns:stream='{ns.STREAM}' version='1.0'"
@@ -103,7 +106,7 @@ class ServerFraming(StreamFraming):
     __slots__ = ("_initiating",)
 
     def __init__(self, initiating: bool) -> None:
-        super().__init__(ns.SERVER)
+        super().__init__(ns.SERVER, "other server")
         self.flavour = SERVER
         self._initiating = initiating
         self._head = self._head.replace(" xmlns:stream=", f" xmlns:db='{ns.DIALBACK}' xmlns:stream=")
@@ -125,10 +128,11 @@ class ServerFraming(StreamFraming):
 class FramedFraming:
     """RFC 7395: each frame is one element with all its declarations."""
 
-    __slots__ = ("closing", "flavour")
+    __slots__ = ("closing", "flavour", "peer")
 
     def __init__(self) -> None:
         self.flavour = FRAMED
+        self.peer = "client"
         self.closing = f"<close xmlns='{ns.FRAMING}'/>".encode()
 
     def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:
@@ -163,11 +167,12 @@ class FramedFraming:
 class BodyFraming:
     """BOSH: the body around the elements is the transport's."""
 
-    __slots__ = ("closing", "flavour")
+    __slots__ = ("closing", "flavour", "peer")
 
     def __init__(self) -> None:
         self.flavour = FRAMED
         self.closing = b""
+        self.peer = "client"
 
     def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:
         """See Framing; bodies are parsed by the transport, a lone element is accepted all the same."""

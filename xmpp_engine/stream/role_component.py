@@ -37,7 +37,7 @@ class ComponentFraming(StreamFraming):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(ns.COMPONENT_ACCEPT)
+        super().__init__(ns.COMPONENT_ACCEPT, "component")
         self.flavour = SERVER
 
     def reader(self, stream: Stream, limits: XmlLimits) -> tuple[StreamParser, Callable[[bytes], None]]:

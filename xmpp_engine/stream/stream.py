@@ -246,7 +246,8 @@ class Stream:
         if self.framing.closing:
             self.write(self.framing.closing)
         self.closed = True
-        self.ended(str(error) if error is not None else "closed by the client" if self.clean else "closed")
+        reason = f"closed by the {self.framing.peer}" if self.clean else "closed"
+        self.ended(str(error) if error is not None else reason)
         self.transport.close()
 
     # The end

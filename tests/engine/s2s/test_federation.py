@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.s2s.servers import Network, got
+from tests.engine.s2s.servers import Network, got, until
 from tests.kits.authority import Authority
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.plugin.verdict import Reject
@@ -77,6 +77,22 @@ async def test_who_demands_tls_does_not_talk_in_clear(network: Network) -> None:
     error = "<error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
     await got(juliet, f"<message id='1' type='error'>{error}</message>")
     assert "offers no TLS" in capulet.federation.refused()[0]["reason"]
+
+
+async def test_how_a_stream_of_servers_ended_is_told_as_such(network: Network) -> None:
+    capulet, montague = await network.server(CAPULET), await network.server(MONTAGUE)
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    await romeo.comes_online()
+    juliet.send("<message to='romeo@montague.example' type='chat' id='1'><body>hi</body></message>")
+    await got(romeo, "<message id='1'/>")
+    (incoming,) = montague.federation.streams.values()
+    ended: list[tuple[str, bool]] = []
+    then = incoming.stream.on_lost
+    incoming.stream.on_lost = lambda reason, clean: (ended.append((reason, clean)), then(reason, clean))
+    for stream in list(capulet.federation.streams.values()):
+        stream.end()
+    await until(lambda: ended, "the end")
+    assert ended == [("closed by the other server", True)]
 
 
 async def test_dialback_after_external_was_refused(network: Network) -> None:

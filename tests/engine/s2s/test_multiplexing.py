@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from tests.engine.s2s.servers import Network, got
-from tests.kits.authority import self_signed
+from tests.kits.authority import Authority, self_signed
 from xmpp_engine.config.schema import PeerConfig
+from xmpp_engine.s2s.incoming import Incoming
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StreamError
 
 pytestmark = pytest.mark.net
 
@@ -124,6 +128,47 @@ async def test_the_way_to_another_server_step_by_step(network: Network) -> None:
     assert steps[-1][3]["method"] == "EXTERNAL"
     assert steps[-2][3]["names"]
     assert not capulet.federation.streams
+
+
+async def test_a_certificate_that_they_refuse_is_told_of_and_dialback_does(network: Network) -> None:
+    capulet = await network.server(CAPULET)
+    await network.server(MONTAGUE, authorities=str(Authority("Another root").write(network.folder, "a.pem")))
+    ended, steps = await probed(network)
+    assert ended, steps
+    assert steps[-1][3]["method"] == "dialback"
+    assert {stream.direction for stream in capulet.federation.streams.values()} <= {"in"}
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_the_test_goes_on_by_dialback_as_messages_do(
+    network: Network, monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    """They offer EXTERNAL and refuse it, and end the stream or do not."""
+    capulet, montague = await network.server(CAPULET), await network.server(MONTAGUE)
+
+    def refuse(incoming: Incoming, element: Element) -> None:
+        if lives:
+            incoming.stream.send(Element(ns.SASL, "failure", None, Element(ns.SASL, "not-authorized")))
+        else:
+            incoming.stream.close(StreamError("not-authorized", "not with this certificate"))
+
+    monkeypatch.setattr(Incoming, "_authenticate", refuse)
+    # Ours proves by its key that it is capulet, not by its certificate.
+    monkeypatch.setattr(montague.federation, "judge_claimant", _nothing)
+    ended, steps = await probed(network)
+    assert ended, steps
+    assert [step[0] for step in steps] == ["peer", "dns", "tcp", "tls", "certificate", "authentication"]
+    assert "(dialback). It does so by dialback only: " in steps[-1][2]
+    assert "not-authorized" in steps[-1][3]["certificate_refused"]
+    assert {stream.direction for stream in capulet.federation.streams.values()} <= {"in"}
+    await capulet.change(default=PeerConfig(authentication="certificate", revocation="off"))
+    ended, steps = await probed(network)
+    assert not ended
+    assert steps[-1][:2] == ("authentication", False)
+
+
+async def _nothing(_remote: str, _transport: Any) -> None:
+    return None
 
 
 async def test_where_the_way_ends(network: Network) -> None:
