@@ -21,6 +21,7 @@ MUC_USER = "http://jabber.org/protocol/muc#user"
 PUBSUB = "http://jabber.org/protocol/pubsub"
 EVENT = "http://jabber.org/protocol/pubsub#event"
 CAPS = "http://jabber.org/protocol/caps"
+MAM = "urn:xmpp:mam:2"
 OOB = "jabber:x:oob"
 NICK = "http://jabber.org/protocol/nick"
 #: Seconds within which what crosses two servers must arrive, on a machine that is busy too.
@@ -80,6 +81,20 @@ class Person:
         target = f" to={quoteattr(to)}" if to else ""
         self.send(f"<iq type='{kind}' id='{id}'{target}>{payload}</iq>")
         return await self.expect(lambda one: one.tag == name(CLIENT, "iq") and one.get("id") == id)
+
+    async def archive(self, address: str) -> list[tuple[str, str]]:
+        """What an archive tells: the id of each message that has a text, and the text (XEP-0313)."""
+        answer = await self.ask(address, f"<query xmlns='{MAM}' queryid='archive'/>", "set")
+        assert answer.find(name(MAM, "fin")) is not None, tostring(answer)
+        results = [one for one in self._kept if one.find(name(MAM, "result")) is not None]
+        assert {one.get("from") for one in results} <= {address}
+        self._kept = [one for one in self._kept if one not in results]
+        body = f".//{name(CLIENT, 'body')}"
+        return [
+            (one.find(name(MAM, "result")).get("id", ""), one.findtext(body) or "")  # type: ignore[union-attr]
+            for one in results
+            if one.find(body) is not None
+        ]
 
     async def message(self, body: str, sender: str = "") -> Element:
         """A message with this body, from an address that begins like this."""

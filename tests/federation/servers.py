@@ -218,6 +218,7 @@ class Prosody(Peer):
             f'Component "conference.{domain}" "muc"\n'
             f'  ssl = {{ key = "{self.home}/{domain}.key"; certificate = "{self.home}/{domain}.crt"; '
             f'cafile = "{self.net.authorities}"; }}\n'
+            '  modules_enabled = { "muc_mam" }\n  muc_log_by_default = true\n'
             "  restrict_room_creation = false\n  muc_room_default_public = true\n"
             for domain in self.domains
         )
@@ -303,7 +304,8 @@ modules:
   mod_ping: {{}}
   mod_caps: {{}}
   mod_stream_mgmt: {{}}
-  mod_muc: {{default_room_options: {{persistent: false}}}}
+  mod_mam: {{}}
+  mod_muc: {{default_room_options: {{persistent: false, mam: true}}}}
   mod_pubsub: {{plugins: [flat, pep]}}
 {dialback}"""
 

@@ -13,7 +13,7 @@ import pytest
 from tests.durability.reader import CLIENT, name
 from tests.federation import home as ours
 from tests.federation.home import ROMEO, streams
-from tests.federation.person import EVENT, MUC, MUC_USER, NICK, OOB, PUBSUB, Person
+from tests.federation.person import DISCO_INFO, EVENT, MAM, MUC, MUC_USER, NICK, OOB, PUBSUB, Person
 from tests.federation.servers import HOME, PASSWORD, Network, Peer
 from tests.live import LiveNode
 
@@ -192,6 +192,44 @@ async def test_a_room_here(romeo: Person, juliet: Person) -> None:
     await room(f"conference.{HOME}", romeo, juliet)
 
 
+async def test_archives_of_rooms_there_and_here(peer: Peer, romeo: Person, juliet: Person) -> None:
+    await romeo.present()
+    await juliet.present()
+    for service, owner, guest in ((peer.domain, juliet, romeo), (HOME, romeo, juliet)):
+        address = f"kept-{peer.name}@conference.{service}"
+        owner.send(f"<presence to='{address}/owner'><x xmlns='{MUC}'/></presence>")
+        await owner.presence(address, nick="owner")
+        # Ours keeps what is said in rooms that stay.
+        wanted = ("persistentroom", "enablelogging") if service == HOME else ()
+        fields = "".join(f"<field var='muc#roomconfig_{field}'><value>1</value></field>" for field in wanted)
+        form = f"<field var='FORM_TYPE'><value>{MUC}#roomconfig</value></field>{fields}" if fields else ""
+        unlock = f"<query xmlns='{MUC}#owner'><x xmlns='jabber:x:data' type='submit'>{form}</x></query>"
+        assert (await owner.ask(address, unlock, "set")).get("type") == "result"
+        guest.send(f"<presence to='{address}/guest'><x xmlns='{MUC}'/></presence>")
+        await guest.presence(address, nick="guest")
+        ids = {}
+        for speaker, nick, word in ((owner, "owner", "first"), (guest, "guest", "second")):
+            speaker.say(address, f"{word} of {peer.name}", "groupchat")
+            await owner.message(f"{word} of {peer.name}", f"{address}/{nick}")
+            found = await guest.message(f"{word} of {peer.name}", f"{address}/{nick}")
+            ids[word] = found.find(f"{{urn:xmpp:sid:0}}stanza-id[@by='{address}']").get("id")  # type: ignore[union-attr]
+        assert await guest.archive(address) == [(id, f"{word} of {peer.name}") for word, id in ids.items()]
+        info = await guest.ask(address, f"<query xmlns='{DISCO_INFO}'/>")
+        assert info.find(f".//{name(DISCO_INFO, 'feature')}[@var='{MAM}']") is not None
+        for person, nick in ((guest, "guest"), (owner, "owner")):
+            person.send(f"<presence to='{address}/{nick}' type='unavailable'/>")
+            await person.presence(address, "unavailable", nick)
+
+
+async def test_an_archive_of_somebody_is_nobody_elses(peer: Peer, romeo: Person, juliet: Person) -> None:
+    await romeo.present()
+    await juliet.present()
+    await said(romeo, juliet, "private")
+    for reader, owner in ((juliet, romeo), (romeo, juliet)):
+        answer = await reader.ask(owner.bare, f"<query xmlns='{MAM}'/>", "set")
+        assert answer.get("type") == "error"
+
+
 async def test_whoever_loses_the_connection_leaves_the_room(peer: Peer, romeo: Person) -> None:
     await romeo.present()
     address = f"short-{peer.name}@conference.{HOME}"
@@ -278,7 +316,6 @@ async def test_a_file_goes_by_its_link(romeo: Person, juliet: Person) -> None:
         """No name server of this machine knows our node."""
         return link.replace(f"//{HOME}:", "//localhost:")
 
-    headers = {one.get("name", ""): one.text or "" for one in put} | {"Content-Type": "text/plain"}
     headers = {one.get("name", ""): one.text or "" for one in put} | {"Content-Type": "text/plain"}
     sending = urllib.request.Request(reached(put.get("url", "")), b"hello", headers, method="PUT")
     with await asyncio.to_thread(urllib.request.urlopen, sending, timeout=20) as answer:
