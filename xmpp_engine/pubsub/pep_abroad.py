@@ -54,7 +54,7 @@ class Abroad(Module):
     """Interests of contacts on other servers, for the accounts of one domain."""
 
     name = "pep-abroad"
-    xeps: ClassVar[tuple[Xep, ...]] = ()
+    xeps: ClassVar[tuple[Xep, ...]] = (Xep("0163", "1.2.2"),)
     requires = ("pep", "caps", "roster")
 
     def __init__(self, *arguments: Any) -> None:
