@@ -34,3 +34,17 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Scheduler(models.Model):
+    """The one row that says whose scheduler starts what is due (scheduler.py)."""
+
+    #: Who has it: a process, and the node that it belongs to.
+    holder = models.CharField(max_length=32, blank=True, default="")
+    node = models.CharField(max_length=100, blank=True, default="")
+    until = models.FloatField(default=0.0)
+    #: When each thing was last started, so that whoever takes over goes on from there.
+    runs = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return self.node

@@ -79,6 +79,19 @@ def seen(name: str, now: float, hears: Sequence[str] = (), draining: str = "") -
     Node.objects.filter(name=name).update(seen=now, hears=list(hears), draining=draining)
 
 
+def running() -> list[str]:
+    """The nodes of the cluster that run, by their rows; one that was killed is among them for ALIVE_SECONDS."""
+    alive = Node.objects.filter(seen__gt=time.time() - ALIVE_SECONDS)
+    return list(alive.order_by("name").values_list("name", flat=True))
+
+
+def apart() -> list[str]:
+    """The nodes that run and do not hear all others that do. While there are any, what is asked of all nodes does not
+    reach everybody."""
+    alive = dict(Node.objects.filter(seen__gt=time.time() - ALIVE_SECONDS).values_list("name", "hears"))
+    return sorted(name for name, hears in alive.items() if alive.keys() - {name, *hears})
+
+
 def secret_print() -> str:
     """What tells secrets apart without giving them away."""
     return hmac.digest(settings.SECRET_KEY.encode(), b"print of the cluster's secret", "sha256").hex()[:32]

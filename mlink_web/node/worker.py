@@ -107,7 +107,8 @@ def spawn(queue: str) -> subprocess.Popen[bytes]:
     ]
     command += ["--pool", "solo", "--queues", queue, "--loglevel", "WARNING"]
     if queue == SCHEDULED:
-        command += ["--beat", "--schedule", str(home / "run" / "beat")]
+        # Each node's scheduler stands by; one of them works.
+        command += ["--beat", "--scheduler", "mlink_web.clusters.scheduler:OneScheduler"]
     command += ["--without-gossip", "--without-mingle", "--hostname", f"{settings.MLINK_NODE_NAME}.{queue}@%h"]
     return subprocess.Popen(
         command,

@@ -62,3 +62,18 @@ def test_the_snapshot_tells_number_address_and_limits(settings) -> None:
     settings.MLINK_CLUSTER_OPTIONS = {"number": 8}
     with pytest.raises(ValueError, match=r"MLINK_CLUSTER_OPTIONS\.number"):
         snapshot.build(version=1)
+
+
+def test_who_runs_and_who_does_not_hear_whom() -> None:
+    now = time.time()
+    assert (numbers.running(), numbers.apart()) == ([], [])
+    for name in ("one", "two", "gone"):
+        numbers.claim(name)
+    numbers.seen("one", now, ["two"])
+    numbers.seen("two", now, ["one"])
+    numbers.seen("gone", now - numbers.ALIVE_SECONDS - 1, [])
+    assert (numbers.running(), numbers.apart()) == (["one", "two"], [])
+    numbers.seen("two", now, [])
+    assert numbers.apart() == ["two"]
+    numbers.seen("two", 0.0)
+    assert (numbers.running(), numbers.apart()) == (["one"], [])
