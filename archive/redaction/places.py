@@ -33,6 +33,7 @@ from archive.redaction.models import Redacted, Redaction
 from archive.retention import originals
 from archive.retention.holds import Guard
 from mlink_web.accounts.models import Account
+from mlink_web.clusters import numbers
 from mlink_web.node.client import EngineClient, NodeDown
 from xmpp_engine.api import escape_attr, origin_of
 
@@ -95,14 +96,20 @@ def _bury(
 
 
 def node(connection: BaseDatabaseWrapper, redaction: Redaction) -> str:
-    """What the running node has in memory."""
+    """What the running nodes have in memory. Unless all can be asked none is, for rooms would be told again."""
+    if apart := numbers.apart():
+        raise NotYet(f"Nodes of the cluster do not hear each other: {', '.join(apart)}.")
     keys = [item.key for item in _gone(connection, redaction)]
     found = {"waiting": 0, "histories": 0, "rooms": 0}
     for start in range(0, len(keys), _NODE_SLICE):
         try:
             answer = asyncio.run(_ask(" ".join(keys[start : start + _NODE_SLICE])))
         except NodeDown:
+            if others := numbers.running():
+                raise NotYet(f"No node runs beside this worker, and {', '.join(others)} could not be asked.") from None
             return "No node is running: nothing is in memory."
+        except NotYet:
+            raise
         except TimeoutError:
             raise NotYet(f"The node did not answer within {_NODE_SECONDS:.0f} seconds.") from None
         except Exception as error:
@@ -117,7 +124,11 @@ def node(connection: BaseDatabaseWrapper, redaction: Redaction) -> str:
 
 async def _ask(keys: str) -> dict[str, int]:
     async with asyncio.timeout(_NODE_SECONDS):
-        return dict(await EngineClient().call("redacted", ids=keys))
+        client = EngineClient()
+        answer = dict(await client.call("redacted", ids=keys))
+    if client.warnings:
+        raise NotYet(" ".join(client.warnings))
+    return answer
 
 
 def offline(connection: BaseDatabaseWrapper, redaction: Redaction) -> str:

@@ -229,14 +229,20 @@ def run(work: Work) -> None:
 def complete() -> int:
     """Order jobs for redactions whose job is over and that are not done; returns how many."""
     ordered = 0
-    for redaction in Redaction.objects.filter(state=Redaction.State.WORKING):
-        under_way = Job.objects.filter(token=redaction.job, state__in=(Job.State.WAITING, Job.State.WORKING))
-        if redaction.job and under_way.exists():
-            continue
-        job = _order(redaction)
-        if job is not None:
-            Redaction.objects.filter(pk=redaction.pk, state=Redaction.State.WORKING).update(job=job.token)
-            ordered += 1
+    for pk in Redaction.objects.filter(state=Redaction.State.WORKING).values_list("pk", flat=True):
+        with transaction.atomic():
+            # The worker of another node may be at it too.
+            redaction = Redaction.objects.select_for_update().filter(pk=pk, state=Redaction.State.WORKING).first()
+            if redaction is None:
+                continue
+            under_way = Job.objects.filter(token=redaction.job, state__in=(Job.State.WAITING, Job.State.WORKING))
+            if redaction.job and under_way.exists():
+                continue
+            job = _order(redaction)
+            if job is not None:
+                redaction.job = job.token
+                redaction.save(update_fields=("job",))
+                ordered += 1
     return ordered
 
 

@@ -33,6 +33,7 @@ from fdp import services as forms
 from fdp.models import Topic
 from mlink_web.accounts import services as accounts
 from mlink_web.audit import log as audit
+from mlink_web.clusters import numbers
 from mlink_web.conf import services as configuration
 from mlink_web.conf import snapshot
 from mlink_web.conf.models import Domain
@@ -49,7 +50,7 @@ from mlink_web.uploads import services as uploads
 if TYPE_CHECKING:
     from mlink_web.jobs.work import Work
 
-#: Nodes look at the configuration every two seconds, those of other machines as well.
+#: Nodes look at the configuration every two seconds; one that starts meanwhile has read it before it can be asked.
 SETTLE_SECONDS: Final = 5.0
 #: Seconds that a node may take to let go of the domain.
 CLOSE_SECONDS: Final = 120.0
@@ -302,10 +303,15 @@ def sides(record: Record, hosts: set[str]) -> list[tuple[int, int | None]]:
 
 
 def is_served(name: str) -> bool:
-    """Whether the node of this data folder serves the domain; True where that cannot be told."""
+    """Whether a node of the cluster, or the node of this data folder, serves the domain; True where that cannot be told
+    of all that run."""
+    if numbers.apart():
+        return True
+    client = EngineClient()
     try:
-        return name in asyncio.run(EngineClient().stats())["domains"]
+        served = name in asyncio.run(client.stats())["domains"]
     except NodeDown:
-        return False
+        return bool(numbers.running())
     except (EngineError, OSError):
         return True
+    return served or bool(client.warnings)

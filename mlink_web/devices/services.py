@@ -52,7 +52,7 @@ class Revoked:
         """The same for people."""
         text = f"{self.title} is off the list" if self.knows_password else f"The access of {self.title} is revoked"
         if self.ended is None:
-            text += "; the node did not answer, so a session that is open may go on until it ends"
+            text += "; a node did not answer, so a session that is open may go on until it ends"
         elif self.ended:
             text += f"; {self.ended} session{'s' if self.ended > 1 else ''} ended"
         text += "."
@@ -95,7 +95,11 @@ def revoke(account: Account, device: str) -> Revoked | None:
 
 async def _ask(command: str, **arguments: str) -> Any:
     async with asyncio.timeout(ASK_SECONDS):
-        return await EngineClient().call(command, **arguments)
+        client = EngineClient()
+        answer = await client.call(command, **arguments)
+    if client.warnings and command == "device end":
+        raise EngineError(" ".join(client.warnings))
+    return answer
 
 
 def _title(row: DeviceRow) -> str:

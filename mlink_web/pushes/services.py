@@ -52,10 +52,13 @@ def switch_off(account: Account, number: int) -> str | None:
     except NodeDown:
         pass
     except (EngineError, OSError, TimeoutError):
-        text += "; the node did not answer, so some may still come within the hour"
+        text += "; a node did not answer, so some may still come within the hour"
     return f"{text}."
 
 
 async def _tell(bare: str) -> None:
     async with asyncio.timeout(ASK_SECONDS):
-        await EngineClient().call("push refresh", jid=bare)
+        client = EngineClient()
+        await client.call("push refresh", jid=bare)
+    if client.warnings:
+        raise EngineError(" ".join(client.warnings))

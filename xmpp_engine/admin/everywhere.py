@@ -103,6 +103,9 @@ def stats(answers: Answers) -> dict[str, Any]:
         if values:
             merged[key] = max(values)
     own = {key: answers[0][1][key] for key in _OWN if key in answers[0][1]}
+    # While a change of the configuration goes round they differ.
+    if "domains" in own:
+        own["domains"] = sorted({domain for _node, found in answers for domain in found.get("domains", ())})
     return {
         **own,
         **merged,

@@ -174,6 +174,9 @@ class Devices(Module):
 
     async def expire(self) -> None:
         """Forget devices that were not seen for long, and tokens that have expired."""
+        cluster = self.services.cluster
+        if cluster is not None and cluster.leader != cluster.name:
+            return
         now = self.services.clock.time()
         try:
             await self.services.stores.devices.expire(self.host.domain, now - self.config.days * _DAY, now)

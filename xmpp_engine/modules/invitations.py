@@ -146,6 +146,9 @@ class Invitations(Module):
 
     async def sweep(self) -> None:
         """Forget invitations that ended long ago."""
+        cluster = self.services.cluster
+        if cluster is not None and cluster.leader != cluster.name:
+            return
         await self.services.stores.invitations.expire(self.services.clock.time() - KEPT_DAYS * DAY)
 
     # Links

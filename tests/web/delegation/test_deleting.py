@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from archive.oversight.models import Options
 from archive.retention import holds
 from mlink_web.accounts.models import Account
 from mlink_web.audit.models import Entry
+from mlink_web.clusters import numbers
 from mlink_web.conf.models import Domain
 from mlink_web.delegation import deleting, deletion
 from mlink_web.delegation.models import DomainDeletion
@@ -27,6 +29,7 @@ from mlink_web.invitations.models import Invitation
 from mlink_web.jobs import services as jobs
 from mlink_web.jobs import work
 from mlink_web.jobs.models import Job
+from mlink_web.node.client import EngineClient
 from mlink_web.pubsub.models import Node, Service
 from mlink_web.rooms.models import Room
 from mlink_web.uploads.models import Upload
@@ -224,6 +227,30 @@ def test_a_node_that_does_not_let_go_keeps_it(monkeypatch: pytest.MonkeyPatch) -
     row, _job = delete("keep")
     assert "A node still serves the domain" in row.trouble
     assert Account.objects.filter(domain__name=NAME).count() == 3
+
+
+def test_all_nodes_of_a_cluster_must_have_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No node runs with this data folder, but one does elsewhere.
+    assert not deletion.is_served(NAME)
+    numbers.claim("elsewhere")
+    numbers.seen("elsewhere", time.time())
+    assert deletion.is_served(NAME)
+
+    async def stats(client: EngineClient) -> dict[str, Any]:
+        client.warnings = list(silent)
+        return {"domains": [OTHER]}
+
+    silent: list[str] = []
+    monkeypatch.setattr(EngineClient, "stats", stats)
+    assert not deletion.is_served(NAME)
+    assert deletion.is_served(OTHER)
+    silent.append("node2 did not answer")
+    assert deletion.is_served(NAME)
+    silent.clear()
+    # One that the others do not hear may serve it still.
+    numbers.claim("cut off")
+    numbers.seen("cut off", time.time())
+    assert deletion.is_served(NAME)
 
 
 def test_by_command() -> None:
