@@ -107,8 +107,7 @@ def spawn(queue: str) -> subprocess.Popen[bytes]:
     ]
     command += ["--pool", "solo", "--queues", queue, "--loglevel", "WARNING"]
     if queue == SCHEDULED:
-        # Each node's scheduler stands by; one of them works.
-        command += ["--beat", "--scheduler", "mlink_web.clusters.scheduler:OneScheduler"]
+        command.append("--beat")
     command += ["--without-gossip", "--without-mingle", "--hostname", f"{settings.MLINK_NODE_NAME}.{queue}@%h"]
     return subprocess.Popen(
         command,

@@ -197,6 +197,8 @@ CELERY_TIMEZONE = "UTC"
 #: Long work has a worker of its own, so that what is due every few seconds never waits behind it.
 CELERY_TASK_QUEUES = (Queue("celery"), Queue("jobs"))
 CELERY_TASK_ROUTES = {"mlink_web.jobs.tasks.run": {"queue": "jobs"}}
+#: However many nodes have one, one of them works.
+CELERY_BEAT_SCHEDULER = "mlink_web.clusters.scheduler:OneScheduler"
 CELERY_BEAT_SCHEDULE = {
     "expire": {"task": "mlink_web.stores.tasks.expire", "schedule": 300.0},
     "uploads": {"task": "mlink_web.uploads.tasks.sweep", "schedule": 300.0},
