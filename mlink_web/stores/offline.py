@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
@@ -12,12 +13,12 @@ from xmpp_engine.storage.types import OfflineRow
 PENDING = """
 SELECT stamp, xml, size, id, expires FROM stores_offlinemessage
 WHERE account_id = %s AND id > %s AND (expires = 0 OR expires > %s) ORDER BY id LIMIT %s"""
-DELETE = "DELETE FROM stores_offlinemessage WHERE account_id = %s AND id <= %s"
+DELETE = "DELETE FROM stores_offlinemessage WHERE account_id = %s AND id IN ({})"
 USAGE = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM stores_offlinemessage WHERE account_id = %s"
 EXPIRE = """
 DELETE FROM stores_offlinemessage WHERE id IN (
   SELECT id FROM stores_offlinemessage WHERE expires > 0 AND expires <= %s LIMIT %s)"""
-#: Rows of one transaction of `expire`: others write in between.
+#: Rows of one transaction of `expire` and of `delete`: others write in between.
 SLICE = 500
 
 
@@ -31,9 +32,10 @@ class DatabaseOffline:
         """See the protocol."""
         return await self._executor.read(account_id, _pending, account_id, limit, after)
 
-    async def delete(self, account_id: int, up_to: int) -> None:
+    async def delete(self, account_id: int, ids: Sequence[int]) -> None:
         """See the protocol."""
-        await self._executor.write(account_id, _delete, account_id, up_to)
+        for start in range(0, len(ids), SLICE):
+            await self._executor.write(account_id, _delete, account_id, ids[start : start + SLICE])
 
     async def usage(self, account_id: int) -> tuple[int, int]:
         """See the protocol."""
@@ -46,9 +48,9 @@ def _pending(database: Database, account_id: int, limit: int, after: int) -> lis
         return [OfflineRow(account_id, *row) for row in cursor.fetchall()]
 
 
-def _delete(database: Database, account_id: int, up_to: int) -> None:
+def _delete(database: Database, account_id: int, ids: Sequence[int]) -> None:
     with database.cursor() as cursor:
-        cursor.execute(DELETE, (account_id, up_to))
+        cursor.execute(DELETE.format(", ".join(["%s"] * len(ids))), (account_id, *ids))
 
 
 def _usage(database: Database, account_id: int) -> tuple[int, int]:

@@ -36,8 +36,11 @@ _AT_ONCE: Final = 5
 #: Seconds between two looks at what the client has taken, growing from the first to the second.
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
-#: Note of a session: up to which row it was sent what is not deleted yet.
-_LAST: Final = "offline last"
+#: Where the client is there and has to acknowledge something.
+_SOON: Final = 0.1
+#: Note of a session: the rows which it was sent and which are not deleted yet, as texts, for they go along to another
+#: node.
+_SENT: Final = "offline sent"
 #: Beside the resource that a replay is for: there is more.
 _AGAIN: Final = ""
 _BY_THEMSELVES_NOTHING: Final = frozenset(
@@ -164,28 +167,31 @@ class Offline(Module):
     async def _replay_all(self, session: Session) -> None:
         account = session.account
         notes = session.notes = session.notes if session.notes is not None else {}
-        last: int = notes.get(_LAST, 0)
-        if last:
-            # Begun on another node, from which the session has come with what it was sent.
-            if not await self._received(session):
-                return
-            await self.services.stores.offline.delete(account.id, last)
+        # Begun on another node, from which the session has come with what it was sent, or before it went away.
+        if not await self._conclude(session):
+            return
         while await self._ready(session):
-            rows = await self.services.stores.offline.pending(account.id, self.page, last)
+            rows = await self.services.stores.offline.pending(account.id, self.page)
             for index, row in enumerate(rows):
                 if index % _AT_ONCE == 0:
                     await asyncio.sleep(0)
                 if not await self._ready(session):
                     return
                 self._deliver(row, session)
-                last = notes[_LAST] = row.id
-            if rows and not await self._received(session):
+                notes[_SENT] = (*notes.get(_SENT, ()), str(row.id))
+            if not await self._conclude(session) or len(rows) < self.page:
                 return
-            if rows:
-                await self.services.stores.offline.delete(account.id, last)
-            notes.pop(_LAST, None)
-            if len(rows) < self.page:
-                return
+
+    async def _conclude(self, session: Session) -> bool:
+        """Delete what the session was sent once its client has it; False where that cannot be known any more."""
+        notes = session.notes or {}
+        sent = notes.get(_SENT)
+        if sent:
+            if not await self._received(session):
+                return False
+            await self.services.stores.offline.delete(session.account.id, [int(id) for id in sent])
+            notes.pop(_SENT, None)
+        return True
 
     async def _ready(self, session: Session) -> bool:
         """Wait until the client has read most of what it was sent, so that a long replay is no slow reader; False when
@@ -212,7 +218,8 @@ class Offline(Module):
                 return False
             session.ask()
             await self._pause(pause)
-            pause = min(2 * pause, _LONG)
+            # What is deleted late comes twice where this node dies in between.
+            pause = min(2 * pause, _LONG if session.stream is None else _SOON)
         return True
 
     async def _pause(self, seconds: float) -> None:

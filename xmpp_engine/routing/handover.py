@@ -282,8 +282,8 @@ class Handover:
         self._moved.move_to_end(full)
         if len(self._moved) > _MOVED:
             self._moved.popitem(last=False)
-        self._given[sm.id] = (node, account, deque(sm.queue))
-        self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id)
+        given = self._given[sm.id] = (node, account, deque(sm.queue))
+        self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id, given)
         self._peers.broadcast((GOES, full, session.since, node))
         session.leave("resumed on another node")
         self._whereabouts.moved(account, session, node, session.since + _LATER)
@@ -295,19 +295,19 @@ class Handover:
     def _taken(self, _node: str, record: Record) -> None:
         self._given.pop(record[1], None)
 
-    def _not_taken(self, sm_id: str) -> None:
+    def _not_taken(self, sm_id: str, given: tuple[str, Account, deque[tuple[Any, float]]]) -> None:
         """The new node has not said that it has the session: its client has lost it."""
-        given = self._given.pop(sm_id, None)
-        if given is None:
-            return
+        if self._given.get(sm_id) is not given:
+            return  # It has; and the session may have been back here since, and gone again.
+        del self._given[sm_id]
         _node, account, queue = given
         rescue = account.rescue or Rescue(self._services.router, account)
         rescue.add(queue)
         rescue.begin(self._services.tasks)
 
     def _gone(self, node: str, _records: list[Record]) -> None:
-        for sm_id in [sm_id for sm_id, given in self._given.items() if given[0] == node]:
-            self._not_taken(sm_id)
+        for sm_id, given in [(sm_id, given) for sm_id, given in self._given.items() if given[0] == node]:
+            self._not_taken(sm_id, given)
         for bare in list(self._arrivals):
             self._pass(bare, node)
 

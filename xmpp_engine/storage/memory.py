@@ -295,11 +295,11 @@ class MemoryOffline:
         rows = self._memory.offline_of(account_id)
         return [replace(row) for row in rows if row.id > after and (not row.expires or row.expires > now)][:limit]
 
-    async def delete(self, account_id: int, up_to: int) -> None:
+    async def delete(self, account_id: int, ids: Sequence[int]) -> None:
         """See the protocol."""
         self._memory.check()
         for row in self._memory.offline_of(account_id):
-            if row.id <= up_to:
+            if row.id in ids:
                 del self._memory.offline[row.id]
 
     async def usage(self, account_id: int) -> tuple[int, int]:

@@ -100,8 +100,9 @@ class OfflineStore(Protocol):
     async def pending(self, account_id: int, limit: int, after: int = 0) -> list[OfflineRow]:
         """The oldest `limit` rows with id > `after` that have not expired, in the order in which they were stored."""
 
-    async def delete(self, account_id: int, up_to: int) -> None:
-        """Remove all rows with id <= `up_to`."""
+    async def delete(self, account_id: int, ids: Sequence[int]) -> None:
+        """Remove these rows. Nodes of a cluster commit side by side: a row with a lower id may come after one with a
+        higher one, so "all up to this one" would take some that nobody has seen."""
 
     async def usage(self, account_id: int) -> tuple[int, int]:
         """(count, bytes) stored now."""
