@@ -56,6 +56,7 @@ HELLO: Final = "h"
 TOLD: Final = "e"
 LOOK: Final = "o"
 MARK: Final = "m"
+AGAIN: Final = "q"
 #: Entries of one record of a snapshot, and accounts looked through in one turn of the loop.
 _ROWS: Final = 100
 _AT_ONCE: Final = 100
@@ -123,7 +124,8 @@ class Whereabouts:
         self._storing: deque[tuple[int, Account]] = deque()
         #: Nodes that are gone and have not come back.
         self._lost: set[str] = set()
-        self._mourning: deque[tuple[str, str, bool]] = deque()
+        #: Sessions of nodes that are gone, of which contacts here have heard that they are unavailable.
+        self._mourned: OrderedDict[str, None] = OrderedDict()
         for kind, function in (
             (BOUND, self._heard),
             (APPEARED, self._has_appeared),
@@ -132,6 +134,7 @@ class Whereabouts:
             (TOLD, self._told_all),
             (LOOK, self._look),
             (MARK, self._marked),
+            (AGAIN, self._wanted_again),
         ):
             peers.handle(kind, function)
         peers.on_joined(self._joined)
@@ -284,6 +287,7 @@ class Whereabouts:
         _kind, row, number, heard = record
         self._heard_of[node] = number
         self._hear(node, row)
+        self._mourned.pop(f"{row[0]}/{row[1]}", None)
         known = heard.get(self.peers.name, 0)
         bare = row[0]
         if bare in self._stored and self.directory.find(bare, row[1]) is not None:
@@ -306,6 +310,13 @@ class Whereabouts:
     def _heard(self, node: str, record: Record) -> None:
         for row in record[1]:
             self._hear(node, row)
+            full = f"{row[0]}/{row[1]}"
+            if full in self._mourned and node not in self._lost:
+                entry = self.directory.find(row[0], row[1])
+                if entry is not None and entry.presence is not None and entry.node == node:
+                    # It had gone on there before its old node died, and nobody had told us.
+                    del self._mourned[full]
+                    self.peers.post(node, (AGAIN, full))
 
     def _hear(self, node: str, row: Any) -> None:
         bare, entry = row[0], self.directory.read(node, row)
@@ -407,17 +418,26 @@ class Whereabouts:
         for number, session in enumerate(list(self._services.registry.full.values())):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            account, shown = session.account, session.presence
-            if session.ended or shown is None:
-                continue
-            blocked = account.data.blocked
-            bares = [account.bare] if self._is_at(account.bare, node) else []
-            for item in account.roster.values():
-                hidden = item.jid in blocked or (blocked and item.jid.partition("@")[2] in blocked)
-                if item.subscription in _FROM and not hidden and self._is_at(item.jid, node):
-                    bares.append(item.jid)
-            if bares:
-                self.crossing.show_at(node, shown, bares)
+            self._show_one(session, node)
+
+    def _show_one(self, session: Session, node: str) -> None:
+        account, shown = session.account, session.presence
+        if session.ended or shown is None:
+            return
+        blocked = account.data.blocked
+        bares = [account.bare] if self._is_at(account.bare, node) else []
+        for item in account.roster.values():
+            hidden = item.jid in blocked or (blocked and item.jid.partition("@")[2] in blocked)
+            if item.subscription in _FROM and not hidden and self._is_at(item.jid, node):
+                bares.append(item.jid)
+        if bares:
+            self.crossing.show_at(node, shown, bares)
+
+    def _wanted_again(self, node: str, record: Record) -> None:
+        """Contacts on that node believe that one of our sessions is unavailable."""
+        session = self._services.registry.full.get(record[1])
+        if session is not None:
+            self._show_one(session, node)
 
     async def _look_soon(self, node: str, bare: str, resource: str) -> None:
         await self._services.ledger.sync()
@@ -441,6 +461,10 @@ class Whereabouts:
         dropped = self.directory.drop(node)
         for bare, entry in dropped:
             self._leave(bare, entry.resource)
+            if entry.presence is not None:
+                self._mourned[f"{bare}/{entry.resource}"] = None
+        while len(self._mourned) > _STORED:
+            self._mourned.popitem(last=False)
         for tag in [tag for tag, owner in self.crossing.tags.items() if owner == node]:
             del self.crossing.tags[tag]
         homeless = self.crossing.in_doubt(node, records)
