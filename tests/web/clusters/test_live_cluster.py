@@ -130,6 +130,29 @@ def test_commands_reach_both_nodes(site: Site) -> None:
     assert len({row["number"] for row in ask(one, "cluster nodes")}) == 2
 
 
+def test_what_changes_in_the_database_takes_effect_on_all_nodes(site: Site) -> None:
+    one, two = site.nodes
+    user = one.add_user()
+    phone, desk = PlainClient(one, user, "phone"), PlainClient(two, user, "desk")
+    wait(lambda: len(ask(one, "sessions", jid=user.jid)) == 2)
+    # What follows when a device is revoked; its session is on the other node.
+    device = next(row["device"] for row in ask(one, "sessions", jid=user.jid) if row["node"] == "two")
+    assert ask(one, "device end", jid=user.jid, device=device)["ended"] == 1
+    with pytest.raises(ConnectionError):
+        desk.read(b"never")
+    assert set(whereabouts(two)) >= {f"{user.jid}/phone"}
+    # An account is disabled.
+    desk = PlainClient(two, user, "desk2")
+    one.ctl("user", "disable", user.jid)
+    for client in (phone, desk):
+        with pytest.raises(ConnectionError):
+            client.read(b"never")
+        assert b"not-authorized" in client.seen
+    # A domain comes.
+    one.ctl("domain", "add", "more.example")
+    wait(lambda: all("more.example" in ask(one, "stats", on=name)["domains"] for name in ("one", "two")))
+
+
 def test_redis_goes_and_comes_back_and_nothing_is_lost(site: Site) -> None:
     one, two = site.nodes
     user = one.admin
