@@ -72,8 +72,8 @@ def test_a_user_made_while_the_node_runs_signs_in(node: LiveNode) -> None:
 def test_disabling_ends_the_sessions(node: LiveNode) -> None:
     user = node.add_user("romeo")
     client = PlainClient(node, user, "a")
-    begun = time.monotonic()
     node.ctl("user", "disable", user.jid)
+    begun = time.monotonic()
     client.read(b"</stream:stream>")
     assert time.monotonic() - begun < 5
     with pytest.raises(ConnectionRefusedError, match="account-disabled"):
