@@ -153,6 +153,7 @@ async def cluster(plan: Plan, results: Results) -> None:
 async def _costs(site: Site, plan: Plan, results: Results) -> None:
     """One node alone, both ends on one node of two, one end on each, and both nodes under load."""
     first = site.add()
+    await asyncio.sleep(plan.settle)
     alone: dict[int, float] = {}
     sessions = await _signed_in(first, first, 0, _PAIRS)
     try:

@@ -7,6 +7,7 @@ delivered there. Prosody and ejabberd read their name server from /etc/resolv.co
 with a file of ours in that place; that needs root.
 """
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -67,6 +68,8 @@ async def federation(kind: type[Server], plan: Plan, results: Results) -> None:
             # Clients without stream management: what is counted is the way between the servers.
             for server in both.servers:
                 sessions.append(await connect_many(users, server.port, domain=server.domain, stream_management=False))
+            # What a server still does for its own start is no cost of messages.
+            await asyncio.sleep(plan.settle)
             load = ClosedLoop([session for pair in zip(*sessions, strict=True) for session in pair])
             # The first message opens the streams; with many at once some of them would wait in queues.
             load.pairs[0].send(1)
