@@ -54,12 +54,14 @@ class RosterOptions:
 class _Writer:
     """What of one account's roster is not in the database yet."""
 
-    __slots__ = ("account", "dirty", "retry", "running", "waiting")
+    __slots__ = ("account", "dirty", "retry", "running", "waiting", "writing")
 
     def __init__(self, account: Account) -> None:
         self.account = account
         #: Contacts to write; True where the writer must not give up.
         self.dirty: dict[str, bool] = {}
+        #: Those that are on their way into the database.
+        self.writing: dict[str, bool] = {}
         self.waiting: list[asyncio.Future[None]] = []
         self.running = False
         self.retry: Timer | None = None
@@ -236,10 +238,17 @@ class Roster(Module):
         data = account.data
         writer = self._writers.get(account.bare)
         item = _item(row) if row is not None else None
-        if writer is not None and jid in writer.dirty:
-            return  # Ours is written later.
-        if committed:
-            if data.roster.get(jid) != item:
+        mine = data.roster.get(jid)
+        theirs = item.version if item is not None else version
+        if writer is not None and (jid in writer.dirty or jid in writer.writing):
+            # Ours is written later. But what the other node has made of ours (somebody has answered a request at once)
+            # counts, and is written behind it.
+            if committed or mine is None or theirs < mine.version:
+                return
+            self._write(account, jid, insist=True)
+        elif committed:
+            # Of a newer one than this that was told already, whoever has it says when it is stored.
+            if mine != item and (mine is None or theirs >= mine.version):
                 assert self.services.coherence is not None
                 self.services.coherence.reread(account.bare)
             return
@@ -249,11 +258,19 @@ class Roster(Module):
         elif data.roster.pop(jid, None) is not None:
             _removed(data, jid, version)
 
+    def heard_before(self, account: Account, told: list[list[Any]]) -> None:
+        """See routing/coherence.py."""
+        for jid, row, version, _committed in told:
+            mine = account.roster.get(jid)
+            if row is not None and (mine is None or mine.version < _item(row).version):
+                account.data.roster[jid] = _item(row)
+                account.data.roster_version = max(account.data.roster_version, version)
+
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """See routing/coherence.py."""
         writer = self._writers.get(account.bare)
         data.roster_version = max(data.roster_version, account.data.roster_version)
-        for jid in writer.dirty if writer is not None else ():
+        for jid in writer.dirty | writer.writing if writer is not None else ():
             if jid in account.roster:
                 data.roster[jid] = account.roster[jid]
             else:
@@ -389,7 +406,8 @@ class Roster(Module):
         account = writer.account
         try:
             while writer.dirty or writer.waiting:
-                dirty, writer.dirty = writer.dirty, {}
+                dirty = writer.writing = writer.dirty
+                writer.dirty = {}
                 waiting, writer.waiting = writer.waiting, []
                 try:
                     await self._store(account, dirty)
@@ -408,6 +426,7 @@ class Roster(Module):
                             future.set_result(None)
         finally:
             writer.running = False
+            writer.writing = {}
             if not writer.dirty and not writer.waiting:
                 del self._writers[account.bare]
 

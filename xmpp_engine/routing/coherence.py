@@ -15,7 +15,7 @@ never have reached the store: accounts that it changed shortly before are read a
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -36,6 +36,8 @@ DATA: Final = "data"
 #: which it is, and that a node changed last.
 _SECONDS: Final = 30.0
 _REMEMBERED: Final = 20_000
+#: Words about one account.
+_KEPT: Final = 20
 #: Seconds until an account that could not be read anew is tried again.
 _AGAIN_SECONDS: Final = 2.0
 
@@ -45,6 +47,11 @@ Heard = Callable[["Account | None", str, list[Any]], Any]
 
 class Unsaved(Protocol):
     """What is asked of the module of rosters."""
+
+    name: str
+
+    def heard_before(self, account: Account, told: list[list[Any]]) -> None:
+        """What other nodes have told before the account was read."""
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """Put what is not in the database yet into what was read from it."""
@@ -57,8 +64,8 @@ class Coherence:
         self._services = services
         self._peers = peers
         self._heard: dict[tuple[str, str], Heard] = {}
-        #: Accounts of which something was told while they were not resident, with the time.
-        self._recent: OrderedDict[str, float] = OrderedDict()
+        #: Accounts of which something was told while they were not resident: when, and what that was.
+        self._recent: OrderedDict[str, tuple[float, deque[tuple[str, list[Any]]]]] = OrderedDict()
         #: Who changed which account last, the newest last.
         self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._reading: dict[str, bool] = {}
@@ -75,9 +82,15 @@ class Coherence:
 
     def settled(self, account: Account) -> None:
         """An account was read and is resident now."""
-        when = self._recent.pop(account.bare, None)
-        if when is not None and when + _SECONDS > self._services.clock.now():
-            self.reread(account.bare)
+        when, told = self._recent.pop(account.bare, (0.0, deque()))
+        if told and when + _SECONDS > self._services.clock.now():
+            # What was read may be older than what was said: a request is answered here before it is stored there.
+            roster = cast("Unsaved | None", account.host.modules.get("roster"))
+            if roster is not None:
+                roster.heard_before(account, [values for what, values in told if what == roster.name])
+            # Of contacts it is said once more when they are stored.
+            if roster is None or len(told) == _KEPT or any(what != roster.name for what, _values in told):
+                self.reread(account.bare)
 
     def reread(self, bare: str) -> None:
         """Read a resident account anew, soon; what is asked for meanwhile is done after that."""
@@ -115,7 +128,9 @@ class Coherence:
         accounts = self._services.accounts
         account = accounts.get(bare)
         if account is None:
-            _note(self._recent, bare, self._services.clock.now())
+            told: deque[tuple[str, list[Any]]] = self._recent.get(bare, (0.0, deque(maxlen=_KEPT)))[1]
+            told.append((what, values))
+            _note(self._recent, bare, (self._services.clock.now(), told))
         else:
             _note(self._changed, bare, (node, self._services.clock.now()))
         if bare in self._reading:
