@@ -26,7 +26,7 @@ def row(number: int, resource: str = "", since: float = 1.0) -> tuple[object, ..
 
 
 def test_a_hundred_thousand_sessions_cost_less_than_a_kilobyte_each() -> None:
-    number = 20_000
+    number = 100_000
     gc.collect()
     tracemalloc.start()
     directory = Directory()
