@@ -128,14 +128,16 @@ class LiveNode:
         """Start the process and wait until it is ready; raises ServiceError with the end of its log."""
         fresh = self.process is None
         for _ in range(PORT_ATTEMPTS):
-            if self._try_start(seconds):
+            self.spawn()
+            if self.comes_up(seconds):
                 return
             if not fresh or "cannot listen on" not in self.log_tail():
                 break
             self.choose_ports()
         raise ServiceError(f"the node is not ready. Its log ends:\n{self.log_tail()}")
 
-    def _try_start(self, seconds: float) -> bool:
+    def spawn(self) -> None:
+        """Start the process and do not wait. It dies with the thread that calls this (PR_SET_PDEATHSIG)."""
         prctl = ctypes.CDLL(None).prctl
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -147,6 +149,10 @@ class LiveNode:
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
             )
+
+    def comes_up(self, seconds: float) -> bool:
+        """Wait until a process that was started is ready; one that is not in time, or ends, is ended."""
+        assert self.process is not None
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             if self.is_ready():

@@ -14,19 +14,23 @@ root, as namespaces do.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
 
 from tests.live import LiveNode
-from tests.services import PostgresServer, RedisServer, postgres_bin, redis_program
+from tests.services import PostgresServer, RedisServer, ServiceError, postgres_bin, redis_program
 
 DOMAIN = "cluster.example"
 
@@ -45,6 +49,7 @@ class SiteNode(LiveNode):
         self.name = f"node{number}"
         self.namespace = f"mlink-{site.mark}-{number}"
         super().__init__(DOMAIN, **environment)
+        self._begun = 0
 
     def choose_ports(self) -> None:
         """The ordinary ports: the namespace is the node's alone."""
@@ -79,12 +84,36 @@ class SiteNode(LiveNode):
             **self.extra,
         }
 
-    def start(self, seconds: float = 90.0) -> None:
-        """See LiveNode.start; the secret is that of all nodes."""
+    def spawn(self) -> None:
+        """See LiveNode.spawn; the secret is that of all nodes."""
         if not (self.home / "secret_key").exists():
             shutil.copy(self.site.secret, self.home / "secret_key")
             (self.home / "secret_key").chmod(0o600)
-        super().start(seconds)
+        self._begun = self.log.stat().st_size if self.log.exists() else 0
+        super().spawn()
+
+    def waited(self) -> None:
+        """Wait until it takes clients; raises ServiceError with the end of its log."""
+        if not self.comes_up(90.0):
+            raise ServiceError(f"{self.name} is not ready. Its log ends:\n{self.log_tail()}")
+
+    def is_ready(self) -> bool:
+        """Whether it takes clients: it works before that, while it joins the others."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                ready = answer.status == 200
+            socket.create_connection((self.address, self.c2s_port), 2).close()
+        except OSError:
+            return False
+        return bool(ready)
+
+    def links(self) -> set[str]:
+        """The nodes that it has a link to, by its log since its last start."""
+        found: set[str] = set()
+        text = self.log.read_bytes()[self._begun :].decode(errors="replace")
+        for name, what in re.findall(r"node (\S+) is (here|gone)", text):
+            (found.add if what == "here" else found.discard)(name)
+        return found
 
     def freeze(self) -> None:
         """Stop the process where it stands."""
@@ -96,9 +125,10 @@ class SiteNode(LiveNode):
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def inside(self, *command: str) -> None:
-        """Run a command in its namespace; raises CalledProcessError."""
-        subprocess.run(["ip", "netns", "exec", self.namespace, *command], check=True, capture_output=True, text=True)
+    def inside(self, *command: str, text: str = "") -> None:
+        """Run a command in its namespace, with this as its input; raises CalledProcessError."""
+        whole = ["ip", "netns", "exec", self.namespace, *command]
+        subprocess.run(whole, check=True, capture_output=True, text=True, input=text)
 
 
 class Site:
@@ -132,12 +162,13 @@ class Site:
         return f"{self.network}.1"
 
     def start(self, count: int, **environment: str) -> list[SiteNode]:
-        """Start so many further nodes; the first prepares the database before the others begin, all at the same time."""
+        """Start so many further nodes: the first prepares the database, then the others at the same time."""
         fresh = [self.prepare(**environment) for _ in range(count)]
         fresh[0].start()
-        if count > 1:
-            with ThreadPoolExecutor(count - 1) as threads:
-                list(threads.map(SiteNode.start, fresh[1:]))
+        for node in fresh[1:]:
+            node.spawn()
+        for node in fresh[1:]:
+            node.waited()
         return fresh
 
     def prepare(self, **environment: str) -> SiteNode:
@@ -158,15 +189,13 @@ class Site:
         """The node and Redis hear nothing of each other any more; its clients and the database do not notice."""
         if node.name not in self._cut:
             self._cut.add(node.name)
-            for rule in self._rules():
-                node.inside("iptables", "-A", *rule)
+            self._filter(node, "-A")
 
     def heal(self, node: SiteNode) -> None:
         """The end of `cut`."""
         if node.name in self._cut:
             self._cut.discard(node.name)
-            for rule in self._rules():
-                node.inside("iptables", "-D", *rule)
+            self._filter(node, "-D")
 
     def isolate(self, node: SiteNode) -> None:
         """Nothing reaches the node or comes from it."""
@@ -175,6 +204,48 @@ class Site:
     def rejoin(self, node: SiteNode) -> None:
         """The end of `isolate`."""
         ip("link", "set", self.outer(node), "up")
+
+    @contextmanager
+    def database_frozen(self) -> Iterator[None]:
+        """PostgreSQL stands still, with all its processes: nobody is refused, and nobody is answered."""
+        process = self.postgres.service.process
+        assert process is not None
+        found = [process.pid, *_children(process.pid)]
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def whole(self, nodes: list[SiteNode]) -> None:
+        """Wait until each of these nodes says that it has links to all others."""
+        deadline = time.monotonic() + 60
+        names = {node.name for node in nodes}
+        while True:
+            told = {node.name: node.links() for node in nodes}
+            if all(links == names - {name} for name, links in told.items()):
+                return
+            assert time.monotonic() < deadline, f"the nodes have not found each other: {told}"
+            time.sleep(0.1)
+
+    def database_again(self) -> None:
+        """Start PostgreSQL with its data, after `postgres.service.stop_process`."""
+        service = self.postgres.service
+        with service.log.open("ab") as log:
+            command = self.postgres.command(service.folder / "data", service.port)
+            service.process = service.spawn(command, log.fileno())
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.postgres.execute("SELECT 1")
+            except psycopg.Error:
+                assert time.monotonic() < deadline, service.log.read_text(errors="replace")[-2000:]
+                time.sleep(0.05)
+            else:
+                return
 
     def remove(self) -> None:
         """End everything, and leave no namespace behind."""
@@ -198,12 +269,11 @@ class Site:
         """The name of the bridge."""
         return f"mlb{self.number}"
 
-    def _rules(self) -> list[list[str]]:
-        port = str(self.redis.service.port)
-        return [
-            ["OUTPUT", "-p", "tcp", "--dport", port, "-j", "DROP"],
-            ["INPUT", "-p", "tcp", "--sport", port, "-j", "DROP"],
-        ]
+    def _filter(self, node: SiteNode, how: str) -> None:
+        """Add or delete the rules of a cut, both directions in one moment."""
+        port = self.redis.service.port
+        rules = (f"{how} OUTPUT -p tcp --dport {port} -j DROP", f"{how} INPUT -p tcp --sport {port} -j DROP")
+        node.inside("iptables-restore", "--noflush", text="\n".join(("*filter", *rules, "COMMIT", "")))
 
     def _bridge(self) -> None:
         """A bridge with a number that no other site has."""
@@ -219,6 +289,12 @@ class Site:
                 return
             assert "exists" in done.stderr, done.stderr
         raise AssertionError("there is no number left for a bridge")
+
+
+def _children(pid: int) -> list[int]:
+    """The processes below one."""
+    text = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(line) for line in text.split()]
 
 
 @contextmanager
