@@ -89,7 +89,8 @@ class Talker:
                 for _ in range(dice.randrange(1, 4)):
                     self.say()
                 self.client.question()
-            await asyncio.sleep(0.01 + dice.random() * 0.02)
+            # What is stored while a node is gone must fit the quota of offline messages, on slow machines too.
+            await asyncio.sleep(0.04 + dice.random() * 0.06)
 
     def missing(self) -> list[str]:
         """What has not come to the recipient."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
@@ -71,6 +71,7 @@ class Offline(Module):
         reg.offline(self.store)
         reg.presence_changed(self.arrived)
         reg.session_awake(self.woke)
+        self.services.hear(self.host.domain, self.name, self.told)
 
     def store(self, stanza: Stanza, account: Account) -> Verdict:
         """Keep a message worth keeping (XEP-0160, 3); over the quota the sender is told."""
@@ -114,6 +115,11 @@ class Offline(Module):
                 replaying.add(session.jid.full)
                 self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
 
+    def told(self, account: Account | None, _bare: str, values: list[Any]) -> None:
+        """A replay on another node has ended: so much is stored now."""
+        if account is not None:
+            account.data.offline_count, account.data.offline_bytes = values
+
     def woke(self, session: Session) -> None:
         """A session was resumed here that was on another node: that one's replay has ended with it."""
         if session.notes is not None and session.notes.pop(MOVED, None) and session.presence is not None:
@@ -152,6 +158,8 @@ class Offline(Module):
             replaying.clear()
             usage = await self.services.stores.offline.usage(account.id)
             account.data.offline_count, account.data.offline_bytes = usage
+            # Others have counted what they stored, and would refuse more for good.
+            self.services.tell(account.bare, self.name, *usage)
             if usage[0] and session.ended:
                 self._go_on(account)
 
