@@ -82,7 +82,7 @@ def test_the_pages_of_the_console(live_node: LiveNode, visit: Visits) -> None:
     room = new_room(live_node, live_node.add_user("owner"))
     page = visit(live_node.admin, "/admin/")
     found = addresses(page, "Console")
-    assert len(found) == 12
+    assert len(found) == 16
     further = (
         "users/add/",
         "domains/add/",
