@@ -170,6 +170,8 @@ class Handover:
         self._services.registry.add(session)
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
+        if session.presence is not None:
+            self._whereabouts.came(session)
         if session.presence is not None and state["heard"] != self._whereabouts.heard:
             # The old node did not know of all that come and go here, or this one not of all there.
             self._whereabouts.show_anew(session)

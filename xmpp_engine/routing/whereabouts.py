@@ -115,6 +115,8 @@ class Whereabouts:
         self._appeared = 0
         self._recent: deque[tuple[int, Session]] = deque(maxlen=_RECENT)
         self._heard_of: dict[str, int] = {}
+        #: Our sessions that have come since a node joined which has not told all of its own yet, by full JID.
+        self._untold: dict[str, dict[str, Session]] = {}
         self._ended_here: OrderedDict[str, float] = OrderedDict()
         self.crossing.ended = self._ended_here
         self._due = False
@@ -165,7 +167,13 @@ class Whereabouts:
         self._changed.pop(jid.full, None)
         self._appeared += 1
         self._recent.append((self._appeared, session))
+        self.came(session)
         self.peers.broadcast((APPEARED, _row(session), self._appeared, self._heard_of))
+
+    def came(self, session: Session) -> None:
+        """A session is available that was not here before. Of a node that has not told all it asks again then."""
+        for sessions_here in self._untold.values():
+            sessions_here[session.jid.full] = session
 
     @property
     def heard(self) -> dict[str, int]:
@@ -369,6 +377,7 @@ class Whereabouts:
 
     def _joined(self, node: str, returned: bool) -> None:
         token = self._doubts.begin(node)
+        self._untold[node] = {}
         marks = self._doubts.marks()
         self.peers.post(node, (HELLO, token, self._services.iq.tag, returned, marks, self._appeared))
         self._services.tasks.spawn(f"snapshot for {node}", self._snapshot(node))
@@ -397,12 +406,14 @@ class Whereabouts:
 
     def _told_all(self, node: str, _record: Record) -> None:
         self._lost.discard(node)
+        fresh = self._untold.pop(node, {})
         if self.directory.counts.get(node):
             stored = list(self._stored)
-            self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored))
+            self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored, fresh))
 
-    async def _reunite(self, node: str, stored: list[str]) -> None:
+    async def _reunite(self, node: str, stored: list[str], fresh: dict[str, Session]) -> None:
         """A cut has healed, or a node that was frozen is back: see above."""
+        await self._ask_theirs(node, fresh)
         await self._show_ours(node)
         # What is to be looked for must be there.
         await self._services.ledger.sync()
@@ -412,6 +423,22 @@ class Whereabouts:
                     self.peers.post(node, (LOOK, f"{bare}/{entry.resource}"))
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    async def _ask_theirs(self, node: str, fresh: dict[str, Session]) -> None:
+        """Sessions that came while the node was still telling have asked only those contacts who had been told; and the
+        node thinks that they know all, for it had said how many there are."""
+        for number, session in enumerate(fresh.values()):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if session.presence is None or session.ended:
+                continue
+            account = session.account
+            bares = [account.bare] if self._is_at(account.bare, node) else []
+            for item in account.roster.values():
+                if item.subscription in _TO and self._is_at(item.jid, node):
+                    bares.append(item.jid)
+            if bares:
+                self.crossing.show_at(node, presence(session.jid, None, "probe"), bares)
 
     async def _show_ours(self, node: str) -> None:
         """The presence of our sessions for contacts who are there."""
@@ -458,6 +485,7 @@ class Whereabouts:
     def _gone(self, node: str, records: list[Record]) -> None:
         self._lost.add(node)
         self._heard_of.pop(node, None)
+        self._untold.pop(node, None)
         dropped = self.directory.drop(node)
         for bare, entry in dropped:
             self._leave(bare, entry.resource)

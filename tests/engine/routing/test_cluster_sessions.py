@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.cluster_story import ClusterStory, bodies, forget
+from xmpp_engine.cluster.envelope import LINK, Seal
+from xmpp_engine.routing.whereabouts import BOUND
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.errors import StreamError
 
@@ -129,3 +131,33 @@ async def test_messages_for_nobody_are_stored_once_and_replayed_on_any_node(clus
     again = await cluster.world.login("juliet n1")
     again.send("<presence/>")
     assert bodies(await again.receives_all()) == []
+
+
+async def test_who_comes_while_a_node_is_still_telling_sees_its_people(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2)
+    world = cluster.world
+    ann, ben = await cluster("ann n2", "ben n1")
+    await ann.comes_online("<presence><status>here</status></presence>")
+    await ben.comes_online()
+    await cluster.contacts(ann, ben)
+    await ben.leaves()
+    world.cut("n2")
+    await world.notice()
+
+    def without_rows(sender: str, target: str, data: bytes) -> bytes | None:
+        # n2 has said who it is and of how many sessions it will tell, but has not told of them.
+        values = Seal("story").open(data)
+        rows = values[1] == LINK and any(record[0] == BOUND for record in values[13])
+        return None if rows and (sender, target) == ("n2", "n1") else data
+
+    world.hub.tamper = without_rows
+    world.heal()
+    await world.notice()
+    other = await world.login("ben n1")
+    other.send("<presence/>")
+    assert ann.full not in [stanza.attrs.get("from") for stanza in await other.receives_all()]
+    world.hub.tamper = None
+    await world.pass_time(5.0)
+    seen = [stanza for stanza in await other.receives_all() if stanza.attrs.get("from") == ann.full]
+    assert [stanza.child_text(ns.CLIENT, "status") for stanza in seen] == ["here"]
+    assert other.full in [stanza.attrs.get("from") for stanza in await ann.receives_all()]
