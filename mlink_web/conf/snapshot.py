@@ -81,6 +81,7 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     }
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
+    http = dataclasses.replace(http, trusted_proxies=(*http.trusted_proxies, *settings.MLINK_PROXIES))
     s2s = federation.read(with_files=with_certificates)
     external = components.read()
     base = EngineConfig(
@@ -184,6 +185,7 @@ def _listeners(limits: Mapping[str, Any], s2s: S2sConfig) -> tuple[ListenerConfi
                     tls=tls,
                     limits=own,
                     reuse_port=settings.MLINK_REUSE_PORT,
+                    proxies=settings.MLINK_PROXIES,
                 )
             )
     return tuple(found)

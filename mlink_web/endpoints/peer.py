@@ -6,10 +6,12 @@ The headers of a reverse proxy are believed only where the proxy itself is known
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from xmpp_engine.config.schema import HttpConfig
+from xmpp_engine.transport.proxied import networks, within
 
 Scope = dict[str, Any]
 
@@ -38,7 +40,7 @@ def peer_of(scope: Scope, config: HttpConfig) -> Peer:
     address = str(client[0]) if client else ""
     encrypted = scope.get("scheme") in ("https", "wss")
     host = header(scope, b"host")
-    if address not in config.trusted_proxies:
+    if not _is_trusted(address, config.trusted_proxies):
         secure = encrypted or is_loopback(address)
         return Peer(address, secure, "https" if encrypted else "http", host)
     # A proxy that does not say how the client came is one of ours that ends TLS on this machine, or no proxy at all.
@@ -60,9 +62,14 @@ def _forwarded_for(text: str, proxy: str, trusted: tuple[str, ...]) -> str:
             address = str(ip_address(_without_port(part.strip())))
         except ValueError:
             return proxy
-        if address not in trusted:
+        if not _is_trusted(address, trusted):
             return address
     return proxy
+
+
+@lru_cache(maxsize=1024)
+def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+    return within(address, networks(trusted))
 
 
 def _without_port(text: str) -> str:

@@ -18,6 +18,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MLINK_HOME = environment.folder("MLINK_HOME", BASE_DIR / "var")
 MLINK_DOMAIN = environment.text("MLINK_DOMAIN", "localhost").lower()
 MLINK_BIND = environment.text("MLINK_BIND", "127.0.0.1")
+#: Load balancers before the XMPP ports (PROXY protocol) and the HTTP port (X-Forwarded-For).
+MLINK_PROXIES = environment.networks("MLINK_PROXIES")
 MLINK_C2S_PORT = environment.port("MLINK_C2S_PORT", 5222)
 MLINK_C2S_TLS_PORT = environment.port("MLINK_C2S_TLS_PORT", 5223)
 MLINK_C2S_TLS = environment.choice("MLINK_C2S_TLS", "required", ("required", "optional"))

@@ -6,6 +6,7 @@ start instead of surfacing later.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import secrets
@@ -43,6 +44,17 @@ def endpoint(name: str) -> str:
     if value and not (host and digits.isascii() and digits.isdigit() and 0 < int(digits) < 65_536):
         raise ImproperlyConfigured(f"{name} must be host:port, like xmpp1.example.org:5222, not {value!r}.")
     return value
+
+
+def networks(name: str) -> tuple[str, ...]:
+    """Addresses and networks with commas between them, none where the variable is unset."""
+    values = [value.strip() for value in text(name, "").split(",") if value.strip()]
+    try:
+        return tuple(str(ipaddress.ip_network(value)) for value in values)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name} must be addresses or networks, like 10.0.0.5,10.1.0.0/16: {error}"
+        ) from None
 
 
 def count(name: str, default: int, most: int) -> int:

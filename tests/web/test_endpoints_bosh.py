@@ -176,6 +176,8 @@ async def test_preflight_and_origins() -> None:
         ({"x_forwarded_for": "[2001:db8::1]:4711"}, ("127.0.0.1",), "2001:db8::1", True),
         ({"x_forwarded_for": "192.0.2.9:4711"}, ("127.0.0.1",), "192.0.2.9", True),
         ({"x_forwarded_for": "192.0.2.9"}, (), "127.0.0.1", True),
+        ({"x_forwarded_for": "192.0.2.9, 10.0.7.1"}, ("127.0.0.0/8", "10.0.0.0/16"), "192.0.2.9", True),
+        ({"x_forwarded_for": "192.0.2.9, 10.1.7.1"}, ("127.0.0.0/8", "10.0.0.0/16"), "10.1.7.1", True),
     ],
 )
 async def test_proxies_are_believed_only_where_they_are_known(

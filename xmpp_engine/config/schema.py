@@ -56,6 +56,8 @@ class ListenerConfig:
     tls: TlsMode = "required"
     limits: StreamLimits = field(default_factory=StreamLimits)
     reuse_port: bool = False
+    #: Networks of load balancers, which say in front of each connection for whom it is (the PROXY protocol).
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class HttpConfig:
     bosh_sessions_per_address: int = 1_000
     #: Origins that may use the endpoints besides our own; "*" for all.
     origins: tuple[str, ...] = ("*",)
-    #: Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    #: Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     #: Whether PLAIN and other password mechanisms are offered on an endpoint reached without TLS. Loopback always
     #: counts as

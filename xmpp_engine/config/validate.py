@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Final
 
 from xmpp_engine.addressing.prep import domainpart
@@ -51,7 +52,9 @@ def check(config: EngineConfig) -> None:
         if listener.tls != "none" and not any(host.tls for host in config.hosts.values()) and config.hosts:
             problems.append(Problem(f"{path}.tls", "no domain has a certificate"))
         problems += _limits(f"{path}.limits", listener.limits)
+        problems += _networks(f"{path}.proxies", listener.proxies)
     problems += _limits("http.limits", config.http.limits)
+    problems += _networks("http.trusted_proxies", config.http.trusted_proxies)
     for domain, component in config.components.items():
         problems += [Problem(f"components.{domain}", text) for text in problems_of(component, config.hosts)]
     if not 1 <= config.http.bosh_wait <= 300:
@@ -93,4 +96,14 @@ def _limits(path: str, limits: StreamLimits) -> list[Problem]:
         problems.append(Problem(f"{path}.negotiation_seconds", "there must be some time to sign in"))
     if limits.bytes_per_second and limits.bytes_per_second < 1_000:
         problems.append(Problem(f"{path}.bytes_per_second", "below 1,000 bytes a second nobody can work"))
+    return problems
+
+
+def _networks(path: str, texts: tuple[str, ...]) -> list[Problem]:
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            problems.append(Problem(path, str(error)))
     return problems

@@ -15,6 +15,7 @@ from xmpp_engine.config.schema import ListenerConfig
 from xmpp_engine.transport.admission import Admission, admission_key
 from xmpp_engine.transport.base import Accept, Receiver
 from xmpp_engine.transport.flush import DirtySet
+from xmpp_engine.transport.proxied import ProxiedConnection, networks
 from xmpp_engine.transport.tcp import Owner, TcpTransport
 from xmpp_engine.transport.tls import Contexts
 
@@ -34,7 +35,19 @@ class Listener(Owner):
     engine.
     """
 
-    __slots__ = ("_accept", "_admission", "_contexts", "_dirty", "_loop", "_open", "_server", "config", "refused")
+    __slots__ = (
+        "_accept",
+        "_admission",
+        "_contexts",
+        "_dirty",
+        "_headless",
+        "_loop",
+        "_open",
+        "_proxies",
+        "_server",
+        "config",
+        "refused",
+    )
 
     def __init__(
         self,
@@ -52,6 +65,9 @@ class Listener(Owner):
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         #: Open connections, each with whether it has authenticated.
         self._open: dict[TcpTransport, bool] = {}
+        self._proxies = networks(config.proxies)
+        #: Connections of balancers that did not say for whom they are.
+        self._headless = 0
         self._server: asyncio.Server | None = None
         #: Connections refused by the limits per address since the start.
         self.refused = 0
@@ -93,10 +109,24 @@ class Listener(Owner):
         for connection in list(self._open):
             connection.abort()
 
-    def _connection(self) -> TcpTransport:
+    def _connection(self) -> TcpTransport | ProxiedConnection:
         contexts = self._contexts.peers if self.config.kind == "s2s" else self._contexts
         direct = contexts if self.config.tls == "direct" else None
-        return TcpTransport(self._loop, self._dirty, self.config.limits, self, direct)
+        connection = TcpTransport(self._loop, self._dirty, self.config.limits, self, direct)
+        if self._proxies:
+            return ProxiedConnection(self._loop, connection, self._proxies, self._without_header)
+        return connection
+
+    def _without_header(self, address: str, why: str) -> None:
+        self._headless += 1
+        if self._headless & (self._headless - 1) == 0:
+            log.warning(
+                "%s: connection from the load balancer %s refused: %s (%d so far)",
+                self.config.name,
+                address,
+                why,
+                self._headless,
+            )
 
     # Owner
 

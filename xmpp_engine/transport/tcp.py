@@ -153,15 +153,19 @@ class TcpTransport(asyncio.Protocol):
         self.secure = False
         self.receiver: Receiver | None = None
 
+    def come_from(self, address: str, port: int) -> None:
+        """Who is at the other end; called before `connection_made` where a balancer has said so (`proxied.py`)."""
+        self.address = address
+        self.peer = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
     # asyncio below
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
         self._transport = cast("asyncio.Transport", transport)
         name: Any = transport.get_extra_info("peername")
-        if isinstance(name, tuple) and name:
-            self.address = str(name[0])
-            self.peer = f"[{name[0]}]:{name[1]}" if ":" in self.address else f"{name[0]}:{name[1]}"
+        if not self.address and isinstance(name, tuple) and name:
+            self.come_from(str(name[0]), name[1])
         if not self._owner.admit(self):
             self._fail("policy-violation: too many connections from this address")
         elif self._contexts is not None:

@@ -28,6 +28,8 @@ def test_a_good_snapshot_passes() -> None:
         (replace(GOOD, hosts={"example.org": replace(HOST, tls=None)}), "listeners.c2s.tls"),
         (replace(GOOD, listeners=(ListenerConfig("a"), ListenerConfig("b"))), "listeners.b.port"),
         (replace(GOOD, listeners=(ListenerConfig("a", port=70_000),)), "listeners.a.port"),
+        (replace(GOOD, listeners=(ListenerConfig("a", proxies=("10.0.0.1/8",)),)), "listeners.a.proxies"),
+        (replace(GOOD, http=HttpConfig(trusted_proxies=("balancer.example",))), "http.trusted_proxies"),
         (replace(GOOD, listeners=(ListenerConfig("a", port=1), ListenerConfig("a", port=2))), "listeners.a"),
         (
             replace(GOOD, listeners=(ListenerConfig("a", limits=StreamLimits(stanza_bytes=500)),)),

@@ -32,6 +32,7 @@ from xmpp_engine.runtime.tasks import Tasks
 # Two whole nodes start for the first test.
 pytestmark = [pytest.mark.net, pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(300)]
 PATIENCE = 60.0
+BALANCER = "127.0.0.3"
 
 
 class Site:
@@ -53,6 +54,7 @@ class Site:
             MLINK_REDIS_URL=self.redis.url,
             MLINK_DATABASE_URL=self.database,
             MLINK_SECRET_KEY_FILE=str(self.secret),
+            MLINK_PROXIES=BALANCER,
         )
         node.extra["MLINK_NODE_ADDRESS"] = f"localhost:{node.c2s_port}"
         self.nodes.append(node)
@@ -214,6 +216,8 @@ class Balancer:
         for port, real in self.ports.items():
             text = text.replace(f"bind :{port}\n", f"bind 127.0.0.1:{real}\n")
         assert "10.0.0." not in text
+        # As the machine that MLINK_PROXIES names, so that others reach the nodes directly.
+        text = text.replace("default-server inter 2s", f"default-server source {BALANCER} inter 2s")
         path = folder / "haproxy.cfg"
         path.write_text(text)
         subprocess.run([program, "-c", "-f", str(path)], check=True, capture_output=True)
@@ -249,6 +253,9 @@ def test_a_drain_behind_a_balancer(site: Site, balancer: Balancer) -> None:
     wait(lambda: {f"{user.jid}/{name}" for name in clients} == whereabouts(one).keys())
     places = {jid.rpartition("/")[2]: node for jid, node in whereabouts(one).items()}
     assert set(places.values()) == {"one", "two"}, "the balancer spreads them"
+    # The nodes know who is behind it.
+    known = {row["jid"].rpartition("/")[2]: row["address"] for row in ask(one, "sessions")}
+    assert known == {name: "%s:%d" % client.socket.getsockname() for name, client in clients.items()}  # noqa: UP031
     assert (status(two, "/readyz"), status(two, "/healthz")) == (200, 200)
 
     ask(one, "cluster drain", node="two", rate="500")

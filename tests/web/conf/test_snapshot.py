@@ -65,6 +65,16 @@ def test_ports_of_zero_are_off(settings: Any) -> None:
     assert [row.name for row in snapshot.read().listeners] == ["c2s"]
 
 
+def test_balancers_of_the_environment_are_known_to_all_ports(settings: Any) -> None:
+    settings.MLINK_PROXIES = ("10.0.0.0/24",)
+    services.add_domain("a.example")
+    certificates.ensure_all()
+    config = snapshot.read()
+    check(config)
+    assert {row.proxies for row in config.listeners} == {("10.0.0.0/24",)}
+    assert config.http.trusted_proxies == ("127.0.0.1", "::1", "10.0.0.0/24")
+
+
 def test_a_renewed_certificate_is_a_difference() -> None:
     services.add_domain("a.example")
     certificates.ensure_all()

@@ -53,6 +53,16 @@ def test_ports(monkeypatch: pytest.MonkeyPatch, value: str, found: int) -> None:
     assert environment.port("MLINK_C2S_PORT", 5222) == found
 
 
+def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.networks("MLINK_PROXIES") == ()
+    monkeypatch.setenv("MLINK_PROXIES", " 10.0.0.5, 2001:db8::/32,")
+    assert environment.networks("MLINK_PROXIES") == ("10.0.0.5/32", "2001:db8::/32")
+    for wrong in ("balancer.example", "10.0.0.1/8", "10.0.0.1 10.0.0.2"):
+        monkeypatch.setenv("MLINK_PROXIES", wrong)
+        with pytest.raises(ImproperlyConfigured, match="MLINK_PROXIES must be addresses or networks"):
+            environment.networks("MLINK_PROXIES")
+
+
 def test_a_word_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLINK_C2S_TLS", "Optional")
     assert environment.choice("MLINK_C2S_TLS", "required", ("required", "optional")) == "optional"
