@@ -381,6 +381,7 @@ def _put(room: Room, entry: RoomAffiliation, actor: Jid | None = None, *, judged
     entry.version = record.affiliation_version
     _enter(room, entry)
     if entry.affiliation == "none" and not entry.nick and versions.forget_removed(record):
+        room.replica.forgotten()
         room.save()
     if room.config.persistent and not room.gone:
         room.saver.put(record, [entry])
@@ -419,6 +420,8 @@ def take_line(room: Room, entry: RoomAffiliation, version: int) -> None:
         else:
             room.record.affiliations[holder].nick = ""
     _enter(room, entry)
+    if entry.affiliation == "none" and not entry.nick and versions.forget_removed(record):
+        room.replica.forgotten()
     room.service.listed(room)
 
 
@@ -433,6 +436,7 @@ def _make_place(room: Room) -> None:
     full = len(entries) >= room.service.options.max_affiliations
     for _version, jid in removed[: max(len(removed) - REMOVED_KEPT, 1 if full else 0)]:
         del entries[jid]
+    room.replica.forgotten()
     if len(entries) >= room.service.options.max_affiliations:
         raise StanzaError("resource-constraint", "the lists of this room are full")
 

@@ -136,7 +136,9 @@ class Everything:
             for name, value in facts.items()
             if name.startswith(EXTRA) and value is not None
         }
-        record.number = facts["number"]
+        # Of what nobody has changed since it was loaded there is no stamp, by which it would be taken as news.
+        record.number, record.approved = facts["number"], bool(facts["approved"])
+        record.subject, record.subject_nick, record.subject_time = facts["subject"]
         config = from_values(RoomConfig(), facts["config"])
         room = Room(service, record, config, service.saver(local))
         room.locked = facts["locked"]

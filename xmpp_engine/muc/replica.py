@@ -110,6 +110,9 @@ class Alone:
     def line(self, entry: RoomAffiliation, actor: Jid | None, *, judged: bool) -> None:
         """An address has another affiliation or nickname. `judged` is whether those inside are looked at for it."""
 
+    def forgotten(self) -> None:
+        """Addresses that were removed long ago are not in the lists any more."""
+
     def saved(self, actor: Jid | None = None) -> None:
         """The record or the configuration has changed."""
 
@@ -271,6 +274,9 @@ class Replica(Alone):
     def line(self, entry: RoomAffiliation, actor: Jid | None, *, judged: bool) -> None:
         self.lines.changed(entry, self._neighbours.stamp())
         self._tell("line", entry.jid, entry.version, self.lines.of(entry.jid), _full(actor), judged)
+
+    def forgotten(self) -> None:
+        self.lines.keep(self._room.record.affiliations)
 
     def noted(self, what: str, bare: str, value: str) -> None:
         self._tell("note", what, bare, value)

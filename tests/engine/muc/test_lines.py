@@ -49,6 +49,37 @@ def test_who_knew_of_a_change_may_change_it_again() -> None:
     assert outcome(here) == outcome(there) == ["owner"]
 
 
+def test_what_was_replaced_long_ago_is_replaced() -> None:
+    """Somebody who was away knows only the first of three changes; they knew of each other, so the last one counts."""
+    here, there, away = Lines(), Lines(), Lines()
+    banned = change(here, "outcast", 0x101)
+    for lines in (there, away):
+        lines.merge(WHO, banned)
+    there.merge(WHO, change(here, "none", 0x201))
+    here.merge(WHO, change(there, "member", 0x302))
+    for lines, told in ((here, away.of(WHO)), (there, away.of(WHO)), (away, here.of(WHO))):
+        lines.merge(WHO, told)
+        assert outcome(lines) == ["member"]
+
+
+def test_a_chain_of_changes_names_each_node_once() -> None:
+    here, there = Lines(), Lines()
+    for round in range(1, 100):
+        there.merge(WHO, change(here, "member", round << 9 | 1))
+        here.merge(WHO, change(there, "none", round << 9 | 0x102))
+    ((_stamp, replaced, *_),) = here.of(WHO)
+    assert len(replaced) == 2
+
+
+def test_lines_that_a_room_has_no_more_have_no_versions() -> None:
+    lines = Lines()
+    change(lines, "member", 1)
+    lines.changed(RoomAffiliation("two@story.example", "member"), 2)
+    lines.keep({WHO: None})
+    assert lines.changed_here(WHO)
+    assert not lines.changed_here("two@story.example")
+
+
 @given(st.data())
 def test_all_orders_end_the_same(data: st.DataObject) -> None:
     """Nodes change and hear at random; each hears what one node told in the order in which it was told."""

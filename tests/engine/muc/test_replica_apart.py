@@ -8,6 +8,7 @@ from tests.cluster_story import ClusterStory, bodies, forget
 from tests.engine.muc.inside import ROOM, enter, refusal, says, x
 from tests.engine.muc.replicas import agree, codes, hall, quiet, room_on, seen, service_on, start, the_room
 from tests.engine.routing.test_handover import managed, resume
+from xmpp_engine.muc import versions
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.parser import parse_document
 
@@ -109,6 +110,43 @@ async def test_removal_wins_over_what_was_granted_apart(cluster: ClusterStory) -
     stored = await cluster.world.stores.rooms.load("conference.story.example", "hall")
     assert stored is not None
     assert stored.affiliations[carol.bare].affiliation == "outcast"
+
+
+async def test_who_was_away_does_not_bring_back_what_was_changed_twice(cluster: ClusterStory) -> None:
+    """The node that was away knows the ban and not that it was lifted, in two steps, by somebody who knew of it."""
+    alice, bob, _eve = await hall(cluster, "bob n2", "eve n3", persistent=True)
+    carol = f"carol@{alice.bare.partition('@')[2]}"
+    the_room(cluster, "n1").set_affiliation(carol, "outcast")
+    await cluster.world.settle()
+    cluster.world.cut("n3")
+    await cluster.world.notice()
+    the_room(cluster, "n1").set_affiliation(carol, "none")
+    the_room(cluster, "n1").set_affiliation(carol, "member")
+    await quiet(cluster, alice, bob)
+    cluster.world.heal()
+    await cluster.world.notice()
+    assert agree(cluster, "n1", "n2", "n3")["lists"][carol] == ("member", "")
+    stored = await cluster.world.stores.rooms.load("conference.story.example", "hall")
+    assert stored is not None
+    assert stored.affiliations[carol].affiliation == "member"
+
+
+async def test_removed_addresses_are_forgotten_on_every_node(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "_REMEMBERED", 10)
+    await hall(cluster, "bob n2")
+    room = the_room(cluster, "n1")
+    for number in range(40):
+        room.set_affiliation(f"p{number}@story.example", "member")
+        room.set_affiliation(f"p{number}@story.example", "none")
+        await cluster.world.settle()
+    for node in ("n1", "n2"):
+        found = the_room(cluster, node)
+        assert 10 <= len(found.record.affiliations) <= 17
+        for number in range(20):
+            assert not found.replica.lines.changed_here(f"p{number}@story.example")
+    agree(cluster, "n1", "n2")
 
 
 async def test_the_last_configuration_and_subject_count(cluster: ClusterStory) -> None:
