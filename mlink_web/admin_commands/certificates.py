@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from mlink_web.certificates import bundle, expiry, naming, orders, renewal, services
+from mlink_web.certificates import bundle, expiry, naming, renewal, services
+from mlink_web.certificates.authorities import Failed
 from mlink_web.certificates.models import AcmeDomain, Certificate
 from mlink_web.conf import services as conf
 from mlink_web.conf.models import Domain
@@ -155,7 +156,7 @@ def certificate_renew(domain: str) -> str:
         raise CommandError(f"{found.name} does not get its certificates by ACME; see certificate acme.")
     try:
         certificate = renewal.obtain(row, by="xmppctl")
-    except orders.Failed as failure:
+    except Failed as failure:
         raise CommandError(str(failure)) from None
     return f"{found.name} has a new certificate until {certificate.ends:%Y-%m-%d}."
 
@@ -170,13 +171,15 @@ def certificate_renew(domain: str) -> str:
 )
 def certificate_account(directory: str, contact: str, trusted: str) -> str:
     """Replaces the account that there is."""
+    from mlink_web.certificates import orders
+
     try:
         text = _content(trusted).decode() if trusted else ""
         terms = orders.look(directory, text).terms
         row = renewal.set_account(directory, contact=contact, agreed_by="xmppctl", terms=terms, trusted=text)
     except OSError as error:
         raise CommandError(f"{trusted} cannot be read: {error.strerror}.") from None
-    except orders.Failed as failure:
+    except Failed as failure:
         raise CommandError(str(failure)) from None
     return f"The account is {row.uri}." + (f" You agreed to {terms}." if terms else "")
 

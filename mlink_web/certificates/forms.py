@@ -10,7 +10,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
-from mlink_web.certificates import bundle, lab, naming, orders, signing_requests
+from mlink_web.certificates import bundle, lab, naming, signing_requests
+from mlink_web.certificates.authorities import DIRECTORIES
 from mlink_web.conf.models import Domain
 
 PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
@@ -153,7 +154,7 @@ class AcmeForm(forms.Form):
 class AccountForm(forms.Form):
     """Which authority, and who is told when something is wrong there."""
 
-    known = forms.ChoiceField(label="Authority", choices=(*orders.DIRECTORIES, (OTHER, "Another one, by its address")))
+    known = forms.ChoiceField(label="Authority", choices=(*DIRECTORIES, (OTHER, "Another one, by its address")))
     directory = forms.CharField(
         label="Address of its directory",
         required=False,

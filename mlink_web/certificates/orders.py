@@ -25,26 +25,18 @@ from django.utils import timezone
 
 from mlink_web.certificates import bundle as bundles
 from mlink_web.certificates import signing_requests
+from mlink_web.certificates.authorities import Failed
 from mlink_web.certificates.bundle import Bundle
 from mlink_web.certificates.models import AcmeAccount, Challenge
 from mlink_web.conf import sealing
 
 PLACE: Final = "ACME account"
-#: Known directories for the page; any other one may be named.
-DIRECTORIES: Final = (
-    ("https://acme-v02.api.letsencrypt.org/directory", "Let’s Encrypt"),
-    ("https://acme-staging-v02.api.letsencrypt.org/directory", "Let’s Encrypt, for trying out"),
-)
 NETWORK_SECONDS: Final = 20
 ORDER_SECONDS: Final = 120
 #: Proofs that nobody took away, because a worker died.
 CHALLENGE_SECONDS: Final = 900
 NONCES: Final = 3
 _AGENT: Final = "mlink"
-
-
-class Failed(Exception):
-    """There is no certificate; the text is a sentence."""
 
 
 class Network(client.ClientNetwork):

@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from mlink_web.certificates import naming, orders, services
+from mlink_web.certificates import naming, services
+from mlink_web.certificates.authorities import Failed
 from mlink_web.certificates.models import AcmeAccount, AcmeDomain, Certificate
-from mlink_web.certificates.orders import Failed
 from mlink_web.conf import sealing
 from mlink_web.conf.models import Domain
 
@@ -47,6 +47,8 @@ def set_account(
     binding_key: str = "",
 ) -> AcmeAccount:
     """Set up the account and make it with the authority; raises Failed, and then nothing has changed."""
+    from mlink_web.certificates import orders
+
     row = AcmeAccount(
         pk=1,
         directory=directory,
@@ -119,6 +121,8 @@ def renews_on(used: Certificate) -> datetime | None:
 
 def obtain(row: AcmeDomain, *, by: str = "", note: Callable[[str], None] = lambda _: None) -> Certificate:
     """Get a certificate and use it; raises Failed, which is also noted for the page and the next try."""
+    from mlink_web.certificates import orders
+
     now = timezone.now()
     mine = AcmeDomain.objects.filter(pk=row.pk).filter(Q(busy_until=None) | Q(busy_until__lt=now))
     if not mine.update(busy_until=now + BUSY, last_try=now):

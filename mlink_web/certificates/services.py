@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,12 +24,13 @@ from mlink_web.certificates.installed import opened_key, sealed_key
 from mlink_web.certificates.models import Certificate, LabAuthority
 from mlink_web.conf import services as conf
 from mlink_web.conf.models import Domain
-from xmpp_engine.s2s.anchors import AnchorFiles
 from xmpp_engine.s2s.names import names_of
+
+if TYPE_CHECKING:
+    from xmpp_engine.s2s.anchors import AnchorFiles
 
 #: Certificates and requests of one domain that are kept besides the one in use.
 KEPT: Final = 10
-_anchors: Final = AnchorFiles()
 
 
 class Bad(ValueError):
@@ -146,7 +148,7 @@ def known_authorities(found: Bundle) -> list[x509.Certificate]:
     wanted = {one.issuer for one in found.chain}
     known = [
         x509.load_der_x509_certificate(one.dump())
-        for certificates in _anchors.read("").by_subject.values()
+        for certificates in _anchors().read("").by_subject.values()
         for one in certificates
         if _common_name(one) in {_first_common_name(name) for name in wanted}
     ]
@@ -154,6 +156,15 @@ def known_authorities(found: Bundle) -> list[x509.Certificate]:
     if lab is not None:
         known.append(x509.load_pem_x509_certificate(lab.certificate.encode()))
     return [one for one in known if one.subject in wanted]
+
+
+@cache
+def _anchors() -> AnchorFiles:
+    """What was read of the system's authorities. It comes with the first certificate: asn1crypto is no business of
+    every command's start."""
+    from xmpp_engine.s2s.anchors import AnchorFiles
+
+    return AnchorFiles()
 
 
 def _keep(

@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from mlink_web.certificates import orders, renewal
+from mlink_web.certificates import renewal
+from mlink_web.certificates.authorities import DIRECTORIES, Failed
 from mlink_web.certificates.forms import OTHER, AccountForm
 from mlink_web.certificates.models import AcmeDomain
 from mlink_web.console.access import administrators_only
@@ -18,6 +19,8 @@ from mlink_web.console.audit import record
 @administrators_only
 def account(request: HttpRequest) -> HttpResponse:
     """The form; where the authority has terms, it comes back once with them to be agreed to."""
+    from mlink_web.certificates import orders
+
     known = renewal.account()
     form = AccountForm(request.POST or None, initial=_initial(known))
     terms = ""
@@ -41,7 +44,7 @@ def account(request: HttpRequest) -> HttpResponse:
                 record(request, "set up ACME account", row.directory, terms=terms)
                 messages.success(request, "The account is made. Domains can have certificates from there now.")
                 return redirect("certificates:certificates")
-        except orders.Failed as failure:
+        except Failed as failure:
             form.add_error(None, str(failure))
             terms = ""
     context = {
@@ -56,8 +59,8 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 def _initial(known: object) -> dict[str, str]:
-    directory = getattr(known, "directory", "") or orders.DIRECTORIES[0][0]
-    listed = directory in dict(orders.DIRECTORIES)
+    directory = getattr(known, "directory", "") or DIRECTORIES[0][0]
+    listed = directory in dict(DIRECTORIES)
     return {
         "known": directory if listed else OTHER,
         "directory": "" if listed else directory,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,12 @@ def test_acme(monkeypatch: pytest.MonkeyPatch) -> None:
     renewal.set_account("https://acme.example/directory")
     assert "renewed no more" in ctl("certificate", "acme", "chat.example", "off")
     assert AcmeDomain.objects.count() == 0
+
+
+def test_no_start_waits_for_the_library_of_acme() -> None:
+    code = (
+        "import sys, django; django.setup(); import mlink_web.admin_commands.registry;"
+        "print(*{'acme', 'asn1crypto', 'josepy', 'requests'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []

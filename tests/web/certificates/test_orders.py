@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 
 from mlink_web.certificates import orders, renewal
+from mlink_web.certificates.authorities import Failed
 from mlink_web.certificates.models import AcmeAccount, Challenge
-from mlink_web.certificates.orders import Failed
 from tests.kits import pebble as kit
 from tests.kits.nameserver import NameServer
 from tests.kits.pebble import Pebble

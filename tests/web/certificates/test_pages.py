@@ -11,6 +11,7 @@ from django.test import Client
 from mlink_web.accounts import services as accounts
 from mlink_web.audit.models import Entry
 from mlink_web.certificates import orders, renewal, services
+from mlink_web.certificates.authorities import DIRECTORIES, Failed
 from mlink_web.certificates.models import AcmeAccount, AcmeDomain, Certificate, LabAuthority, LabCertificate
 from mlink_web.conf import certificates as self_made
 from mlink_web.conf.models import Domain
@@ -162,7 +163,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_account_asks_for_the_terms_first(admin: Client, domain: Domain, directory: dict[str, Any]) -> None:
     path = f"{START}account/"
-    given = {"known": orders.DIRECTORIES[1][0], "contact": "a@chat.example"}
+    given = {"known": DIRECTORIES[1][0], "contact": "a@chat.example"}
     page = admin.post(path, given).content.decode()
     assert "https://acme.example/terms" in page
     assert AcmeAccount.objects.count() == 0
@@ -172,7 +173,7 @@ def test_the_account_asks_for_the_terms_first(admin: Client, domain: Domain, dir
     row = AcmeAccount.objects.get()
     assert answer.status_code == 302
     assert (row.directory, row.agreed_by, row.terms) == (
-        orders.DIRECTORIES[1][0],
+        DIRECTORIES[1][0],
         "admin@chat.example",
         "https://acme.example/terms",
     )
@@ -189,13 +190,13 @@ def test_accounts_that_cannot_be(admin: Client, directory: dict[str, Any], monke
     ):
         assert words in admin.post(path, given).content.decode()
     directory["directory"] = orders.Directory("", True)
-    assert "key identifier" in admin.post(path, {"known": orders.DIRECTORIES[0][0]}).content.decode()
+    assert "key identifier" in admin.post(path, {"known": DIRECTORIES[0][0]}).content.decode()
 
     def fail(*_: object) -> None:
-        raise orders.Failed("https://acme.example cannot be reached.")
+        raise Failed("https://acme.example cannot be reached.")
 
     monkeypatch.setattr(orders, "look", fail)
-    assert "cannot be reached" in admin.post(path, {"known": orders.DIRECTORIES[0][0]}).content.decode()
+    assert "cannot be reached" in admin.post(path, {"known": DIRECTORIES[0][0]}).content.decode()
     assert AcmeAccount.objects.count() == 0
 
 

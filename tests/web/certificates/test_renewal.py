@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from mlink_web.certificates import orders, renewal, tasks
+from mlink_web.certificates.authorities import Failed
 from mlink_web.certificates.bundle import Bundle, read
 from mlink_web.certificates.models import AcmeAccount, AcmeDomain, Certificate, Challenge
-from mlink_web.certificates.orders import Failed
 from mlink_web.conf.models import Domain
 from tests.web.certificates.kit import ISSUING, home, make_domain, pem
 
