@@ -30,6 +30,7 @@ class DelegationConfig(AppConfig):
                 keep_seconds=90 * 24 * 3600.0,
                 per_owner=5,
                 may=f"{package}.deleting.may_see",
+                downloaded=f"{package}.deleting.downloaded",
             )
         )
         post_delete.connect(_ended, sender=DomainAdministrator, dispatch_uid="delegation ends")

@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest
 
 from archive.export import gathering
 from archive.export.sources import NotAllowed, Officer
@@ -26,6 +28,7 @@ from archive.retention.holds import domains_of
 from archive.retention.models import Hold
 from fdp.models import Submission, Topic
 from mlink_web.accounts.models import Account
+from mlink_web.audit import log as audit
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
 from mlink_web.delegation.models import DomainAdministrator, DomainDeletion
@@ -171,8 +174,12 @@ def check(domain: Domain, by: str) -> None:
 def choices(user: Any) -> list[tuple[str, str]]:
     """What somebody may have done with the archive."""
     everything = [(str(value), str(label)) for value, label in DomainDeletion.Archive.choices]
-    may_remove = may_everywhere(user, "export") and may_everywhere(user, "retain")
-    return everything if may_remove else everything[:1]
+    return everything if may_take_archive(user) else everything[:1]
+
+
+def may_take_archive(user: Any) -> bool:
+    """Whether somebody may have the archive of a domain exported and removed, and fetch the file."""
+    return may_everywhere(user, "export") and may_everywhere(user, "retain")
 
 
 def order(domain: Domain, by: str, archive: str, reason: str, record: Callable[..., object]) -> DomainDeletion:
@@ -219,6 +226,15 @@ def may_see(user: Any, _job: Any) -> bool:
     from mlink_web.console.access import may_use_console
 
     return may_use_console(user)
+
+
+def downloaded(request: HttpRequest, job: Any) -> None:
+    """Somebody fetches the archive. To administer the server is not enough where archives have officers of their own:
+    the right is judged anew, also that of who ordered it, and the fetch is written down first."""
+    if not may_take_archive(request.user):
+        audit.of_request(request, "domain archive refused", job.about, job=job.token)
+        raise PermissionDenied
+    audit.of_request(request, "domain archive downloaded", job.about, job=job.token, sha256=job.sha256)
 
 
 def listed(limit: int = 50) -> QuerySet[DomainDeletion]:

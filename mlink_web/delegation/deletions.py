@@ -109,5 +109,6 @@ def deletion(request: HttpRequest, pk: int) -> HttpResponse:
         "ordered": datetime.fromtimestamp(row.ordered, UTC),
         "finished": datetime.fromtimestamp(row.finished, UTC) if row.finished else None,
         "removed": list(row.removed.items()),
+        "may_take": deleting.may_take_archive(request.user),
     }
     return render(request, "delegation/deletion.html", context)

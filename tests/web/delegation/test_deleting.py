@@ -297,6 +297,19 @@ def test_the_archive_goes_only_with_rights_over_archives(client: Client) -> None
     assert client.post(page, {"archive": "export", "reason": "x", "name": NAME}).status_code == 400
 
 
+def test_the_file_is_only_for_those_with_rights_over_archives(client: Client) -> None:
+    row, job = delete("export")
+    client.force_login(Account.objects.get(username=BOSS))
+    page, file = f"/admin/domains/deletions/{row.pk}/", f"/jobs/{job.token}/file"
+    assert file in client.get(page).content.decode()
+    assert b"".join(client.get(file)).count(b"\n") == 13
+    assert Entry.objects.latest("seq").did == "domain archive downloaded"
+    Options.objects.update_or_create(pk=1, defaults={"administrators": False})
+    assert file not in client.get(page).content.decode()
+    assert client.get(file).status_code == 403
+    assert Entry.objects.latest("seq").did == "domain archive refused"
+
+
 def test_a_worker_that_is_killed_again_and_again(tmp_path: Path) -> None:
     """In processes of their own, with a database of their own."""
     environment = {
