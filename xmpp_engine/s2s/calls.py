@@ -10,14 +10,18 @@ Everything here is a coroutine that ends within `connect_seconds` for each serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from xmpp_engine.runtime.joint import Joint
 from xmpp_engine.s2s.failure import Failure, refused
 from xmpp_engine.s2s.outgoing import Outgoing
 from xmpp_engine.s2s.resolver import Target, Unreachable
 from xmpp_engine.stream.framing import SERVER_OUT
 from xmpp_engine.stream.stream import Stream
+from xmpp_engine.transport.admission import admission_key
 from xmpp_engine.transport.connector import Call, CallFailed
 from xmpp_engine.transport.tcp import TcpTransport
 
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from xmpp_engine.s2s.peer_stream import PeerStream
 
 Pair = tuple[str, str]
-#: Keys that are verified at a time: each may mean a connection to somebody whom a stranger has named.
-_VERIFICATIONS: Final = 500
+#: Keys that are verified at a time, in all and for one address: each may mean a connection to somebody whom a stranger
+#: has named.
+VERIFICATIONS: Final = 500
+OF_ONE_ADDRESS: Final = 100
 #: Seconds for the TCP connection (and the handshake of direct TLS) to one address.
 _ADDRESS_SECONDS: Final = 10.0
 
@@ -40,8 +46,8 @@ class Calls:
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
         self.streams: dict[Pair, Outgoing] = {}
-        self._dialling: dict[Pair, asyncio.Task[Outgoing]] = {}
-        self._verifications = 0
+        self._dialling: Joint[Pair, Outgoing | Failure] = Joint()
+        self._verifying: Counter[str] = Counter()
 
     # For destinations
 
@@ -93,14 +99,16 @@ class Calls:
         """A stream to another domain at the same address, or a new one."""
         if any(stream.authentication == "dialback" for stream in self.streams.values()):
             places = {
-                (address, target.port) for target in await self.targets(remote, peer) for address in target.addresses
+                _place(address, target.port)
+                for target in await self.targets(remote, peer)
+                for address in target.addresses
             }
             for stream in self.streams.values():
-                here = {(address, stream.target.port) for address in stream.target.addresses}
+                # Where it goes, and not where its domain says that it is too: anybody can say that.
                 if (
                     stream.local == local
                     and stream.authentication == "dialback"
-                    and here & places
+                    and stream.address in places
                     and stream.can_prove(local, remote, peer)
                 ):
                     return stream
@@ -110,19 +118,23 @@ class Calls:
 
     async def verify(self, local: str, remote: str, id: str, key: str, asking: PeerStream) -> bool:
         """Ask the authoritative server of `remote` whether a key is good; raises Failure."""
-        if self._verifications >= _VERIFICATIONS:
+        verifying = self._verifying
+        who = admission_key(asking.stream.transport.peer.rpartition(":")[0].strip("[]"))
+        if verifying.total() >= VERIFICATIONS or verifying[who] >= OF_ONE_ADDRESS:
             raise Failure("resource-constraint", "too many keys are verified at this moment")
-        self._verifications += 1
+        verifying[who] += 1
         try:
             async with asyncio.timeout(self._federation.config.s2s.connect_seconds):
                 own = self.streams.get((local, remote))
                 if own is None or own.over or own is asking:
-                    own = await self.dial(local, remote)
+                    own = await self.dial(local, remote, stranger=True)
                 return await own.verify(local, remote, id, key)
         except TimeoutError:
             raise Failure("remote-server-timeout", f"{remote} did not answer in time") from None
         finally:
-            self._verifications -= 1
+            verifying[who] -= 1
+            if not verifying[who]:
+                del verifying[who]
 
     # Connections
 
@@ -135,41 +147,39 @@ class Calls:
             raise refused(f"{local} does not talk to other servers", "peer")
         return peer
 
-    async def targets(self, remote: str, peer: PeerConfig) -> list[Target]:
-        """Where the other server is; raises Failure."""
+    async def targets(self, remote: str, peer: PeerConfig, stranger: bool = False) -> list[Target]:
+        """Where the other server is, `stranger` as in `dial`; raises Failure."""
         try:
-            return await self._federation.resolver.targets(remote, peer)
+            return await self._federation.resolver.targets(remote, peer, stranger=stranger)
         except Unreachable as error:
             final = error.condition == "remote-server-not-found"
             raise Failure(error.condition, error.text, final=final, step="dns") from None
 
-    async def dial(self, local: str, remote: str) -> Outgoing:
-        """A new stream, negotiated as far as needs no proof; raises Failure."""
-        pair = (local, remote)
-        task = self._dialling.get(pair)
-        if task is None:
-            task = self._dialling[pair] = self._federation.services.tasks.spawn(
-                f"call to {remote}", self._quietly(self._dial(local, remote))
-            )
-            task.add_done_callback(lambda _task: self._dialling.pop(pair, None))
-        outcome: Any = await asyncio.shield(task)
+    async def dial(self, local: str, remote: str, stranger: bool = False) -> Outgoing:
+        """A new stream, negotiated as far as needs no proof; raises Failure. `stranger` says that nobody of ours has
+        anything to say there. It is given up once nobody waits for it any more."""
+        outcome = await self._dialling.result(
+            (local, remote),
+            lambda: self._federation.services.tasks.spawn(
+                f"call to {remote}", self._quietly(self._dial(local, remote, stranger))
+            ),
+        )
         if isinstance(outcome, Failure):
             raise outcome
-        return outcome  # type: ignore[no-any-return]
+        return outcome
 
-    async def _quietly(self, dialling: Any) -> Any:
+    async def _quietly(self, dialling: Coroutine[Any, Any, Outgoing]) -> Outgoing | Failure:
         """Failures as values: nobody may be waiting for them any more."""
         try:
             return await dialling
         except Failure as failure:
             return failure
 
-    async def _dial(self, local: str, remote: str) -> Outgoing:
-        peer = self.allowed(local, remote)
+    async def _dial(self, local: str, remote: str, stranger: bool) -> Outgoing:
         failure = Failure("remote-server-not-found", "there is no server", final=True, step="dns")
-        for target in await self.targets(remote, peer):
+        for target in await self.targets(remote, self.allowed(local, remote), stranger):
             try:
-                outgoing = await self.call(local, remote, peer, target)
+                outgoing = await self.call(local, remote, self.allowed(local, remote), target)
             except Failure as error:
                 failure = error
             else:
@@ -194,7 +204,10 @@ class Calls:
             federation.began(outgoing)
             if reached is not None:
                 reached(outgoing)
-            outgoing.began()
+            if federation.peer(remote) != peer:
+                outgoing.fail(Failure("remote-server-timeout", "the terms of the connection have changed", step="tcp"))
+            else:
+                outgoing.began()
             return stream
 
         try:
@@ -211,6 +224,10 @@ class Calls:
             if call.winner is not None and not outgoing.over:
                 outgoing.stream.close()
             raise Failure("remote-server-timeout", f"{target.host} did not answer in time", step="tcp") from None
+        except asyncio.CancelledError:
+            if call.winner is not None and not outgoing.over:
+                outgoing.stream.close()
+            raise
         return outgoing
 
     def ended(self, stream: Outgoing) -> None:
@@ -218,3 +235,9 @@ class Calls:
         pair = (stream.local, stream.remote)
         if self.streams.get(pair) is stream:
             del self.streams[pair]
+
+
+def _place(address: str, port: int) -> str:
+    """As connections call it (`Transport.peer`)."""
+    parsed = ipaddress.ip_address(address)
+    return f"{parsed}:{port}" if parsed.version == 4 else f"[{parsed}]:{port}"

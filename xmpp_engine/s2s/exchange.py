@@ -92,7 +92,11 @@ class Exchange:
                 raise Failure("remote-server-timeout", "the stream has ended")
             future = self._verifying[question] = asyncio.get_running_loop().create_future()
             self._peer.stream.write(dialback.request("verify", local, remote, key, id))
-        return await asyncio.shield(future)
+        try:
+            return await asyncio.shield(future)
+        finally:
+            # Whoever never answers does not keep the stream open by that.
+            self._verifying.pop(question, None)
 
     # The peer speaks
 

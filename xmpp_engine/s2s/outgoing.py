@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _STARTTLS: Final = f"<starttls xmlns='{ns.TLS}'/>".encode()
 _EXTERNAL: Final = f"<auth xmlns='{ns.SASL}' mechanism='EXTERNAL'>=</auth>".encode()
 _BIDI: Final = f"<bidi xmlns='{ns.BIDI}'/>".encode()
+#: Pairs of domains that one stream of ours speaks for: other servers have their bounds too.
+PAIRS: Final = 100
 
 
 class Outgoing(PeerStream):
@@ -169,7 +171,7 @@ class Outgoing(PeerStream):
 
     def can_prove(self, local: str, remote: str, peer: PeerConfig) -> bool:
         """Whether a further pair of domains can be proven on this stream, that is by dialback (XEP-0220, 2.6)."""
-        if self.over or not self.authentication or not self.offers_dialback:
+        if self.over or not self.authentication or not self.offers_dialback or len(self.accepted_pairs) >= PAIRS:
             return False
         if peer.authentication == "certificate" or peer.pins:
             return False

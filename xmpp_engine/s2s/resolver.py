@@ -31,6 +31,7 @@ import dns.resolver
 
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.runtime.joint import Joint
 from xmpp_engine.s2s.names import ascii_domain
 
 log = logging.getLogger("mlink.s2s.resolver")
@@ -49,8 +50,10 @@ FAILURE_TTL: Final = 5.0
 HOSTS_TTL: Final = 60.0
 #: Seconds that one question may take, all servers and tries together.
 LIFETIME: Final = 6.0
-#: Questions under way at once.
+#: Questions under way at once: for our own, and because of servers that have proven nothing yet. Those may name whom
+#: they like, and name servers that never answer; what our own people send must not wait behind that.
 CONCURRENT: Final = 100
+CONCURRENT_STRANGERS: Final = 50
 _SYSTEM: Final = Path("/etc/resolv.conf")
 
 
@@ -92,8 +95,8 @@ class Resolver:
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._read = 0.0
         self._cache: dict[tuple[str, str], tuple[float, _Answer]] = {}
-        self._asking: dict[tuple[str, str], asyncio.Task[_Answer]] = {}
-        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._asking: Joint[tuple[str, str, bool], _Answer] = Joint()
+        self._slots = {False: asyncio.Semaphore(CONCURRENT), True: asyncio.Semaphore(CONCURRENT_STRANGERS)}
 
     def configure(self, config: S2sConfig) -> None:
         """Take the name servers of a snapshot; other ones mean that nothing is remembered."""
@@ -102,34 +105,36 @@ class Resolver:
             self._resolver = None
             self._cache.clear()
 
-    async def targets(self, domain: str, peer: PeerConfig) -> list[Target]:
-        """The servers of a domain in the order to try; raises Unreachable."""
+    async def targets(self, domain: str, peer: PeerConfig, *, stranger: bool = False) -> list[Target]:
+        """The servers of a domain in the order to try; `stranger` says that a server which has proven nothing yet has
+        named it. Raises Unreachable."""
         try:
             name = ascii_domain(domain)
         except ValueError:
             raise Unreachable("remote-server-not-found", f"{domain} is no name that DNS could know") from None
         if peer.route:
-            return await self._routed(peer)
+            return await self._routed(peer, stranger)
         if _is_address(name):
             return [Target(name, PORT, False, (name,))]
         direct, plain = await asyncio.gather(
-            self._ask(f"_xmpps-server._tcp.{name}", "SRV"), self._ask(f"_xmpp-server._tcp.{name}", "SRV")
+            self._ask(f"_xmpps-server._tcp.{name}", "SRV", stranger),
+            self._ask(f"_xmpp-server._tcp.{name}", "SRV", stranger),
         )
         records = [(record, True) for record in direct.records if not _is_dot(record)]
         records += [(record, False) for record in plain.records if not _is_dot(record)]
         if records:
-            return await self._addressed(domain, self._ordered(records))
+            return await self._addressed(domain, self._ordered(records), stranger)
         if direct.records or plain.records:
             raise Unreachable("remote-server-not-found", f"{domain} says that it has no XMPP server (SRV record “.”)")
         # RFC 6120, 3.2.1: also where the SRV question got no answer.
-        return await self._addressed(domain, [(name, PORT, False)])
+        return await self._addressed(domain, [(name, PORT, False)], stranger)
 
-    async def _routed(self, peer: PeerConfig) -> list[Target]:
+    async def _routed(self, peer: PeerConfig, stranger: bool) -> list[Target]:
         try:
             host, port = split_route(peer.route, DIRECT_PORT if peer.direct else PORT)
         except ValueError as error:
             raise Unreachable("remote-server-not-found", f"the route {peer.route!r} cannot be read: {error}") from None
-        return await self._addressed(peer.route, [(host, port, peer.direct)])
+        return await self._addressed(peer.route, [(host, port, peer.direct)], stranger)
 
     def _ordered(self, records: Sequence[tuple[Any, bool]]) -> list[tuple[str, int, bool]]:
         """By priority; within one, drawn by weight (RFC 2782). Zero gets a small chance."""
@@ -148,9 +153,9 @@ class Resolver:
                 ordered.append((record.target.to_text(omit_final_dot=True).lower(), record.port, direct))
         return list(dict.fromkeys(ordered))[:MAX_TARGETS]
 
-    async def _addressed(self, domain: str, hosts: Sequence[tuple[str, int, bool]]) -> list[Target]:
+    async def _addressed(self, domain: str, hosts: Sequence[tuple[str, int, bool]], stranger: bool) -> list[Target]:
         """Targets with their addresses, without those that have none; raises Unreachable where none has."""
-        found = await asyncio.gather(*(self._addresses(host) for host, _, _ in hosts))
+        found = await asyncio.gather(*(self._addresses(host, stranger) for host, _, _ in hosts))
         targets = [
             Target(host, port, direct, addresses)
             for (host, port, direct), (addresses, _) in zip(hosts, found, strict=True)
@@ -165,35 +170,31 @@ class Resolver:
         text = f"{domain} has neither SRV records nor an address" if names == domain else f"{names} has no address"
         raise Unreachable("remote-server-not-found", text)
 
-    async def _addresses(self, host: str) -> tuple[tuple[str, ...], str]:
+    async def _addresses(self, host: str, stranger: bool) -> tuple[tuple[str, ...], str]:
         """Addresses of a host, IPv6 and IPv4 in turn, and why there are none where nobody answered."""
         if _is_address(host):
             return (host,), ""
-        v6, v4 = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"))
+        v6, v4 = await asyncio.gather(self._ask(host, "AAAA", stranger), self._ask(host, "A", stranger))
         addresses = _in_turn([record.address for record in v6.records], [record.address for record in v4.records])
         if addresses:
             return addresses, ""
-        if not self._nameservers:
-            hosts = await self._ask(host, "hosts")
+        # Programs may ask for half a minute in one of few threads: not for a name that a stranger has made silent.
+        if not self._nameservers and not (stranger and (v4.failed or v6.failed)):
+            hosts = await self._ask(host, "hosts", stranger)
             if hosts.records:
                 return hosts.records, ""
         return (), v4.failed or v6.failed
 
-    async def _ask(self, name: str, kind: str) -> _Answer:
-        key = (name, kind)
-        known = self._cache.get(key)
+    async def _ask(self, name: str, kind: str, stranger: bool) -> _Answer:
+        known = self._cache.get((name, kind))
         if known is not None and known[0] > self._clock.now():
             return known[1]
-        task = self._asking.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._look(name, kind))
-            self._asking[key] = task
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
-        # Whoever gives up does not take the answer away from those who still wait for it.
-        return await asyncio.shield(task)
+        return await self._asking.result(
+            (name, kind, stranger), lambda: asyncio.ensure_future(self._look(name, kind, stranger))
+        )
 
-    async def _look(self, name: str, kind: str) -> _Answer:
-        async with self._slots:
+    async def _look(self, name: str, kind: str, stranger: bool) -> _Answer:
+        async with self._slots[stranger]:
             answer, ttl = await (self._look_in_hosts(name) if kind == "hosts" else self._query(name, kind))
         if len(self._cache) >= CACHE_SIZE:
             self._shrink()

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.engine.s2s.servers import Network, got
+from tests.engine.s2s.servers import Network, got, until
 from tests.kits.authority import Authority, self_signed
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.s2s.incoming import Incoming
+from xmpp_engine.s2s.outgoing import Outgoing
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StreamError
@@ -70,6 +71,28 @@ async def test_further_domains_of_ours_use_the_same_stream(network: Network) -> 
         await got(client, f"<message id='{number}'/>")
     assert len(capulet.streams()) == 1
     assert len(montague.streams()) == 1
+
+
+async def test_a_domain_that_claims_the_address_of_another_gets_nothing_for_it(network: Network) -> None:
+    """Whoever names another's address beside his own in DNS, and is reached at his own, stands not for the other."""
+    capulet = await network.server(CAPULET, default=DIALBACK, retry_seconds=500.0)
+    evil = await network.server("evil.example", MONTAGUE, default=DIALBACK)
+    network.dns.add("xmpp.evil.example", "A", "127.0.0.9")
+    network.dns.remove(f"_xmpp-server._tcp.{MONTAGUE}")
+    network.dns.server(MONTAGUE, evil.port, address="127.0.0.9")
+    juliet, mallory = await capulet.login("juliet"), await evil.login("mallory@evil.example")
+    romeo = await evil.login(f"romeo@{MONTAGUE}")
+    await mallory.comes_online()
+    await romeo.comes_online()
+    juliet.send(f"<message to='{mallory.bare}' type='chat' id='1'><body>hi</body></message>")
+    await got(mallory, "<message id='1'/>")
+    (stream,) = [one for one in capulet.federation.streams.values() if isinstance(one, Outgoing)]
+    assert len(stream.target.addresses) == 2
+    juliet.send(f"<message to='{romeo.bare}' type='chat' id='2'><body>for romeo alone</body></message>")
+    (row,) = await until(lambda: [row for row in capulet.federation.rows() if row["error"]], "the failure")
+    assert (row["remote"], row["queued"]) == (MONTAGUE, 1)
+    assert "127.0.0.9" in row["error"]
+    assert not [element for element in romeo.wire.inbox if element.name == "message"]
 
 
 async def test_without_a_good_certificate_dialback_does(network: Network) -> None:

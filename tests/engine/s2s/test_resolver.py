@@ -218,6 +218,25 @@ async def test_one_question_for_all_who_wait(names: NameServer, resolver: Resolv
     assert names.count("_xmpp-server._tcp.example.org") == 1
 
 
+async def test_who_gives_up_takes_the_questions_along(names: NameServer, resolver: Resolver) -> None:
+    names.silent.add("silent.example")
+    waiting = [
+        asyncio.ensure_future(resolver.targets(f"n{number}.silent.example", ANY, stranger=True))
+        for number in range(200)
+    ]
+    await asyncio.sleep(0.1)
+    assert len(resolver._asking) == 400
+    # Ours do not stand in their row.
+    names.server("example.org", 5269)
+    async with asyncio.timeout(3):
+        assert await resolver.targets("example.org", ANY)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(resolver._asking) == 0
+    assert not resolver._slots[True].locked()
+
+
 async def test_other_servers_forget(names: NameServer, resolver: Resolver) -> None:
     names.server("example.org", 5269)
     await resolver.targets("example.org", ANY)
