@@ -4,7 +4,8 @@ configuration, because TLS wants files and nodes of a cluster may share no disk.
     tls/<domain>.<16 digits of the fingerprint>.crt, .key
 
 A new certificate has new names, so chain and key always belong together, and the change is seen as one of the
-configuration. Files that nothing names any more go after a day: a node may still start with the snapshot before.
+configuration. The files of one that is kept without being in use go after a day, those of one that was removed at
+once: its key goes with it, on every machine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ log = logging.getLogger("mlink.conf")
 
 KEPT: Final = 86_400.0
 #: A domain's file that we wrote.
-_OURS: Final = re.compile(r"(?P<domain>.+)\.[0-9a-f]{16}\.(crt|key)\Z")
+_OURS: Final = re.compile(r"(?P<stem>.+\.[0-9a-f]{16})\.(crt|key)\Z")
 
 
 def paths(domain: Domain) -> tuple[Path, Path] | None:
@@ -38,7 +39,7 @@ def paths(domain: Domain) -> tuple[Path, Path] | None:
     if row is None:
         return None
     folder = Path(settings.MLINK_HOME) / "tls"
-    stem = f"{file_name(domain.name)}.{row.fingerprint[:16]}"
+    stem = _stem(domain.name, row.fingerprint)
     certificate, key = folder / f"{stem}.crt", folder / f"{stem}.key"
     if not (certificate.exists() and key.exists()):
         text = sealing.opened({"secret": row.key}, domain.name).get("secret")
@@ -52,7 +53,6 @@ def paths(domain: Domain) -> tuple[Path, Path] | None:
         except OSError as error:
             log.error("the certificate of %s cannot be written: %s", domain.name, error)
             return None
-        _sweep(folder, file_name(domain.name), stem)
     return certificate, key
 
 
@@ -74,16 +74,32 @@ def sealed_key(text: str, domain: Domain) -> str:
     return str(sealing.sealed({"secret": text}, domain.name)["secret"])
 
 
-def _sweep(folder: Path, name: str, stem: str) -> None:
+def sweep() -> None:
+    """Remove the files that no certificate in use has; of all domains, also of those that are gone."""
+    folder = Path(settings.MLINK_HOME) / "tls"
+    if not folder.is_dir():
+        return
+    known = {
+        _stem(name, fingerprint): used
+        for name, fingerprint, used in Certificate.objects.values_list("domain__name", "fingerprint", "used")
+    }
+    # What the node makes itself, and what the configuration names, may look like one of ours.
+    for name, *given in Domain.objects.values_list("name", "tls_certificate", "tls_key"):
+        known.update((Path(one).stem, True) for one in (f"{file_name(name)}.crt", *given))
     for path in folder.iterdir():
         found = _OURS.match(path.name)
-        if found is None or found["domain"] != name or path.name.startswith(f"{stem}."):
+        used = known.get(found["stem"]) if found is not None else True
+        if used:
             continue
         try:
-            if time.time() - path.stat().st_mtime > KEPT:
+            if used is None or time.time() - path.stat().st_mtime > KEPT:
                 path.unlink()
-        except OSError:
-            continue
+        except OSError as error:
+            log.warning("%s, which nothing names any more, cannot be removed: %s", path, error)
+
+
+def _stem(domain: str, fingerprint: str) -> str:
+    return f"{file_name(domain)}.{fingerprint[:16]}"
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -118,10 +118,11 @@ def use(row: Certificate) -> None:
 
 def remove(row: Certificate) -> None:
     """Forget a certificate and its key; one in use gives way to the one that the node makes itself."""
-    if row.used:
-        conf.change(row.delete)
-    else:
+    if row.is_waiting:
         row.delete()
+    else:
+        # Nodes that have its files read their configuration anew, and remove them.
+        conf.change(row.delete)
 
 
 def findings_of(row: Certificate, now: datetime | None = None) -> list[Finding]:

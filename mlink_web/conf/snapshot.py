@@ -79,6 +79,8 @@ def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
         domain.name: host_of(domain, with_certificates=with_certificates)
         for domain in sorted(_enabled(), key=_configured_first)
     }
+    if with_certificates:
+        installed.sweep()
     http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
     http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
     http = dataclasses.replace(http, trusted_proxies=(*http.trusted_proxies, *settings.MLINK_PROXIES))

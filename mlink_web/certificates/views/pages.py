@@ -215,7 +215,11 @@ def use(request: HttpRequest, pk: int) -> HttpResponse:
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     """Forget a certificate and its key."""
     row = _certificate(pk)
-    services.remove(row)
+    try:
+        services.remove(row)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("certificates:certificate", pk)
     record(request, "removed certificate", row.domain.name, fingerprint=row.fingerprint)
     messages.success(request, "The certificate and its key are gone." if row.chain else "The request is gone.")
     return redirect("certificates:domain", row.domain.pk)

@@ -92,6 +92,8 @@ def test_old_files_go_after_a_day(home: Path) -> None:
     first = list((home / "tls").glob("chat.example.*"))
     stranger = home / "tls" / f"chat.example.com.{'0' * 16}.crt"
     stranger.write_text("of another domain")
+    other = Domain.objects.create(name="chat.example.com")
+    Certificate.objects.create(domain=other, used=True, fingerprint="0" * 64, key="", source="upload")
     for path in [*first, stranger]:
         os.utime(path, (time.time() - 2 * installed.KEPT,) * 2)
     take(domain)
@@ -99,6 +101,26 @@ def test_old_files_go_after_a_day(home: Path) -> None:
     left = set((home / "tls").iterdir())
     assert stranger in left
     assert not left & set(first)
+
+
+def test_a_removed_key_goes_from_the_disk_too(home: Path, settings: Any) -> None:
+    domain = make_domain()
+    take(domain)
+    snapshot.read()
+    keys = list((home / "tls").glob("chat.example.*.key"))
+    assert len(keys) == 1
+    lookalike = home / "tls" / "lab.0123456789abcdef.key"
+    named = home / "tls" / f"own.{'a' * 16}.crt"
+    gone = home / "tls" / f"gone.example.{'b' * 16}.key"
+    for path in (lookalike, named, gone):
+        path.write_text("x")
+    Domain.objects.create(name="lab.0123456789abcdef")
+    Domain.objects.create(name="own.example", tls_certificate=f"tls/{named.name}", tls_key="own.key")
+    services.remove(Certificate.objects.get())
+    snapshot.read()
+    left = set((home / "tls").iterdir())
+    assert not left & {*keys, gone}
+    assert {lookalike, named} <= left
 
 
 def test_what_is_not_taken() -> None:
@@ -163,7 +185,7 @@ def test_removing() -> None:
     assert [row.used for row in (Certificate.objects.get(pk=first.pk), second)] == [False, True]
     version = snapshot.current_version()
     services.remove(Certificate.objects.get(pk=first.pk))
-    assert snapshot.current_version() == version
+    assert snapshot.current_version() == version + 1, "nodes look, and remove its files"
     services.remove(second)
     assert _shown() == own
     assert Certificate.objects.count() == 0
