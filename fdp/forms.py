@@ -14,8 +14,8 @@ from fdp import rules
 from fdp.definition import MAX_BYTES, Definition, DefinitionError, from_json
 from fdp.services import MAX_DESCRIPTION, MAX_NOTE, MAX_RETENTION, RULES, check_suffix
 from fdp.stylesheets import MAX_CSS, MAX_XSLT
+from mlink_web.console.fields import PLAIN
 
-PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
 #: Characters of a form as JSON that is written for people.
 MAX_JSON: Final = 8 * MAX_BYTES
 KINDS: Final = (

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import Any, Final
+from typing import Any
 
 from django import forms
 from django.utils import timezone
 
 from archive.retention import holds, policies
 from archive.retention.models import Hold, Policy
-
-PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+from mlink_web.console.fields import PLAIN
 
 
 class PolicyForm(forms.Form):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from cryptography import x509
 from django import forms
@@ -13,10 +13,9 @@ from django.core.files.uploadedfile import UploadedFile
 from mlink_web.certificates import bundle, lab, naming, signing_requests
 from mlink_web.certificates.authorities import DIRECTORIES
 from mlink_web.conf.models import Domain
+from mlink_web.console.fields import CODE, NEW_SECRET, PLAIN, checked
 
-PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
-CODE: Final = {**PLAIN, "rows": 6, "class": "code"}
-SECRET: Final = {"autocomplete": "new-password"}
+PEM: Final = {**CODE, "rows": 6}
 OTHER: Final = "other"
 
 
@@ -24,18 +23,42 @@ def _lines(text: str) -> list[str]:
     return [part for part in re.split(r"[\s,;]+", text) if part]
 
 
-def _names(text: str) -> list[str]:
-    names = _lines(text)
-    if not names:
-        raise ValidationError("Name at least one domain.")
-    try:
-        naming.in_a_labels(names)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-    return names
+class _BroughtForm(forms.Form):
+    """PEM text or files. What was pasted may hold a private key: it is shown again to nobody."""
+
+    certificate = forms.FileField(
+        label="Certificate",
+        required=False,
+        help_text="PEM with the whole chain.",
+        widget=forms.FileInput(attrs={"accept": ".pem,.crt,.cer,.p7b,.der,.txt"}),
+    )
+    text = forms.CharField(
+        label="Or paste PEM text", required=False, max_length=bundle.MAX_FILE, widget=forms.Textarea(attrs=PEM)
+    )
+    FILES = ("certificate",)
+
+    def given(self) -> list[bytes]:
+        """What was given."""
+        found = [_content(self.cleaned_data[name]) for name in self.FILES if self.cleaned_data.get(name)]
+        if self.cleaned_data.get("text", "").strip():
+            found.append(self.cleaned_data["text"].encode())
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        """Something must have been given."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not self.errors and not any(cleaned.get(name) for name in (*self.FILES, "text")):
+            raise ValidationError("Choose a file, or paste the PEM text.")
+        return cleaned
+
+    def emptied(self) -> Self:
+        """The form as it is shown again with what is wrong: without what was pasted."""
+        self.data = self.data.copy()
+        self.data[self.add_prefix("text")] = ""
+        return self
 
 
-class UploadForm(forms.Form):
+class UploadForm(_BroughtForm):
     """A certificate with its key, as files or pasted."""
 
     certificate = forms.FileField(
@@ -55,7 +78,7 @@ class UploadForm(forms.Form):
         required=False,
         max_length=bundle.MAX_FILE,
         help_text="Certificate, chain and key, one after the other.",
-        widget=forms.Textarea(attrs=CODE),
+        widget=forms.Textarea(attrs=PEM),
     )
     password = forms.CharField(
         label="Password",
@@ -63,49 +86,18 @@ class UploadForm(forms.Form):
         max_length=1_000,
         strip=False,
         help_text="Of the PKCS#12 file, or of an encrypted key. It is not kept.",
-        widget=forms.PasswordInput(attrs=SECRET),
+        widget=forms.PasswordInput(attrs=NEW_SECRET),
     )
-
-    def given(self) -> list[bytes]:
-        """What was given."""
-        found = [_content(self.cleaned_data[name]) for name in ("certificate", "key") if self.cleaned_data.get(name)]
-        if self.cleaned_data.get("text", "").strip():
-            found.append(self.cleaned_data["text"].encode())
-        return found
-
-    def clean(self) -> dict[str, Any]:
-        """Something must have been given."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        if not self.errors and not any(cleaned.get(name) for name in ("certificate", "key", "text")):
-            raise ValidationError("Choose a file, or paste the PEM text.")
-        return cleaned
+    FILES = ("certificate", "key")
+    field_order = ("certificate", "key", "text", "password")
 
 
-class CompleteForm(forms.Form):
+class CompleteForm(_BroughtForm):
     """The certificate that an authority made of a request."""
 
-    certificate = forms.FileField(
-        label="Certificate",
-        required=False,
-        help_text="PEM with the whole chain.",
-        widget=forms.FileInput(attrs={"accept": ".pem,.crt,.cer,.p7b,.der,.txt"}),
-    )
-    text = forms.CharField(
-        label="Or paste PEM text", required=False, max_length=bundle.MAX_FILE, widget=forms.Textarea(attrs=CODE)
-    )
 
-    given = UploadForm.given
-
-    def clean(self) -> dict[str, Any]:
-        """Something must have been given."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        if not self.errors and not any(cleaned.get(name) for name in ("certificate", "text")):
-            raise ValidationError("Choose a file, or paste the PEM text.")
-        return cleaned
-
-
-class RequestForm(forms.Form):
-    """A key and a request for an authority elsewhere."""
+class _NamesForm(forms.Form):
+    """The names that a certificate is to have."""
 
     names = forms.CharField(
         label="Names",
@@ -113,6 +105,19 @@ class RequestForm(forms.Form):
         help_text="The domain and its services, one in a line.",
         widget=forms.Textarea(attrs={**PLAIN, "rows": 5}),
     )
+
+    def clean_names(self) -> list[str]:
+        """A list of names."""
+        names = _lines(self.cleaned_data["names"])
+        if not names:
+            raise ValidationError("Name at least one domain.")
+        checked(naming.in_a_labels, names)
+        return names
+
+
+class RequestForm(_NamesForm):
+    """A key and a request for an authority elsewhere."""
+
     kind = forms.ChoiceField(
         label="Key", choices=signing_requests.KEYS, help_text="P-256 is right for nearly everybody."
     )
@@ -131,24 +136,14 @@ class RequestForm(forms.Form):
         error_messages={"invalid": "A country is two letters, like NL."},
     )
 
-    def clean_names(self) -> list[str]:
-        """A list of names."""
-        return _names(self.cleaned_data["names"])
 
-
-class AcmeForm(forms.Form):
+class AcmeForm(_NamesForm):
     """The names of a domain's certificate by ACME."""
 
-    names = forms.CharField(
-        label="Names",
-        max_length=20_000,
-        help_text="The domain and names below it, one in a line. Each must lead to this server in DNS.",
-        widget=forms.Textarea(attrs={**PLAIN, "rows": 5}),
-    )
-
-    def clean_names(self) -> list[str]:
-        """A list of names."""
-        return _names(self.cleaned_data["names"])
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = self.fields["names"]
+        names.help_text = "The domain and names below it, one in a line. Each must lead to this server in DNS."
 
 
 class AccountForm(forms.Form):
@@ -170,13 +165,13 @@ class AccountForm(forms.Form):
         required=False,
         max_length=bundle.MAX_FILE,
         help_text="PEM, for a private authority that this machine does not trust by itself.",
-        widget=forms.Textarea(attrs=CODE),
+        widget=forms.Textarea(attrs=PEM),
     )
     binding = forms.CharField(
         label="Key identifier", required=False, max_length=500, help_text="Where the authority gave you one (EAB)."
     )
     binding_key = forms.CharField(
-        label="HMAC key", required=False, max_length=1_000, widget=forms.PasswordInput(attrs=SECRET)
+        label="HMAC key", required=False, max_length=1_000, widget=forms.PasswordInput(attrs=NEW_SECRET)
     )
     agreed = forms.CharField(required=False, max_length=500, widget=forms.HiddenInput)
 
@@ -226,7 +221,7 @@ class LabIssueForm(forms.Form):
         label="Request",
         max_length=bundle.MAX_FILE,
         help_text="PEM (-----BEGIN CERTIFICATE REQUEST-----). The names in it are taken as they are.",
-        widget=forms.Textarea(attrs=CODE),
+        widget=forms.Textarea(attrs=PEM),
     )
     days = forms.IntegerField(label="Days", min_value=1, max_value=lab.MAX_DAYS, initial=lab.DAYS)
 

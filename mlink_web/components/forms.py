@@ -10,9 +10,9 @@ from django import forms
 from mlink_web.components import services
 from mlink_web.components.models import Component, Conflict
 from mlink_web.conf.models import Domain
+from mlink_web.console.fields import NEW_SECRET, PLAIN, checked
 from xmpp_engine.config.components import MAX_QUEUE, MAX_SECRET, MIN_QUEUE
 
-PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
 MIB: Final = 1_048_576
 READING: Final = (
     ("none", "Nothing"),
@@ -65,7 +65,7 @@ class ComponentForm(forms.Form):
         max_length=MAX_SECRET,
         label="Secret",
         help_text="What the component's own configuration has. Empty: one is made and shown once.",
-        widget=forms.PasswordInput(attrs={**PLAIN, "autocomplete": "new-password"}),
+        widget=forms.PasswordInput(attrs={**PLAIN, **NEW_SECRET}),
     )
     networks = forms.CharField(
         required=False,
@@ -133,7 +133,8 @@ class ComponentForm(forms.Form):
 
     def clean_networks(self) -> list[str]:
         """Entries of lines and commas."""
-        return self._checked("networks", services.value_of("networks", self.cleaned_data["networks"]))
+        entries = services.value_of("networks", self.cleaned_data["networks"])
+        return list(checked(services.checked, "networks", entries))
 
     def clean_delegated(self) -> dict[str, list[str]]:
         """Namespaces with attributes."""
@@ -141,18 +142,13 @@ class ComponentForm(forms.Form):
 
     def clean_iq(self) -> dict[str, str]:
         """Privileges of iqs."""
-        try:
-            found = services.privileges_of(self.cleaned_data["iq"].splitlines())
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
-        return self._checked("privileges", {f"iq:{space}": permission for space, permission in found.items()})
+        found = checked(services.privileges_of, self.cleaned_data["iq"].splitlines())
+        given = {f"iq:{space}": permission for space, permission in found.items()}
+        return dict(checked(services.checked, "privileges", given))
 
     def clean_domain(self) -> str:
         """The canonical name."""
-        try:
-            return services.configuration.canonical(self.cleaned_data["domain"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+        return checked(services.configuration.canonical, self.cleaned_data["domain"])
 
     def given(self) -> dict[str, Any]:
         """What the services take, but the domain and the secret."""
@@ -171,12 +167,6 @@ class ComponentForm(forms.Form):
             "domains": data.get("domains", []),
         }
 
-    def _checked(self, name: str, value: Any) -> Any:
-        try:
-            return services.checked(name, value)
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
-
 
 class SecretForm(forms.Form):
     """Another secret."""
@@ -186,7 +176,7 @@ class SecretForm(forms.Form):
         max_length=MAX_SECRET,
         label="New secret",
         help_text="Empty: one is made and shown once.",
-        widget=forms.PasswordInput(attrs={**PLAIN, "autocomplete": "new-password"}),
+        widget=forms.PasswordInput(attrs={**PLAIN, **NEW_SECRET}),
     )
 
 

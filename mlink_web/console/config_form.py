@@ -10,7 +10,8 @@ from typing import Any
 
 from django import forms
 
-PLAIN = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+from mlink_web.console.fields import NEW_SECRET, PLAIN
+
 #: Characters of a field; the lists of owners and administrators may be long.
 MAX_TEXT = 100_000
 
@@ -78,7 +79,7 @@ def _field(row: dict[str, Any]) -> forms.Field | None:
         initial = "\n".join(values)
         return forms.CharField(initial=initial, widget=area, max_length=MAX_TEXT, show_hidden_initial=True, **common)
     if kind == "text-private":
-        secret = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=True)
+        secret = forms.PasswordInput(attrs=NEW_SECRET, render_value=True)
         return forms.CharField(initial=first, widget=secret, max_length=MAX_TEXT, strip=False, **common)
     if kind in ("text-single", "jid-single"):
         return forms.CharField(initial=first, max_length=MAX_TEXT, show_hidden_initial=True, **common)

@@ -14,20 +14,17 @@ from mlink_web.accounts.models import Account
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import EVERYTHING, Reach
+from mlink_web.console.fields import NEW_SECRET, PLAIN, checked
 
 #: Kinds of contact that XEP-0157 registers.
 CONTACT_KINDS = ("abuse", "admin", "feedback", "sales", "security", "status", "support")
 CONTACT_LIMIT = 30
 _URI = re.compile(r"(mailto:|xmpp:)[^\s@]+@[^\s@]+|https?://[^\s]+")
-NO_PASSWORD_MANAGER = {"autocomplete": "new-password"}
 
 
 def clean_password(password: str) -> str:
     """The password as it came, if SCRAM can take it."""
-    try:
-        scram.derive(password, rounds=1)  # one round: only whether keys can be made of it
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
+    checked(lambda: scram.derive(password, rounds=1))  # one round: only whether keys can be made of it
     return password
 
 
@@ -45,7 +42,7 @@ class DomainForm(forms.Form):
         max_length=1023,
         help_text="For example chat.example.org. It cannot be changed later.",
         error_messages={"required": "Enter a domain name."},
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=PLAIN),
     )
     enabled = forms.BooleanField(required=False, initial=True, help_text="Users of a disabled domain cannot sign in.")
     archive = forms.ChoiceField(choices=ARCHIVE, initial="on", label="Archive of messages")
@@ -111,10 +108,7 @@ class DomainForm(forms.Form):
 
     def clean_name(self) -> str:
         """The domain in canonical form, if it is new."""
-        try:
-            name = configuration.canonical(self.cleaned_data["name"])
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        name = checked(configuration.canonical, self.cleaned_data["name"])
         if Domain.objects.filter(name=name).exists():
             raise ValidationError("There is a domain with this name already.")
         return name
@@ -176,7 +170,7 @@ class UserForm(forms.Form):
         max_length=1023,
         help_text="The part of the address before the @.",
         error_messages={"required": "Enter a name."},
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=PLAIN),
     )
     domain = forms.ModelChoiceField(Domain.objects.all(), to_field_name="name", empty_label=None)
     password = forms.CharField(
@@ -184,7 +178,7 @@ class UserForm(forms.Form):
         max_length=4096,
         error_messages={"required": "Enter a password."},
         help_text="The user signs in with it here and in every app.",
-        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+        widget=forms.PasswordInput(attrs=NEW_SECRET),
     )
     administrator = forms.BooleanField(required=False, help_text="May use this console and change everything in it.")
 
@@ -229,14 +223,14 @@ class PasswordForm(forms.Form):
         max_length=4096,
         error_messages={"required": "Enter a password."},
         help_text="It is valid at once, here and in every app; the old one no longer is.",
-        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+        widget=forms.PasswordInput(attrs=NEW_SECRET),
     )
     again = forms.CharField(
         label="The same again",
         strip=False,
         max_length=4096,
         error_messages={"required": "Enter the password a second time."},
-        widget=forms.PasswordInput(attrs=NO_PASSWORD_MANAGER),
+        widget=forms.PasswordInput(attrs=NEW_SECRET),
     )
 
     def clean_password(self) -> str:
@@ -257,7 +251,7 @@ class RemoveForm(forms.Form):
     name = forms.CharField(
         max_length=3071,
         error_messages={"required": "Type the name."},
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs=PLAIN),
     )
 
     def __init__(self, expected: str, *args: Any, **kwargs: Any) -> None:

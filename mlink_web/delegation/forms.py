@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-PLAIN = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+from mlink_web.console.fields import PLAIN
 
 
 class DeleteForm(forms.Form):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from django import forms
@@ -10,10 +9,10 @@ from django.core.exceptions import ValidationError
 
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
+from mlink_web.console.fields import CODE, PLAIN, checked
 from mlink_web.federation import services, values
 from mlink_web.federation.models import Authentication, FederationOptions, Peer, Revocation, Tls
 
-PLAIN: Final = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
 PURPOSE: Final = (("no", "Any certificate for servers"), ("yes", "Only a certificate for clients too"))
 AUTHORITIES_HELP: Final = (
     "Certificates in PEM, one after the other. They are asked {instead}; empty leaves it at {otherwise}."
@@ -23,13 +22,6 @@ AUTHORITIES_HELP: Final = (
 def _open(choices: list[tuple[str, str]], now: str) -> list[tuple[str, str]]:
     """The choices of a peer, with the one that leaves it to the options."""
     return [("", f"As for everybody: {dict(choices)[now][:1].lower()}{dict(choices)[now][1:]}"), *choices]
-
-
-def _cleaned(check: Callable[[str], Any], text: str) -> Any:
-    try:
-        return check(text)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
 
 
 class PeerForm(forms.Form):
@@ -78,14 +70,14 @@ class PeerForm(forms.Form):
         max_length=4_000,
         label="Pinned keys",
         help_text="SHA-256 of its public key, one per line. One of them must fit; then no authority is asked.",
-        widget=forms.Textarea(attrs={**PLAIN, "rows": 2, "class": "code"}),
+        widget=forms.Textarea(attrs={**CODE, "rows": 2}),
     )
     authorities = forms.CharField(
         required=False,
         max_length=values.MAX_PEM,
         label="Authorities for this peer",
         help_text=AUTHORITIES_HELP.format(instead="instead of all others", otherwise="those that hold for everybody"),
-        widget=forms.Textarea(attrs={**PLAIN, "rows": 4, "class": "code"}),
+        widget=forms.Textarea(attrs={**CODE, "rows": 4}),
     )
     note = forms.CharField(
         required=False, max_length=services.MAX_NOTE, help_text="Whom to call, and why this record is here."
@@ -117,7 +109,7 @@ class PeerForm(forms.Form):
 
     def clean_domain(self) -> str:
         """The domain in canonical form, not listed yet."""
-        name: str = _cleaned(configuration.canonical, self.cleaned_data["domain"])
+        name = checked(configuration.canonical, self.cleaned_data["domain"])
         if Peer.objects.filter(domain=name).exists():
             raise ValidationError("There is a peer with this domain already.")
         if Domain.objects.filter(name=name).exists():
@@ -126,15 +118,15 @@ class PeerForm(forms.Form):
 
     def clean_route(self) -> str:
         """See `values.route`."""
-        return str(_cleaned(values.route, self.cleaned_data["route"]))
+        return checked(values.route, self.cleaned_data["route"])
 
     def clean_pins(self) -> list[str]:
         """See `values.pins`."""
-        return list(_cleaned(values.pins, self.cleaned_data["pins"]))
+        return checked(values.pins, self.cleaned_data["pins"])
 
     def clean_authorities(self) -> str:
         """See `values.authorities`."""
-        return str(_cleaned(values.authorities, self.cleaned_data["authorities"]))
+        return checked(values.authorities, self.cleaned_data["authorities"])
 
     def clean_strict_purpose(self) -> bool | None:
         """None is as for everybody."""
@@ -181,7 +173,7 @@ class OptionsForm(forms.Form):
         max_length=values.MAX_PEM,
         label="Trusted authorities",
         help_text=AUTHORITIES_HELP.format(instead="instead of the system's", otherwise="those of the system"),
-        widget=forms.Textarea(attrs={**PLAIN, "rows": 4, "class": "code"}),
+        widget=forms.Textarea(attrs={**CODE, "rows": 4}),
     )
     nameservers = forms.CharField(
         required=False,
@@ -232,11 +224,11 @@ class OptionsForm(forms.Form):
 
     def clean_authorities(self) -> str:
         """See `values.authorities`."""
-        return str(_cleaned(values.authorities, self.cleaned_data["authorities"]))
+        return checked(values.authorities, self.cleaned_data["authorities"])
 
     def clean_nameservers(self) -> list[str]:
         """See `values.nameservers`."""
-        return list(_cleaned(values.nameservers, self.cleaned_data["nameservers"]))
+        return checked(values.nameservers, self.cleaned_data["nameservers"])
 
     def clean(self) -> dict[str, Any]:
         """Numbers within their bounds."""
@@ -273,4 +265,4 @@ class ProbeForm(forms.Form):
 
     def clean_domain(self) -> str:
         """The domain in canonical form; somebody may paste an address."""
-        return str(_cleaned(configuration.canonical, self.cleaned_data["domain"].rpartition("@")[2]))
+        return checked(configuration.canonical, self.cleaned_data["domain"].rpartition("@")[2])

@@ -8,10 +8,10 @@ from django import forms
 
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import EVERYTHING, Reach
+from mlink_web.console.fields import PLAIN
 from mlink_web.groups import services
 from mlink_web.groups.models import MAX_NAME
 
-PLAIN = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
 #: Characters of a list of addresses.
 MAX_TEXT = 500_000
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django import forms
 
-from mlink_web.console.config_form import MAX_TEXT, PLAIN, ConfigForm
+from mlink_web.console.config_form import MAX_TEXT, ConfigForm
+from mlink_web.console.fields import PLAIN
 
 AFFILIATIONS = (
     ("owner", "Owner"),

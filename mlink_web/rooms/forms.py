@@ -9,7 +9,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-PLAIN = {"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}
+from mlink_web.console.fields import PLAIN
+
 AFFILIATIONS = (
     ("owner", "Owner"),
     ("admin", "Administrator"),
