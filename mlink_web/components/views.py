@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mlink_web.components import services
@@ -39,6 +40,7 @@ def components(request: HttpRequest) -> HttpResponse:
     return render(request, "components/components.html", context)
 
 
+@sensitive_post_parameters("secret")
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def add(request: HttpRequest) -> HttpResponse:
@@ -89,6 +91,7 @@ def _secret_page(request: HttpRequest, found: Component, secret: str) -> HttpRes
     return render(request, "components/secret.html", context)
 
 
+@sensitive_post_parameters("secret")
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def renew(request: HttpRequest, pk: int) -> HttpResponse:

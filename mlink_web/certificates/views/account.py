@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from mlink_web.certificates import renewal
@@ -15,6 +16,7 @@ from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 
 
+@sensitive_post_parameters("binding_key")
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def account(request: HttpRequest) -> HttpResponse:

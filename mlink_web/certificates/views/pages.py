@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mlink_web.certificates import drawn, expiry, naming, renewal, services
@@ -16,7 +18,6 @@ from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.jobs import services as jobs
-from mlink_web.jobs.models import Job
 
 ORIGINS = {"file": "a file of the configuration", "node": "made by the server itself"}
 
@@ -55,6 +56,7 @@ def domain(request: HttpRequest, pk: int) -> HttpResponse:
     return _domain_page(request, get_object_or_404(Domain, pk=pk))
 
 
+@sensitive_post_parameters("text", "password")
 @require_POST
 @administrators_only
 def upload(request: HttpRequest, pk: int) -> HttpResponse:
@@ -62,14 +64,14 @@ def upload(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Domain, pk=pk)
     form = UploadForm(request.POST, request.FILES, auto_id="upload_%s")
     if not form.is_valid():
-        return _domain_page(request, found, upload_form=_without_keys(form), status=422)
+        return _domain_page(request, found, upload_form=form.emptied(), status=422)
     try:
         row, _ = services.take(found, form.given(), form.cleaned_data["password"], by=request.user.get_username())
     except services.Bad as error:
-        return _domain_page(request, found, upload_form=_without_keys(form), refused=error.findings, status=422)
+        return _domain_page(request, found, upload_form=form.emptied(), refused=error.findings, status=422)
     except ValueError as error:
         form.add_error(None, str(error))
-        return _domain_page(request, found, upload_form=_without_keys(form), status=422)
+        return _domain_page(request, found, upload_form=form.emptied(), status=422)
     _tell_taken(request, row)
     return redirect("certificates:certificate", row.pk)
 
@@ -105,13 +107,11 @@ def acme(request: HttpRequest, pk: int) -> HttpResponse:
     form = AcmeForm(request.POST, auto_id="acme_%s")
     if form.is_valid():
         try:
-            row = renewal.follow(found, form.cleaned_data["names"])
-            jobs.order(
-                "certificate",
-                request.user.get_username(),
-                f"Certificate for {found.name}",
-                {"pk": row.pk},
-            )
+            # Where there is no room for the job, nothing is followed that nobody has written down.
+            with transaction.atomic():
+                row = renewal.follow(found, form.cleaned_data["names"])
+                about = f"Certificate for {found.name}"
+                jobs.order("certificate", request.user.get_username(), about, {"pk": row.pk})
         except ValueError as error:
             form.add_error("names", str(error))
         else:
@@ -119,13 +119,6 @@ def acme(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, "The certificate is on its way; the page tells when it is there.")
             return redirect("certificates:domain", pk)
     return _domain_page(request, found, acme_form=form, status=422)
-
-
-def _without_keys(form: UploadForm) -> UploadForm:
-    """The form to be shown again: what was pasted may hold a private key, which goes back to nobody."""
-    form.data = form.data.copy()
-    form.data["text"] = ""
-    return form
 
 
 def _domain_page(request: HttpRequest, found: Domain, *, status: int = 200, **forms: Any) -> HttpResponse:
@@ -142,7 +135,6 @@ def _domain_page(request: HttpRequest, found: Domain, *, status: int = 200, **fo
         follows=follows,
         account=account,
         renews_on=renewal.renews_on(current) if current and follows else None,
-        # Domain administrators see their own jobs; who ordered them before is nobody's business.
         orders=[
             job for job in jobs.recent("certificate", limit=20) if follows and job.parameters.get("pk") == follows.pk
         ][:3],
@@ -157,13 +149,7 @@ def _domain_page(request: HttpRequest, found: Domain, *, status: int = 200, **fo
     return render(request, "certificates/domain.html", context, status=status)
 
 
-def _orders(follows: AcmeDomain | None) -> list[Job]:
-    """The last jobs that got, or get, the certificate of a domain."""
-    if follows is None:
-        return []
-    return [job for job in jobs.recent("certificate") if job.parameters.get("pk") == follows.pk][:3]
-
-
+@sensitive_post_parameters("text")
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def certificate(request: HttpRequest, pk: int) -> HttpResponse:
@@ -189,7 +175,7 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
         findings=findings,
         doubtful=any(finding.level == "doubt" for finding in findings),
         bad=any(finding.level == "bad" for finding in findings),
-        form=form,
+        form=form.emptied() if form.is_bound else form,
         refused=refused,
     )
     return render(request, "certificates/certificate.html", context, status=422 if refused or form.errors else 200)

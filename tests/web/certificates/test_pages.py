@@ -147,7 +147,9 @@ def test_requests(admin: Client, domain: Domain) -> None:
     assert "BEGIN CERTIFICATE REQUEST" in page
     assert admin.get(f"{START}one/{row.pk}/request.pem").content.decode() == row.request
     assert "waits for its certificate" in admin.get(f"{START}{domain.pk}/").content.decode()
-    wrong = admin.post(f"{START}one/{row.pk}/", {"text": ISSUING.issue(*NAMES).chain_pem.decode()})
+    other = ISSUING.issue(*NAMES)
+    wrong = admin.post(f"{START}one/{row.pk}/", {"text": (other.chain_pem + other.key_pem).decode()})
+    assert "PRIVATE KEY" not in wrong.content.decode()
     assert wrong.status_code == 422
     assert "does not fit" in wrong.content.decode()
 
