@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
+from typing import Final
+
+#: Layers try again each second; after so many without a complaint the next one is of another outage.
+_QUIET_SECONDS: Final = 10.0
 
 
 class OneLine(logging.Formatter):
@@ -15,3 +20,27 @@ class OneLine(logging.Formatter):
         if text.isprintable():
             return text
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class RedisAway(logging.Filter):
+    """The channel layers log a traceback each second while Redis is away, each of them: one line says so, once for each
+    outage. What else they log stays as it is."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self._last = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; one about Redis becomes a line."""
+        # Not above: commands that write no such line do not wait for the library.
+        from redis.exceptions import RedisError
+
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, (RedisError, OSError)):
+            return True
+        now = time.monotonic()
+        last, self._last = self._last, now
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "Redis does not answer, and is asked again each second: %s", (error,)
+        record.exc_info = record.exc_text = None
+        return now - last > _QUIET_SECONDS

@@ -270,6 +270,7 @@ LOGGING = {
     "formatters": {
         "line": {"class": "mlink_web.logs.OneLine", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
+    "filters": {"redis_away": {"()": "mlink_web.logs.RedisAway"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {
         "handlers": ["console"],
@@ -279,6 +280,7 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         # A traceback for every scanner that invents a Host header; the refused request is logged by itself.
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "channels_redis.pubsub": {"filters": ["redis_away"]},
         "asyncio": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "celery": {"level": "WARNING"},

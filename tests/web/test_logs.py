@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 @pytest.fixture
@@ -39,3 +40,58 @@ def test_a_traceback_keeps_its_lines(written: io.StringIO) -> None:
     except ValueError:
         logging.getLogger("mlink.refused").exception("it failed")
     assert "it failed\nTraceback" in written.getvalue()
+
+
+@pytest.fixture
+def layers() -> Iterator[tuple[logging.Logger, io.StringIO]]:
+    """A log with the filters of that of the channel layers, and what it writes."""
+    logging_of = settings.LOGGING
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log = logging.getLogger("tests.layers")
+    log.propagate = False
+    log.addHandler(handler)
+    configurator = logging.config.DictConfigurator(logging_of)
+    made = [configurator.configure_filter(dict(logging_of["filters"][name])) for name in _filters()]
+    for one in made:
+        log.addFilter(one)
+    yield log, stream
+    for one in made:
+        log.removeFilter(one)
+    log.removeHandler(handler)
+
+
+def _filters() -> list[str]:
+    names: list[str] = settings.LOGGING["loggers"]["channels_redis.pubsub"]["filters"]
+    return names
+
+
+def _fail(log: logging.Logger, error: Exception) -> None:
+    try:
+        raise error
+    except Exception:
+        log.exception("Unexpected exception in receive task")
+
+
+def test_redis_that_is_away_is_one_line(
+    layers: tuple[logging.Logger, io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, stream = layers
+    clock = [100.0]
+    monkeypatch.setattr("mlink_web.logs.time.monotonic", lambda: clock[0])
+    line = "WARNING Redis does not answer, and is asked again each second: Connection closed by server.\n"
+    for _ in range(60):
+        _fail(log, RedisConnectionError("Connection closed by server."))
+        _fail(log, ConnectionRefusedError("refused"))
+        clock[0] += 1.0
+    assert stream.getvalue() == line
+    clock[0] += 60.0
+    _fail(log, RedisConnectionError("Connection closed by server."))
+    assert stream.getvalue() == 2 * line
+
+
+def test_other_troubles_of_the_layers_keep_their_traceback(layers: tuple[logging.Logger, io.StringIO]) -> None:
+    log, stream = layers
+    _fail(log, KeyError("channel"))
+    assert stream.getvalue().startswith("ERROR Unexpected exception in receive task\nTraceback")
