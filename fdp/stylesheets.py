@@ -10,11 +10,11 @@ reads a form gets its plain rendering then (`render.py`).
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
+
+from mlink_web import confined
 
 CHILD: Final = Path(__file__).with_name("stylesheet_child.py")
 #: Characters of a stylesheet, of the CSS of a topic, and of what a stylesheet may make of a form.
@@ -90,24 +90,12 @@ def _run(xslt: str, xml: str | None) -> str:
     if not _turns.acquire(timeout=WALL_SECONDS):
         raise StylesheetError("The server is busy with other stylesheets; try again.")
     try:
-        # -I: neither the environment nor the current folder decides what is imported.
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-B", str(CHILD)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},
-            cwd="/",
-        )
-        try:
-            out, _ = child.communicate(wish, timeout=WALL_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            raise StylesheetError("The stylesheet takes too long.") from None
+        out, code = confined.answer_of(CHILD, wish, WALL_SECONDS)
+    except confined.TooLong:
+        raise StylesheetError("The stylesheet takes too long.") from None
     finally:
         _turns.release()
-    return _answer(out, child.returncode)
+    return _answer(out, code)
 
 
 def _answer(out: bytes, code: int) -> str:

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_pem_private_key,
     pkcs7,
-    pkcs12,
 )
 
+from mlink_web.certificates.unlocking import TooCostly, unlocked
 from xmpp_engine.s2s.names import UNREADABLE
 
 #: Bytes of one file, and certificates of all.
@@ -154,7 +154,7 @@ def _pem_parts(data: bytes, password: str) -> list[Any]:
             elif b"BEGIN PKCS7" in head or b"BEGIN CMS" in head:
                 found += pkcs7.load_pem_pkcs7_certificates(block)
             elif any(mark in head for mark in _KEY_MARKS):
-                found.append(_key(block, password, load_pem_private_key))
+                found.append(_key(block, password, "pem"))
         except Unusable:
             raise
         except UNREADABLE:
@@ -178,20 +178,39 @@ def _blocks(data: bytes) -> list[bytes]:
     return blocks
 
 
-def _key(data: bytes, password: str, load: Any) -> Any:
+def _key(data: bytes, password: str, kind: str) -> Any:
+    """A key, `pem` or `der`."""
     try:
-        key = load(data, password.encode() if password else None)
+        key = (load_pem_private_key if kind == "pem" else load_der_private_key)(data, None)
     except TypeError:
-        if password:
-            # The key is not encrypted; the password is for something else.
-            return _key(data, "", load)
-        raise Unusable("The private key is encrypted: give its password.") from None
+        if not password:
+            raise Unusable("The private key is encrypted: give its password.") from None
+        key = _unlocked(kind, data, password, "private key", "The password of the private key is wrong.")[0]
     except UNREADABLE:
-        text = "The password of the private key is wrong." if password else "The private key cannot be read."
-        raise Unusable(text) from None
+        raise Unusable("The private key cannot be read.") from None
+    return _of_a_kind(key)
+
+
+def _of_a_kind(key: Any) -> Any:
     if not isinstance(key, _KINDS):
         raise Unusable("The private key is of no kind that TLS uses: RSA, EC or Ed25519 is needed.")
     return key
+
+
+def _unlocked(kind: str, data: bytes, password: str, what: str, otherwise: str) -> tuple[Any, list[x509.Certificate]]:
+    """See `unlocking.unlocked`; `otherwise` is the sentence where it cannot be opened."""
+    try:
+        return unlocked(kind, data, password)
+    except TooCostly:
+        raise Unusable(
+            f"The {what} asks for more work to be opened than any needs. Save it anew with another program."
+        ) from None
+    except UNREADABLE as error:
+        if "password" in str(error).lower() or "mac" in str(error).lower():
+            raise Unusable(
+                f"The password of the {what} is wrong." if password else f"The {what} needs its password."
+            ) from None
+        raise Unusable(otherwise) from None
 
 
 def _der_certificate(data: bytes, _: str) -> list[Any]:
@@ -205,16 +224,9 @@ def _der_pkcs12(data: bytes, password: str) -> list[Any]:
     # An INTEGER of 3 begins PFX (RFC 7292, 4): what is none gives no sentence about passwords.
     if b"\x02\x01\x03\x30" not in data[:16]:
         return []
-    try:
-        key, leaf, others = pkcs12.load_key_and_certificates(data, password.encode() if password else None)
-    except UNREADABLE as error:
-        if "password" in str(error).lower() or "mac" in str(error).lower():
-            text = "The password of the PKCS#12 file is wrong." if password else "The PKCS#12 file needs its password."
-            raise Unusable(text) from None
-        raise Unusable("The PKCS#12 file cannot be read: it is damaged, or encrypted in a way of the past.") from None
-    if key is not None and not isinstance(key, _KINDS):
-        raise Unusable("The private key is of no kind that TLS uses: RSA, EC or Ed25519 is needed.")
-    return [part for part in (key, leaf, *others) if part is not None]
+    damaged = "The PKCS#12 file cannot be read: it is damaged, or encrypted in a way of the past."
+    key, certificates = _unlocked("pkcs12", data, password, "PKCS#12 file", damaged)
+    return [*([] if key is None else [_of_a_kind(key)]), *certificates]
 
 
 def _der_pkcs7(data: bytes, _: str) -> list[Any]:
@@ -228,7 +240,7 @@ def _der_key(data: bytes, password: str) -> list[Any]:
     if not data.startswith(b"\x30"):
         return []
     try:
-        return [_key(data, password, load_der_private_key)]
+        return [_key(data, password, "der")]
     except Unusable as error:
         if "encrypted" in str(error) or "no kind" in str(error):
             raise
