@@ -19,11 +19,11 @@ class Cluster(LivePage):
     async def state(self) -> dict[str, Any]:
         """See LivePage; `html` is what the page has between its head and its foot."""
         try:
-            reports = await commands.aask("cluster report")
+            answer = await commands.aanswer("cluster report")
         except (commands.Refused, NodeUnavailable) as error:
             return {"error": str(error)}
-        return {"html": await database_sync_to_async(_html)(reports), "error": ""}
+        return {"html": await database_sync_to_async(_html)(answer), "error": ""}
 
 
-def _html(reports: list[dict[str, Any]]) -> str:
-    return render_to_string("clusters/_state.html", {"state": state_of(reports)})
+def _html(answer: commands.Answer) -> str:
+    return render_to_string("clusters/_state.html", {"state": state_of(answer)})

@@ -85,6 +85,11 @@ def running() -> list[str]:
     return list(alive.order_by("name").values_list("name", flat=True))
 
 
+def several() -> bool:
+    """Whether it is worth saying on which node something is: there is more than one, though not all may run."""
+    return bool(settings.MLINK_CLUSTER) and Node.objects.count() > 1
+
+
 def apart() -> list[str]:
     """The nodes that run and do not hear all others that do. While there are any, what is asked of all nodes does not
     reach everybody."""

@@ -16,10 +16,14 @@ from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
 
+MAX_NAME = 100
 
-def state_of(reports: list[dict[str, Any]] | None, error: str = "") -> dict[str, Any]:
-    """What page and script show; `error` where no node answers."""
-    return {**picture(reports or []), "error": error}
+
+def state_of(answer: commands.Answer | None, error: str = "") -> dict[str, Any]:
+    """What page and script show of an answer to `cluster report`; `error` where no node answers."""
+    if answer is None:
+        return {**picture([]), "error": error}
+    return picture(answer.value, [answer.warning] if answer.warning else [])
 
 
 @require_safe
@@ -29,7 +33,7 @@ def cluster(request: HttpRequest) -> HttpResponse:
     state: dict[str, Any] = {}
     if settings.MLINK_CLUSTER:
         try:
-            state = state_of(commands.ask("cluster report"))
+            state = state_of(commands.answer("cluster report"))
         except (commands.Refused, NodeUnavailable) as error:
             state = state_of(None, str(error))
     context = {"section": "cluster", "state": state, "alone": not settings.MLINK_CLUSTER}
@@ -40,26 +44,28 @@ def cluster(request: HttpRequest) -> HttpResponse:
 @administrators_only
 def drain(request: HttpRequest) -> HttpResponse:
     """Take a node out of service."""
-    node = request.POST.get("node", "")
-    return _act(
-        request, "drained node", "cluster drain", node, f"{node} takes no clients any more; its own go elsewhere."
-    )
+    return _act(request, "drained node", "cluster drain", "{} takes no clients any more; its own go elsewhere.")
 
 
 @require_POST
 @administrators_only
 def undrain(request: HttpRequest) -> HttpResponse:
     """Put a node into service again."""
+    return _act(request, "put node into service", "cluster undrain", "{} takes clients again.")
+
+
+def _act(request: HttpRequest, did: str, command: str, done: str) -> HttpResponse:
     node = request.POST.get("node", "")
-    return _act(request, "put node into service", "cluster undrain", node, f"{node} takes clients again.")
-
-
-def _act(request: HttpRequest, did: str, command: str, node: str, done: str) -> HttpResponse:
+    # Without a name it would be the node that serves this page.
+    if not node or len(node) > MAX_NAME:
+        messages.error(request, "The form did not say which node.")
+        return redirect("clusters:cluster")
     try:
         commands.change(command, node=node)
     except (commands.Refused, NodeUnavailable) as error:
+        record(request, f"{did}: failed", node, why=str(error))
         messages.error(request, str(error))
     else:
         record(request, did, node)
-        messages.success(request, done)
+        messages.success(request, done.format(node))
     return redirect("clusters:cluster")

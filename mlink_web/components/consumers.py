@@ -20,6 +20,7 @@ class Components(LivePage):
         """See LivePage."""
         found = await database_sync_to_async(lambda: list(Component.objects.all()))()
         try:
-            return {**listed(found, await commands.aask("component status")), "total": len(found)}
+            answer = await commands.aanswer("component status")
+            return {**listed(found, answer.value, warning=answer.warning), "total": len(found)}
         except (commands.Refused, NodeUnavailable) as error:
             return {**listed(found, None, str(error)), "total": len(found)}

@@ -10,11 +10,19 @@ from mlink_web.components.models import Component
 from mlink_web.console.node import moment, size
 
 
-def listed(components: list[Component], status: list[dict[str, Any]] | None, error: str = "") -> dict[str, Any]:
-    """The rows of the list; `status` is what `component status` answered, None where no node did."""
+def listed(
+    components: list[Component], status: list[dict[str, Any]] | None, error: str = "", warning: str = ""
+) -> dict[str, Any]:
+    """The rows of the list; `status` is what `component status` answered, None where no node did, and `warning` says
+    which nodes of a cluster did not."""
     live = {row["domain"]: row for row in status or ()}
     rows = [_row(component, live.get(component.domain), status is not None) for component in components]
-    return {"components": rows, "connected": sum(row["state"] == "connected" for row in rows), "error": error}
+    return {
+        "components": rows,
+        "connected": sum(row["state"] == "connected" for row in rows),
+        "error": error,
+        "warning": warning,
+    }
 
 
 def _row(component: Component, live: dict[str, Any] | None, known: bool) -> dict[str, Any]:

@@ -32,8 +32,9 @@ def components(request: HttpRequest) -> HttpResponse:
     found = list(Component.objects.all())
     refused: list[dict[str, Any]] = []
     try:
-        state = listed(found, commands.ask("component status"))
-        refused = [{**row, "when": parse_datetime(row["last"])} for row in commands.ask("component refused")]
+        status, refusals = commands.answer("component status"), commands.answer("component refused")
+        state = listed(found, status.value, warning=status.warning or refusals.warning)
+        refused = [{**row, "when": parse_datetime(row["last"])} for row in refusals.value]
     except (commands.Refused, NodeUnavailable) as error:
         state = listed(found, None, str(error))
     context = {"section": "components", "node": state, "refused": refused, "listener": services.listener()}

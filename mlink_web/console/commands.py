@@ -19,6 +19,9 @@ READ_SECONDS = 5.0
 #: Destroying a room of some thousand occupants, or a report on all rooms, takes its time.
 CHANGE_SECONDS = 20.0
 REMOVE_SECONDS = 120.0
+#: Of the time that the page waits for its node, the share that this one waits for the others of a cluster: so that the
+#: page has what answered, and the names of those that did not.
+OTHERS = 0.6
 
 
 class Refused(Exception):
@@ -27,24 +30,26 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was asked for, and `warning` where it comes from the database because no node runs."""
+    """What was asked for, and `warning` where it is not all of it: nodes of a cluster gave no answer, or none runs and
+    it comes from the database."""
 
     value: Any
     warning: str = ""
 
 
-async def aask(
+async def aanswer(
     command: str,
     seconds: float = READ_SECONDS,
     progress: Callable[[Any], Awaitable[None]] | None = None,
     on: str = "",
     **arguments: str,
-) -> Any:
+) -> Answer:
     """Run a command of the node; raises Refused or NodeUnavailable. `progress` gets what it tells while it runs, `on`
     names the only node of a cluster that it shall run on."""
+    client = EngineClient(node=on, seconds=OTHERS * seconds)
     try:
         async with asyncio.timeout(seconds):
-            return await EngineClient(node=on).call(command, progress=progress, **arguments)
+            value = await client.call(command, progress=progress, **arguments)
     except TimeoutError:
         raise NodeUnavailable(f"The node did not answer within {seconds:.0f} seconds.") from None
     except NodeDown as error:
@@ -53,11 +58,22 @@ async def aask(
         raise Refused(str(error)) from None
     except OSError as error:
         raise NodeUnavailable(f"The node cannot be asked: {error}") from None
+    return Answer(value, " ".join(client.warnings))
+
+
+async def aask(command: str, *given: Any, **arguments: Any) -> Any:
+    """What `aanswer` has, where it is of no matter whether all nodes answered."""
+    return (await aanswer(command, *given, **arguments)).value
+
+
+def answer(command: str, seconds: float = READ_SECONDS, on: str = "", **arguments: str) -> Answer:
+    """See `aanswer`; for threads."""
+    return asyncio.run(aanswer(command, seconds, None, on, **arguments))
 
 
 def ask(command: str, seconds: float = READ_SECONDS, on: str = "", **arguments: str) -> Any:
     """See `aask`; for threads."""
-    return asyncio.run(aask(command, seconds, None, on, **arguments))
+    return answer(command, seconds, on, **arguments).value
 
 
 def change(command: str, on: str = "", **arguments: str) -> Any:

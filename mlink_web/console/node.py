@@ -12,10 +12,13 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from mlink_web.clusters import numbers
 from mlink_web.delegation.reach import EVERYTHING, Reach
 from mlink_web.node.client import EngineClient, EngineError, NodeDown
 
 ASK_SECONDS = 3.0
+#: What the others of a cluster have of it: the page is to have what answered, and the names of those that did not.
+OTHERS_SECONDS = 1.8
 #: Sessions that the page shows; more would be neither read nor drawn once a second.
 LIST_LIMIT = 500
 
@@ -24,11 +27,13 @@ class NodeUnavailable(Exception):
     """The node did not answer; the text is a sentence for people."""
 
 
-async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
-    """Ask the node of this data folder; raises NodeUnavailable."""
+async def _heard(call: Callable[[EngineClient], Awaitable[Any]]) -> tuple[Any, str]:
+    """Ask the node of this data folder; returns its answer, and a sentence where other nodes of a cluster gave none.
+    Raises NodeUnavailable."""
+    client = EngineClient(seconds=OTHERS_SECONDS)
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            return await call(EngineClient())
+            return await call(client), " ".join(client.warnings)
     except TimeoutError:
         raise NodeUnavailable(f"The node did not answer within {ASK_SECONDS:.0f} seconds.") from None
     except NodeDown as error:
@@ -37,13 +42,18 @@ async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
         raise NodeUnavailable(f"The node cannot be asked: {error}") from None
 
 
+async def _ask(call: Callable[[EngineClient], Awaitable[Any]]) -> Any:
+    """The answer alone."""
+    return (await _heard(call))[0]
+
+
 async def afigures(reach: Reach = EVERYTHING) -> dict[str, Any]:
     """Sessions, rooms and their occupants, messages since the start, uptime as text; or `error`. Of some domains there
     are the first three only."""
     if not reach.everything:
         return await _figures_of(reach)
     try:
-        stats = await _ask(lambda client: client.stats())
+        stats, warning = await _heard(lambda client: client.stats())
     except NodeUnavailable as error:
         return {"error": str(error)}
     return {
@@ -52,13 +62,14 @@ async def afigures(reach: Reach = EVERYTHING) -> dict[str, Any]:
         "occupants": stats["occupants"],
         "messages": stats["messages"],
         "uptime": duration(stats["uptime"]),
+        "warning": warning,
         "error": "",
     }
 
 
 async def _figures_of(reach: Reach) -> dict[str, Any]:
     try:
-        sessions = await _ask(lambda client: client.sessions())
+        sessions, warning = await _heard(lambda client: client.sessions())
         services = await _ask(lambda client: client.call("room page", limit="0"))
         rooms: list[dict[str, Any]] = []
         for service in reach.of(services["services"]):
@@ -69,18 +80,21 @@ async def _figures_of(reach: Reach) -> dict[str, Any]:
         "sessions": sum(reach.covers(str(row["jid"])) for row in sessions),
         "rooms": len(rooms),
         "occupants": sum(int(row["occupants"]) for row in rooms),
+        "warning": warning,
         "error": "",
     }
 
 
 async def asessions(bare: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
-    """Rows for the sessions page, of one account if `bare` is given: `list`, `total`, `more`; or `error`."""
+    """Rows for the sessions page, of one account if `bare` is given: `list`, `total`, `more`, and `warning`
+    where nodes of a cluster gave no answer; or `error`."""
     try:
-        rows = [row for row in await _ask(lambda client: client.sessions(bare)) if reach.covers(str(row["jid"]))]
+        found, warning = await _heard(lambda client: client.sessions(bare))
     except NodeUnavailable as error:
         return {"list": [], "total": 0, "more": False, "error": str(error)}
+    rows = [row for row in found if reach.covers(str(row["jid"]))]
     shown = [as_row(row) for row in sorted(rows, key=lambda row: str(row["jid"]))[:LIST_LIMIT]]
-    return {"list": shown, "total": len(rows), "more": len(rows) > LIST_LIMIT, "error": ""}
+    return {"list": shown, "total": len(rows), "more": len(rows) > LIST_LIMIT, "warning": warning, "error": ""}
 
 
 def figures(reach: Reach = EVERYTHING) -> dict[str, Any]:
@@ -89,8 +103,8 @@ def figures(reach: Reach = EVERYTHING) -> dict[str, Any]:
 
 
 def sessions(bare: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
-    """See `asessions`; for threads."""
-    return asyncio.run(asessions(bare, reach))
+    """See `asessions`; for threads. `several` says whether the page shows on which node each of them is."""
+    return {**asyncio.run(asessions(bare, reach)), "several": numbers.several()}
 
 
 def end_session(jid: str) -> int:
@@ -112,6 +126,8 @@ def as_row(session: dict[str, Any]) -> dict[str, Any]:
         "presence": (session["show"] or "available") if session["available"] else "none",
         "unacked": session["unacked"],
         "queue": size(session["queued_bytes"]),
+        # In a cluster: where it is.
+        "node": session.get("node", ""),
     }
 
 

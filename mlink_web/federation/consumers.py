@@ -29,7 +29,8 @@ class Streams(LivePage):
     async def state(self) -> dict[str, Any]:
         """See LivePage."""
         try:
-            return listed(await commands.aask("s2s rows"))
+            answer = await commands.aanswer("s2s rows")
+            return listed(answer.value, answer.warning)
         except (commands.Refused, NodeUnavailable) as error:
             return {"streams": [], "queues": [], "total": 0, "error": str(error)}
 

@@ -29,8 +29,9 @@ STEPS: Final = {
 }
 
 
-def listed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rows of the node as the page has them: `streams`, `queues`, each sorted, and how many there are of both."""
+def listed(rows: list[dict[str, Any]], warning: str = "") -> dict[str, Any]:
+    """The rows of the node as the page has them: `streams`, `queues`, each sorted, and how many there are of both;
+    `warning` says which nodes of a cluster gave none."""
     rows = sorted(rows, key=_order)
     streams = [row for row in rows if row.get("kind") == "stream"]
     queues = [row for row in rows if row.get("kind") == "queue"]
@@ -41,6 +42,7 @@ def listed(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "stream_total": len(streams),
         "queue_total": len(queues),
         "waiting": sum(int(row.get("queued", 0)) for row in queues),
+        "warning": warning,
         "error": "",
     }
 

@@ -24,11 +24,13 @@ class NodeDown(EngineError):
 
 class EngineClient:
     """Commands of a running node; every call opens a connection of its own. Raises NodeDown or EngineError. In a
-    cluster a command goes to all nodes that it concerns, with `node` to that one only."""
+    cluster a command goes to all nodes that it concerns, with `node` to that one only; the others have `seconds` for
+    their answer (0: as long as the node sees fit)."""
 
-    def __init__(self, path: Path | None = None, node: str = "") -> None:
+    def __init__(self, path: Path | None = None, node: str = "", seconds: float = 0.0) -> None:
         self._path = path or socket_path()
         self._node = node
+        self._seconds = seconds
         #: Which nodes of a cluster did not take part in the last command.
         self.warnings: list[str] = []
 
@@ -65,7 +67,13 @@ class EngineClient:
         except OSError as error:
             raise NodeDown(f"The node's control socket cannot be opened: {error.strerror}.") from None
         try:
-            request = {"command": command, "arguments": arguments, "progress": progress is not None, "node": self._node}
+            request = {
+                "command": command,
+                "arguments": arguments,
+                "progress": progress is not None,
+                "node": self._node,
+                "seconds": self._seconds,
+            }
             writer.write(json.dumps(request).encode() + b"\n")
             rows: list[Any] = []
             while line := await reader.readline():

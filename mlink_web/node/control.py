@@ -5,7 +5,7 @@ open.
     <- {"result": {"jid": "romeo@example.org", "ended": 1}}        or {"error": "a sentence"}
 
 In a cluster a command runs where it must (`xmpp_engine/admin/everywhere.py`), or on the one node that `"node"` names;
-nodes that did not answer are told under `"warnings"`.
+nodes that did not answer are told under `"warnings"`. A request may say how many `"seconds"` each of the others has.
 
 Long lists come in slices, `{"rows": [...]}` before the last line, so that ten thousand sessions do not stop the loop.
 A request with `"progress": true` is answered by lines `{"progress": ...}` too, while a command that tells them runs; it
@@ -28,7 +28,7 @@ from django.conf import settings
 
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import CommandError
-from xmpp_engine.admin.everywhere import Everywhere
+from xmpp_engine.admin.everywhere import SECONDS, Everywhere
 
 log = logging.getLogger("mlink.node")
 
@@ -157,7 +157,9 @@ class ControlServer:
         log.log(level, "command %s %s", command.name, command.told(arguments) or "")
         bound = command.bind(arguments)
         if not (command.progress and request.get("progress") is True):
-            outcome = await self._everywhere.run(command, bound, str(request.get("node") or ""))
+            seconds = request.get("seconds")
+            given = min(float(seconds), SECONDS) if isinstance(seconds, int | float) and seconds > 0 else SECONDS
+            outcome = await self._everywhere.run(command, bound, str(request.get("node") or ""), given)
             return outcome.value, outcome.warnings
         running = asyncio.current_task()
 

@@ -4,14 +4,17 @@ these tests also state how the pages look without one; test_browser_console.py h
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account, AccountChange
+from mlink_web.clusters.models import Node
 from mlink_web.conf.models import ConfigVersion, Domain
 from mlink_web.console.views.users import PAGE_SIZE
+from mlink_web.node.client import EngineClient, EngineError
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse"
@@ -291,6 +294,57 @@ def test_domain_form_shows_errors_in_place(console: Client, field: str, value: s
 
 
 # Sessions
+
+
+SESSION = {
+    "jid": "ada@localhost/phone",
+    "address": "192.0.2.1:5000",
+    "transport": "tcp",
+    "tls": "TLSv1.3 X",
+    "secure": True,
+    "since": 0.0,
+    "show": "",
+    "available": True,
+    "unacked": 0,
+    "queued_bytes": 0,
+}
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A node that answers with these sessions, and says that another one gave no answer."""
+    rows: list[dict[str, Any]] = [SESSION]
+
+    async def call(client: EngineClient, command: str, /, **_given: Any) -> Any:
+        if command == "sessions":
+            client.warnings = ["The node n3 did not answer: its part is missing."] if "node" in rows[0] else []
+            return rows
+        raise EngineError("not asked")
+
+    monkeypatch.setattr(EngineClient, "call", call)
+    return rows
+
+
+def test_a_node_that_is_alone_has_no_column(console: Client, ada: Account, answers: list[dict[str, Any]]) -> None:
+    for path in ("/admin/sessions/", f"/admin/users/{ada.pk}/"):
+        page = text(console.get(path))
+        assert "192.0.2.1:5000" in page
+        assert 'data-label="Node"' not in page
+        assert "data-several" not in page
+        assert "did not answer" not in page
+
+
+def test_in_a_cluster_sessions_have_their_node(
+    console: Client, ada: Account, answers: list[dict[str, Any]], settings: Any
+) -> None:
+    settings.MLINK_CLUSTER = True
+    answers[:] = [{**SESSION, "node": "n<2>"}]
+    for number in (1, 2):
+        Node.objects.create(name=f"n{number}", number=number)
+        for path in ("/admin/sessions/", f"/admin/users/{ada.pk}/"):
+            page = text(console.get(path))
+            assert ('<td data-label="Node">n&lt;2&gt;</td>' in page) == (number == 2)
+            assert "The node n3 did not answer: its part is missing." in page
 
 
 def test_ending_a_session_without_a_node_says_so(console: Client) -> None:

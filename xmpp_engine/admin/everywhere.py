@@ -193,8 +193,11 @@ class Everywhere:
         except (CommandError, ValueError) as error:
             raise Refused(str(error)) from None
 
-    async def run(self, command: Command, arguments: dict[str, str], node: str = "") -> Outcome:
-        """Run a command with complete arguments; `node` names the only one that it shall run on. Raises CommandError or
+    async def run(
+        self, command: Command, arguments: dict[str, str], node: str = "", seconds: float = SECONDS
+    ) -> Outcome:
+        """Run a command with complete arguments; `node` names the only one that it shall run on. Another node has
+        `seconds` for its answer: who asks must hear of the others' before he gives up himself. Raises CommandError or
         ValueError."""
         cluster = self.cluster
         rule = RULES.get(command.name, _HERE)
@@ -211,27 +214,27 @@ class Everywhere:
             if node != cluster.name and node not in cluster.nodes:
                 known = ", ".join(sorted((cluster.name, *cluster.nodes)))
                 raise CommandError(f"There is no node {node} in the cluster now; there are {known}.")
-            answer = await self._there(node, command, arguments)
+            answer = await self._there(node, command, arguments, seconds)
             return Outcome(rule.merge([(node, answer)]) if rule.merge is not None else answer)
         if rule.leads is not None and rule.leads(arguments):
-            return Outcome(await self._there(cluster.leader, command, arguments))
+            return Outcome(await self._there(cluster.leader, command, arguments, seconds))
         if rule.merge is None:
             return Outcome(await self._here(command, arguments))
-        return await self._all(rule.merge, command, arguments)
+        return await self._all(rule.merge, command, arguments, seconds)
 
-    async def _all(self, merge: Merge, command: Command, arguments: dict[str, str]) -> Outcome:
+    async def _all(self, merge: Merge, command: Command, arguments: dict[str, str], seconds: float) -> Outcome:
         """On every node, at the same time."""
         assert self.cluster is not None
         names = (self.cluster.name, *self.cluster.nodes)
         results = await asyncio.gather(
-            *(self._there(name, command, arguments) for name in names), return_exceptions=True
+            *(self._there(name, command, arguments, seconds) for name in names), return_exceptions=True
         )
         answers: list[tuple[str, Any]] = []
         warnings: list[str] = []
         refusals: list[Exception] = []
         for name, result in zip(names, results, strict=True):
             if isinstance(result, Silent):
-                warnings.append(str(result))
+                warnings.append(f"The node {name} did not answer: its part is missing.")
             elif isinstance(result, CommandError | ValueError):
                 refusals.append(result)
             elif isinstance(result, BaseException):
@@ -246,12 +249,12 @@ class Everywhere:
     async def _here(self, command: Command, arguments: dict[str, str]) -> Any:
         return await command.function(self.engine, **arguments)
 
-    async def _there(self, node: str, command: Command, arguments: dict[str, str]) -> Any:
+    async def _there(self, node: str, command: Command, arguments: dict[str, str], seconds: float) -> Any:
         assert self.cluster is not None
         if node == self.cluster.name:
             return await self._here(command, arguments)
         try:
-            return await self.cluster.ask(node, QUESTION, SECONDS, command=command.name, given=arguments)
+            return await self.cluster.ask(node, QUESTION, seconds, command=command.name, given=arguments)
         except Refused as error:
             raise CommandError(str(error)) from None
         except (NodeGone, TimeoutError) as error:

@@ -28,7 +28,8 @@ def streams(request: HttpRequest) -> HttpResponse:
     """Both tables as of now; a script renews them every second."""
     state = listed([])
     try:
-        state = listed(commands.ask("s2s rows"))
+        answer = commands.answer("s2s rows")
+        state = listed(answer.value, answer.warning)
     except (commands.Refused, NodeUnavailable) as error:
         state["error"] = str(error)
     context = {"section": "federation", "part": "streams", "node": state, "options": services.options()}
@@ -40,17 +41,18 @@ def streams(request: HttpRequest) -> HttpResponse:
 def refused(request: HttpRequest) -> HttpResponse:
     """What was refused of other servers lately, and why."""
     rows: list[dict[str, Any]] = []
-    warning = ""
+    state = {"error": "", "warning": ""}
     try:
-        rows = commands.ask("s2s refused")
+        answer = commands.answer("s2s refused")
+        rows, state["warning"] = answer.value, answer.warning
     except (commands.Refused, NodeUnavailable) as error:
-        warning = str(error)
+        state["error"] = str(error)
     for row in rows:
         outgoing = row["direction"] == "out"
         row["remote"], row["local"] = (row["to"], row["from"]) if outgoing else (row["from"], row["to"])
         row["when"] = parse_datetime(row["time"]) if row["time"] else None
         row["reason"] = sentence(row["reason"])
-    context = {"section": "federation", "part": "refused", "rows": rows, "warning": warning}
+    context = {"section": "federation", "part": "refused", "rows": rows, "node": state}
     return render(request, "federation/refused.html", context)
 
 

@@ -2,6 +2,7 @@
 
 const state = document.getElementById("live");
 const down = document.getElementById("node-down");
+const part = document.getElementById("node-part");
 
 /** Show whether the page is live: `on`, `off`, or "" while it is not known; the text is for people. */
 function tell(value, text) {
@@ -10,11 +11,11 @@ function tell(value, text) {
   state.textContent = text;
 }
 
-/** Show why the node cannot be asked, or hide the line again. */
-function tellNode(sentence) {
-  if (!down) return;
-  down.hidden = !sentence;
-  if (sentence && down.textContent !== sentence) down.textContent = sentence;
+/** Show a sentence in its line, or hide the line again. */
+function tellNode(line, sentence) {
+  if (!line) return;
+  line.hidden = !sentence;
+  if (sentence && line.textContent !== sentence) line.textContent = sentence;
 }
 
 /** Open `path` on this origin and hand each JSON message without an error to `onData`. */
@@ -27,7 +28,9 @@ export function listen(path, onData) {
     socket.addEventListener("message", (event) => {
       wait = 0;
       const data = JSON.parse(event.data);
-      tellNode(data.error || "");
+      // Why the node cannot be asked, and which nodes of a cluster gave no answer.
+      tellNode(down, data.error);
+      tellNode(part, data.error ? "" : data.warning);
       tell(data.error ? "off" : "on", data.error ? "no figures" : "live");
       if (!data.error) onData(data);
     });

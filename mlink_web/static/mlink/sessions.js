@@ -8,6 +8,7 @@ const nobody = document.getElementById("nobody");
 const count = document.getElementById("count");
 const token = document.querySelector("#end-form input[name=csrfmiddlewaretoken]").value;
 const COLUMNS = [
+  ...("several" in table.dataset ? [["node", "Node", false]] : []),
   ["address", "From", false],
   ["transport", "Transport", false],
   ["tls", "TLS", false],

@@ -85,6 +85,24 @@ async def test_a_node_that_does_not_answer_is_named(cluster: ClusterStory) -> No
     await cluster.world.notice()
 
 
+async def test_who_asks_says_how_long_the_others_have(cluster: ClusterStory) -> None:
+    await begin(cluster, "romeo n1", "juliet n2")
+    cluster.world.freeze("n2")
+    sessions = live.registry.get("sessions")
+    engine = cluster.world.nodes["n1"].engine
+    begun = engine.clock.now()
+    running = asyncio.create_task(engine.everywhere.run(sessions, {"jid": ""}, "", 2.0))
+    while not running.done():
+        await cluster.world.pass_time(0.25)
+    assert engine.clock.now() - begun < 3
+    outcome = await running
+    assert [row["node"] for row in outcome.value] == ["n1"]
+    assert outcome.warnings == ("The node n2 did not answer: its part is missing.",)
+    assert engine.cluster.nodes == ("n2",), "it has not been given up yet"
+    cluster.world.thaw("n2")
+    await cluster.world.notice()
+
+
 async def test_what_is_nowhere_is_refused_and_what_is_somewhere_is_not(cluster: ClusterStory) -> None:
     await begin(cluster)
     with pytest.raises(CommandError, match="There is no stream"):

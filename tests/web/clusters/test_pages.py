@@ -44,18 +44,20 @@ def test_a_node_that_is_alone_says_how_it_would_be_several(console: Client, sett
 
 def test_the_page_shows_nodes_and_links(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     reports = [report("n1", [peer("n2")]), report("n2", [peer("n1")])]
-    monkeypatch.setattr(commands, "ask", lambda command, **_: reports if command == "cluster report" else None)
+    heard = commands.Answer(reports, "The node n3 did not answer: its part is missing.")
+    monkeypatch.setattr(commands, "answer", lambda command, **_: heard if command == "cluster report" else None)
     page = console.get(PAGE).content.decode()
     assert 'class="name"' in page
     assert "n1 – n2" in page
     assert "it was stopped" in page
+    assert "The node n3 did not answer: its part is missing." in page
 
 
 def test_without_an_answer_the_page_says_why(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(command: str, **_: str) -> None:
         raise NodeUnavailable("No node is running.")
 
-    monkeypatch.setattr(commands, "ask", away)
+    monkeypatch.setattr(commands, "answer", away)
     page = console.get(PAGE)
     assert page.status_code == 200
     assert "No node is running." in page.content.decode()
@@ -70,7 +72,8 @@ def test_drains_are_recorded_and_refusals_shown(console: Client, monkeypatch: py
             raise commands.Refused("There is no node n9 in the cluster now.")
 
     monkeypatch.setattr(commands, "change", change)
-    monkeypatch.setattr(commands, "ask", lambda _command, **_: [report("n1", [peer("n2")])])
+    heard = commands.Answer([report("n1", [peer("n2")])])
+    monkeypatch.setattr(commands, "answer", lambda _command, **_: heard)
     page = console.post(f"{PAGE}drain", {"node": "n2"}, follow=True).content.decode()
     assert "n2 takes no clients any more" in page
     page = console.post(f"{PAGE}undrain", {"node": "n2"}, follow=True).content.decode()
@@ -82,4 +85,14 @@ def test_drains_are_recorded_and_refusals_shown(console: Client, monkeypatch: py
     assert [entry.did for entry in Entry.objects.order_by("pk") if "node" in entry.did] == [
         "drained node",
         "put node into service",
+        "drained node: failed",
     ]
+
+
+def test_a_drain_names_its_node(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "change", lambda *_given, **_more: pytest.fail("the node was asked"))
+    monkeypatch.setattr(commands, "answer", lambda _command, **_: commands.Answer([report("n1", [peer("n2")])]))
+    for form in ({}, {"node": ""}, {"node": "n" * 101}):
+        for what in ("drain", "undrain"):
+            page = console.post(f"{PAGE}{what}", form, follow=True).content.decode()
+            assert "The form did not say which node." in page

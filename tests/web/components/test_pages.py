@@ -62,7 +62,7 @@ def console(client: Client) -> Client:
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """A node that answers; `asked` is what it was asked."""
-    made = SimpleNamespace(asked=[], refuses="")
+    made = SimpleNamespace(asked=[], refuses="", silent="")
 
     def ask(command: str, _seconds: float = 0.0, **arguments: str) -> Any:
         made.asked.append((command, arguments))
@@ -71,6 +71,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         return {"component status": [STATUS], "component refused": [REFUSED]}.get(command, {"ended": 1})
 
     monkeypatch.setattr(commands, "ask", ask)
+    monkeypatch.setattr(commands, "answer", lambda command: commands.Answer(ask(command), made.silent))
     return made
 
 
@@ -95,6 +96,14 @@ def form(**given: Any) -> dict[str, Any]:
         "iq": "",
         **given,
     }
+
+
+def test_nodes_that_gave_no_answer_are_named(console: Client, node: SimpleNamespace) -> None:
+    services.add(NAME)
+    node.silent = "The node n2 did not answer: its part is missing."
+    page = text(console.get("/admin/components/"))
+    assert node.silent in page
+    assert "127.0.0.1:5000" in page
 
 
 def test_only_administrators_look(client: Client) -> None:

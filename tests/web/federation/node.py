@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from mlink_web.node.control import ControlServer
+from xmpp_engine.admin.command import Command
+from xmpp_engine.admin.everywhere import SECONDS, Everywhere, Outcome
 
 NOW = time.time()
 JUDGEMENT = {"accepted": True, "reason": "valid until 2030-01-01", "code": "", "expires": 1893456000.0}
@@ -63,6 +65,9 @@ class Streams:
     def __init__(self) -> None:
         self.listed: list[dict[str, Any]] = [STREAM, QUEUE]
         self.done: list[tuple[str, ...]] = []
+        #: What is said of other nodes that did not answer, and the seconds that the last one who asked gave them.
+        self.silent: tuple[str, ...] = ()
+        self.patience = 0.0
         self.steps: list[tuple[str, bool, str, dict[str, Any]]] = [
             ("peer", True, "what holds for everybody holds", {}),
             ("dns", True, "one address", {"targets": ["192.0.2.1:5269"], "ttl": 0}),
@@ -99,11 +104,23 @@ class Streams:
         return self.steps[-1][1]
 
 
+class _Cluster(Everywhere):
+    """As where some of the others did not answer."""
+
+    async def run(
+        self, command: Command, arguments: dict[str, str], node: str = "", seconds: float = SECONDS
+    ) -> Outcome:
+        self.engine.federation.patience = seconds
+        outcome = await super().run(command, arguments, node, seconds)
+        return Outcome(outcome.value, self.engine.federation.silent)
+
+
 @contextlib.contextmanager
 def running(streams: Streams) -> Iterator[Streams]:
     """A control socket in the data folder of the settings, served by a thread."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
     engine: Any = SimpleNamespace(federation=streams, config=SimpleNamespace(hosts={"localhost": None}))
+    engine.everywhere = _Cluster(engine, None)
     server = ControlServer(engine, lambda: None)
 
     def serve() -> None:

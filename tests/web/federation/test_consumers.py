@@ -59,6 +59,16 @@ async def test_streams_are_told(admin: Account, streams: Streams) -> None:
     await live.disconnect()
 
 
+async def test_silent_nodes_are_told(admin: Account, streams: Streams) -> None:
+    streams.silent = ("The node n2 did not answer: its part is missing.",)
+    live = socket(admin, "/ws/console/federation")
+    await live.connect()
+    state = await live.receive_json_from(timeout=10)
+    assert (state["warning"], state["error"]) == (streams.silent[0], "")
+    assert state["stream_total"] == 1
+    await live.disconnect()
+
+
 async def test_without_a_node_the_page_is_told(admin: Account) -> None:
     live = socket(admin, "/ws/console/federation")
     await live.connect()

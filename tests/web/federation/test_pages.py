@@ -96,6 +96,18 @@ def test_streams_and_queues(console: Client, streams: Streams) -> None:
     assert "<dead>" not in page
 
 
+@pytest.mark.parametrize("path", ["", "refused/"])
+def test_nodes_that_gave_no_answer_are_named(console: Client, streams: Streams, path: str) -> None:
+    line = '<p class="note warn" id="node-part" role="status"'
+    assert f"{line} hidden></p>" in text(console.get(f"/admin/federation/{path}"))
+    streams.silent = ("The node <n2> did not answer: its part is missing.",)
+    page = text(console.get(f"/admin/federation/{path}"))
+    assert f"{line}>The node &lt;n2&gt; did not answer: its part is missing.</p>" in page
+    # What did answer is there all the same, and the others have less time than the page waits.
+    assert ("peer.example" if not path else "evil.example") in page
+    assert 0 < streams.patience < commands.READ_SECONDS
+
+
 def test_in_a_cluster_each_row_has_its_node(console: Client, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     streams.listed = [{**row, "node": node} for row in streams.listed for node in ("n2", "n1")]
     page = text(console.get("/admin/federation/"))
