@@ -47,6 +47,8 @@ MODULES = (
     "xmpp_engine.modules.roster.Roster",
     "xmpp_engine.modules.presence.Presence",
     "xmpp_engine.modules.subscription.Subscriptions",
+    "xmpp_engine.modules.moved.Moved",
+    "xmpp_engine.modules.gone.Gone",
     "xmpp_engine.modules.caps.Caps",
     "xmpp_engine.modules.carbons.Carbons",
     "xmpp_engine.modules.push.Push",

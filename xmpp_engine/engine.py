@@ -17,6 +17,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -29,6 +30,7 @@ from xmpp_engine.config.diff import difference
 from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
 from xmpp_engine.config.validate import check
 from xmpp_engine.modules.devices import Devices
+from xmpp_engine.modules.moved import Moved
 from xmpp_engine.modules.push import Push
 from xmpp_engine.modules.register import Register
 from xmpp_engine.modules.version import VERSION
@@ -39,7 +41,7 @@ from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.pubsub.administration import Administration as NodeAdministration
 from xmpp_engine.pubsub.pep import Pep
 from xmpp_engine.pubsub.service import PubSubService
-from xmpp_engine.routing.account import AccountTable
+from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.binder import SessionBinder
 from xmpp_engine.routing.drain import Drain
 from xmpp_engine.routing.host import Host, Services
@@ -428,6 +430,26 @@ class Engine:
             data = await self.services.stores.accounts.load(bare)
             if data is not None:
                 push.reread(data.account_id)
+
+    async def tell_of_move(self, bare: str, report: Callable[[Any], None] = lambda _step: None) -> dict[str, Any]:
+        """Have the contacts of an account that has moved asked to follow it, on behalf of the account where it is now;
+        returns `Told` and where that is. `report` gets a sentence now and then. Raises ValueError with a sentence where
+        that cannot be, and StoreUnavailable."""
+        old = await self._resident(bare)
+        if old is None:
+            raise ValueError(f"There is no account {bare}.")
+        if not old.data.moved_to:
+            raise ValueError(f"{bare} has not moved.")
+        now = Jid.parse(old.data.moved_to)
+        host = self.router.hosts.get(now.domain)
+        moved = host.modules.get("moved") if host is not None else None
+        if host is None or not isinstance(moved, Moved):
+            raise ValueError(f"{now} is not here: its own client tells the contacts.")
+        return {"moved_to": now.bare, **asdict(await moved.tell(old, now.bare, report))}
+
+    async def _resident(self, bare: str) -> Account | None:
+        host = self.router.hosts.get(bare.partition("@")[2])
+        return await self.accounts.load(bare, host) if host is not None else None
 
     async def redeem(self, domain: str, token: str, name: str, password: str, address: str) -> str:
         """Make an account with the token of an invitation; returns its bare JID. Raises StanzaError or

@@ -15,6 +15,8 @@ XMPP_MODULES = (
     "xmpp_engine.modules.roster.Roster",
     "xmpp_engine.modules.presence.Presence",
     "xmpp_engine.modules.subscription.Subscriptions",
+    "xmpp_engine.modules.moved.Moved",
+    "xmpp_engine.modules.gone.Gone",
     "xmpp_engine.modules.announcements.Announcements",
     "xmpp_engine.component.delegation.Delegation",
     "xmpp_engine.component.privilege.Privilege",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
@@ -60,6 +60,9 @@ class Operated(Protocol):
 
     def pubsub_service(self, address: str) -> AbstractAsyncContextManager[PubSubAdministration | None]:
         """The service of a domain or an account."""
+
+    async def tell_of_move(self, bare: str, report: Callable[[Any], None]) -> dict[str, Any]:
+        """Have the contacts of a moved account asked to follow it."""
 
     async def redacted(self, ids: Sequence[str]) -> dict[str, int]:
         """Take what the archive has taken back out of memory."""
@@ -153,3 +156,18 @@ async def push_refresh(engine: Operated, jid: str) -> dict[str, Any]:
     """Nothing more is sent for those that were removed."""
     await engine.pushes_changed(jid)
     return {"jid": jid}
+
+
+@registry.command(
+    "user tell-moved",
+    "Ask the contacts of an account that has moved, on behalf of its new address, to follow it.",
+    Argument("jid", "address of the old account"),
+    where="node",
+    progress=True,
+)
+async def tell_moved(engine: Operated, jid: str, report: Callable[[Any], None] = lambda _step: None) -> dict[str, Any]:
+    """What `user move` asks of the node; again, it asks those that have not answered."""
+    try:
+        return await engine.tell_of_move(jid, report)
+    except StoreUnavailable as error:
+        raise CommandError(f"The database does not answer: {error}.") from None

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
-from urllib.parse import quote
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.addressing.uri import uri_of as uri_of_address
 from xmpp_engine.observe.log import refused, sessions
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.phases import Phase
@@ -97,17 +97,11 @@ def invite(
 def uri_of(row: Invitation, token: str) -> str:
     """The xmpp: URI of an invitation (XEP-0401, 4.1 and 4.5), "" for one to set a password."""
     if row.kind == "contact":
-        return f"xmpp:{_escaped(row.inviter)}?roster;preauth={token}" + (";ibr=y" if row.register else "")
+        inviter = uri_of_address(Jid.parse(row.inviter))
+        return f"{inviter}?roster;preauth={token}" + (";ibr=y" if row.register else "")
     if row.kind == "account":
-        address = f"{row.local}@{row.domain}" if row.local else row.domain
-        return f"xmpp:{_escaped(address)}?register;preauth={token}"
+        return f"{uri_of_address(Jid(row.local, row.domain))}?register;preauth={token}"
     return ""
-
-
-def _escaped(bare: str) -> str:
-    """An address inside an xmpp: URI (RFC 5122, 2.2)."""
-    local, at, domain = bare.rpartition("@")
-    return quote(local, safe="-._~!$'()*+,=") + at + quote(domain, safe="-._~[]:")
 
 
 class Invitations(Module):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
@@ -188,12 +188,30 @@ class SubscriptionOptions:
     pending: int = 500
 
 
+class Examiner(Protocol):
+    """What is asked of the module that examines requests of contacts who say that they have moved (XEP-0283)."""
+
+    def wants(self, request: Stanza, account: Account) -> bool:
+        """Whether a request is to be examined before the user's clients see it."""
+
+    def examine(self, request: Stanza, account: Account, *, fresh: bool) -> None:
+        """Examine a request that is stored; `fresh` says that it is to be shown (`show`) where nothing comes of it."""
+
+    def withholds(self, account: Account, contact: str) -> bool:
+        """Whether a stored request is not to be shown yet."""
+
+
 class Subscriptions(Module):
     """Handles presence of the four subscription types, in both directions."""
 
     name = "subscription"
     requires = ("roster", "presence")
     Config = SubscriptionOptions
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: Set by the module itself, where it is loaded.
+        self.examiner: Examiner | None = None
 
     def setup(self, reg: Registrar) -> None:
         reg.stream_feature(self.feature)
@@ -214,6 +232,16 @@ class Subscriptions(Module):
         contact = stanza.to.to_bare()
         if contact.bare == account.bare:
             return Reject("not-allowed", "an account is no contact of its own")
+        self._send(stanza, account, contact, session)
+        return HANDLED
+
+    def say(self, account: Account, stanza: Stanza) -> None:
+        """Send a subscription stanza to a contact on the user's behalf, with all that follows where his client sends
+        it (A.2). Raises StanzaError where the roster takes no further contact."""
+        assert stanza.to is not None
+        self._send(stanza, account, stanza.to.to_bare(), None)
+
+    def _send(self, stanza: Stanza, account: Account, contact: Jid, session: Session | None) -> None:
         roster = self.needs("roster")
         item = account.roster.get(contact.bare)
         state = state_of(item)
@@ -237,7 +265,6 @@ class Subscriptions(Module):
             roster.push(account, stored)
         if new.seen and not state.seen:
             self.needs("presence").announce(account, contact)
-        return HANDLED
 
     def received(self, stanza: Stanza, account: Account) -> Verdict:
         """A contact's subscription stanza (A.3)."""
@@ -258,20 +285,20 @@ class Subscriptions(Module):
             if new is not state and self._full(account):
                 refused.warning("%s has too many open requests, one of %s is dropped", account.bare, contact)
                 return HANDLED
+            if self._examined(stanza, account, contact, new if new is not state else None):
+                return HANDLED
         if new is state:
             return HANDLED
         self._stamp(stanza, contact, account.jid)
-        changed = with_state(item or RosterItem(contact.bare), new)
         roster = self.needs("roster")
         if type == "subscribe":
-            changed.request = _kept(stanza)
-            roster.put(account, changed, shown=False)
+            self._keep(stanza, account, contact, new)
             stored = None
             targets = account.available()
         else:
-            stored = self._store(account, changed)
+            stored = self._store(account, with_state(item or RosterItem(contact.bare), new))
             targets = [session for session in account.sessions.values() if session.interested]
-        roster.hold(stanza.origin, account)
+            roster.hold(stanza.origin, account)
         if shown:
             for session in targets:
                 session.deliver(stanza)
@@ -285,9 +312,39 @@ class Subscriptions(Module):
         """A resource has become available: it learns of every request that still waits (section 3.1.3)."""
         if old is not None or new is None:
             return
-        for item in list(session.account.roster.values()):
-            if item.pending_in:
-                session.deliver(_restored(item, session.account))
+        account, examiner = session.account, self.examiner
+        for item in list(account.roster.values()):
+            if item.pending_in and not (examiner is not None and examiner.withholds(account, item.jid)):
+                session.deliver(_restored(item, account))
+
+    def show(self, account: Account, contact: str) -> None:
+        """A stored request that has been withheld goes to the clients that are there; nothing where it is answered or
+        withdrawn by now."""
+        item = account.roster.get(contact)
+        if item is not None and item.pending_in:
+            request = _restored(item, account)
+            for session in account.available():
+                session.deliver(request)
+
+    def _examined(self, stanza: Stanza, account: Account, contact: Jid, new: State | None) -> bool:
+        """Whether a request is being examined; then it is stored first (`new`, None where it is already), so that it
+        waits for the user whatever happens meanwhile. One whose content would not be kept is never examined."""
+        examiner = self.examiner
+        if examiner is None or not examiner.wants(stanza, account) or len(stanza.text()) > _REQUEST:
+            return False
+        self._stamp(stanza, contact, account.jid)
+        if new is not None:
+            self._keep(stanza, account, contact, new)
+        examiner.examine(stanza, account, fresh=new is not None)
+        return True
+
+    def _keep(self, stanza: Stanza, account: Account, contact: Jid, new: State) -> None:
+        """Store a request until it is answered."""
+        roster = self.needs("roster")
+        changed = with_state(account.roster.get(contact.bare) or RosterItem(contact.bare), new)
+        changed.request = _kept(stanza)
+        roster.put(account, changed, shown=False)
+        roster.hold(stanza.origin, account)
 
     def _approve(self, account: Account, contact: Jid, state: State) -> None:
         """The user has approved before: the server answers, and the contact gets to see him (sections 3.1.3, 3.4.2)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.runtime.clock import Clock
@@ -20,6 +20,7 @@ from xmpp_engine.storage.protocols import AccountStore, StoreUnavailable
 from xmpp_engine.storage.types import AccountData, RosterItem
 
 if TYPE_CHECKING:
+    from xmpp_engine.routing.coherence import Unsaved
     from xmpp_engine.routing.host import Host
     from xmpp_engine.routing.rescue import Rescue
     from xmpp_engine.routing.session import Session
@@ -149,6 +150,10 @@ class AccountTable:
         data = await self._store.load(bare)
         if data is None:
             return None
+        # What the module of rosters has not written yet is not in what was read.
+        roster = cast("Unsaved | None", account.host.modules.get("roster"))
+        if roster is not None and account.id == data.account_id:
+            roster.keep_unsaved(account, data)
         account.data = data
         account.id = data.account_id
         return account

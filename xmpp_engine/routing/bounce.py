@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.addressing.uri import uri_of
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.phases import FAIL_CLOSED
 from xmpp_engine.plugin.verdict import Reject
@@ -31,6 +32,11 @@ def bounce(router: Router, stanza: Stanza, error: StanzaError, sender: Jid | Non
         router.reply(stanza, reply)
         if stanza.notes is not None and BOUNCED in stanza.notes:
             stanza.notes[BOUNCED](reply)
+
+
+def gone(now: Jid) -> StanzaError:
+    """The error that says where an addressee is now (RFC 6120, 8.3.3.5)."""
+    return StanzaError("gone", value=uri_of(now))
 
 
 def failed(table: HandlerTable, hook: Hook, stanza: Stanza, error: Exception) -> Reject | None:

@@ -83,7 +83,8 @@ class AccountData:
     presence; `motd_seen` is when the message of the day was set that the account was told last. `archive` is the user's
     preference: "always", "never", "roster" or "" for the domain's. `avatar` is the payload of the newest item of the
     account's node `urn:xmpp:avatar:metadata` and the node's stored configuration as JSON, None without one: presence
-    shows it (XEP-0398), and presence does not wait.
+    shows it (XEP-0398), and presence does not wait. `moved_to` is the bare JID where the account's owner is now, "" for
+    one that has not moved.
     """
 
     account_id: int
@@ -104,6 +105,7 @@ class AccountData:
     created: float = 0.0
     motd_seen: float = 0.0
     avatar: tuple[str, str] | None = None
+    moved_to: str = ""
 
 
 @dataclass(slots=True)

@@ -133,3 +133,4 @@ FORM_VALIDATION: Final = "http://jabber.org/protocol/xdata-validate"  # XEP-0122
 FORM_LAYOUT: Final = "http://jabber.org/protocol/xdata-layout"  # XEP-0141
 FORM_MEDIA: Final = "urn:xmpp:media-element"  # XEP-0221
 FDP: Final = "urn:xmpp:fdp:0"  # XEP-0346
+MOVED: Final = "urn:xmpp:moved:1"  # XEP-0283
