@@ -63,6 +63,10 @@ class Account(AbstractBaseUser):
     archive = models.CharField(max_length=6, choices=Archive.choices, default=Archive.DOMAIN, blank=True)
     archive_always = models.JSONField(default=list, blank=True)
     archive_never = models.JSONField(default=list, blank=True)
+    #: Where its owner is now; others are told (XEP-0283). Nodes of an older version do not know the column.
+    moved_to = models.CharField(
+        "has moved to", max_length=2047, default="", db_default="", blank=True, help_text="Bare JID in canonical form."
+    )
 
     objects: ClassVar[AccountManager] = AccountManager()
     USERNAME_FIELD = "username"

@@ -124,6 +124,35 @@ def set_archive(account: Account, default: str, always: Sequence[str] = (), neve
         changed([account.username])
 
 
+def move(account: Account, text: str) -> str:
+    """Mark an account as moved to another address, and return that: others are told so, the owner may go on to sign in.
+    Raises ValueError with a sentence for an address that cannot be: none, its own, one of a domain that is served here
+    without such an account, or one that has moved to this one itself."""
+    now = address(text).bare
+    with transaction.atomic():
+        # Of two that move to each other at once the second sees the first.
+        ordered = Account.objects.select_for_update().filter(username__in=(account.username, now)).order_by("username")
+        known = {row.username: row for row in ordered}
+        if now == account.username:
+            raise ValueError("An account cannot move to its own address.")
+        if now not in known and Domain.objects.filter(name=now.rpartition("@")[2]).exists():
+            raise ValueError(f"There is no account {now}; add it first.")
+        seen, here = {account.username}, now
+        while here:
+            if here in seen:
+                raise ValueError(f"{now} has moved to {account.username} itself.")
+            seen.add(here)
+            here = Account.objects.filter(username=here).values_list("moved_to", flat=True).first() or ""
+        _set_moved(account, now)
+    return now
+
+
+def unmove(account: Account) -> None:
+    """The account is itself again: others reach it as before. Who follows the other address goes on to."""
+    with transaction.atomic():
+        _set_moved(account, "")
+
+
 def remove(account: Account) -> None:
     """Delete the account with its roster, offline messages, private data and vCard; archives stay."""
     with transaction.atomic():
@@ -230,6 +259,12 @@ def _set_state(account: Account, state: Account.State) -> None:
         account.state = state
         account.save(update_fields=("state",))
         changed([account.username])
+
+
+def _set_moved(account: Account, now: str) -> None:
+    account.moved_to = now
+    account.save(update_fields=("moved_to",))
+    changed([account.username])
 
 
 def _keep_one_administrator(account: Account) -> None:

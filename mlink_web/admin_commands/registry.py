@@ -16,6 +16,7 @@ from mlink_web.admin_commands import (
     federation,
     groups,
     invitations,
+    moves,
     oversight,
     reports,
     retention,
@@ -31,6 +32,7 @@ registry.include(domains.registry)
 registry.include(certificates.registry)
 registry.include(delegation.registry)
 registry.include(users.registry)
+registry.include(moves.registry)
 registry.include(federation.registry)
 registry.include(components.registry)
 registry.include(groups.registry)

@@ -102,6 +102,7 @@ def user_show(jid: str) -> dict[str, Any]:
         "administrator": account.is_superuser,
         "last_login": account.last_login.isoformat(timespec="seconds") if account.last_login else None,
         "created": account.created.isoformat(timespec="seconds"),
+        "moved_to": account.moved_to,
     }
 
 

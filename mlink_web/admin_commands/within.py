@@ -29,6 +29,15 @@ def account_may_change(domain: str, jid: str) -> None:
         raise CommandError(f"{account.username} may do more than you here: the server's administrators change it.")
 
 
+def own_move(domain: str, /, *, new: str, undo: str, **_others: str) -> None:
+    """The new address, on whose behalf contacts are asked, must be an account of the domain that one may change."""
+    if undo == "yes":
+        return
+    if accounts.address(new).domain != domain:
+        raise CommandError("There is no such account here.")
+    account_may_change(domain, new)
+
+
 def own_group(domain: str, /, name: str, **_others: str) -> None:
     """The group must be the domain's."""
     if groups.find(name).domain.name != domain:
@@ -73,6 +82,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "user enable": _CHANGED,
     "user remove": _CHANGED,
     "user password": _CHANGED,
+    "user move": Rule(accounts=("old",), judge=own_move),
     "device list": _ONE,
     "device revoke": _CHANGED,
     "upload list": _ONE,

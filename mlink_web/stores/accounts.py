@@ -38,7 +38,7 @@ SELECT mechanism, stored_key, server_key FROM accounts_signintoken
 WHERE account_id = %s AND NOT used AND expires > %s ORDER BY id DESC LIMIT 20"""
 ACCOUNT = """
 SELECT a.id, a.state, a.is_superuser, a.roster_version, a.archive, a.archive_always, a.archive_never,
-  a.last_logout, a.last_status, a.created, a.motd_seen,
+  a.last_logout, a.last_status, a.created, a.motd_seen, a.moved_to,
   (SELECT COUNT(*) FROM stores_offlinemessage o WHERE o.account_id = a.id),
   (SELECT COALESCE(SUM(o.size), 0) FROM stores_offlinemessage o WHERE o.account_id = a.id)
 FROM accounts_account a WHERE a.username = %s"""
@@ -220,12 +220,13 @@ def _load(database: Database, bare: str) -> AccountData | None:
         archive=row[4],
         archive_always=frozenset(json.loads(row[5])),
         archive_never=frozenset(json.loads(row[6])),
-        offline_count=row[11],
-        offline_bytes=int(row[12]),
+        offline_count=row[12],
+        offline_bytes=int(row[13]),
         last_logout=epoch(row[7]),
         last_status=row[8],
         created=epoch(row[9]),
         motd_seen=row[10],
+        moved_to=row[11],
         avatar=(avatar[0][0], _json(avatar[0][1])) if avatar else None,
     )
 

@@ -29,7 +29,7 @@ class CommandError(Exception):
 class Argument:
     """One argument. `option` ones are given by name (`--password PW`), others by place; `secret` ones are never shown
     or logged; what is typed for others may hold a secret too (the options of a room its password) and is then not
-    `logged`; a `default` of None makes it required."""
+    `logged`; a `default` of None makes it required; a `flag` is an option that is yes where it is named."""
 
     name: str
     help: str
@@ -37,6 +37,7 @@ class Argument:
     secret: bool = False
     default: str | None = None
     logged: bool = True
+    flag: bool = False
 
     @property
     def required(self) -> bool:
@@ -56,7 +57,7 @@ class Command:
     function: Callable[..., Any]
     #: Whether it works on files of the machine, and so is for people with a shell there only.
     local: bool = False
-    #: Whether its function takes `report`, which it calls with what it is about while it runs.
+    #: Whether its function takes `report`, which it calls with what it is about while it runs; it need not be given.
     progress: bool = False
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, str]:

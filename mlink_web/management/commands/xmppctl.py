@@ -67,7 +67,9 @@ class Command(BaseCommand):
             one = target.add_parser(name, help=command.help, description=command.help, parents=[shared])
             one.set_defaults(admin_command=command)
             for argument in command.arguments:
-                if argument.option:
+                if argument.flag:
+                    one.add_argument(f"--{argument.name}", action="store_const", const="yes", help=argument.help)
+                elif argument.option:
                     one.add_argument(f"--{argument.name}", required=argument.required, help=argument.help)
                 else:
                     one.add_argument(argument.name, nargs=None if argument.required else "?", help=argument.help)
@@ -110,7 +112,7 @@ class Command(BaseCommand):
                     raise
                 self.stderr.write(str(error))
                 return stopped.ANSWERS[command.name](**bound)
-        result = command.function(**bound)
+        result = command.function(**bound, **({"report": self.stderr.write} if command.progress else {}))
         if command.permission == "manage":
             try:
                 asyncio.run(EngineClient().wake())

@@ -45,6 +45,17 @@ def ctl(settings: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ct
     return Ctl(capsys)
 
 
+def test_a_flag_is_an_option_without_a_value(ctl: Ctl) -> None:
+    ctl("domain", "add", "a.example")
+    for name in ("old", "new"):
+        ctl("user", "add", f"{name}@a.example", "--password", "secret")
+    moved = ctl.json("user", "move", "old@a.example", "new@a.example")
+    assert moved["moved_to"] == "new@a.example"
+    assert "No node is running" in moved["note"]
+    assert ctl("user", "move", "old@a.example", "--undo")[0].startswith("old@a.example is itself again")
+    assert "has not moved" in ctl("user", "move", "--undo", "old@a.example", code=1)[1]
+
+
 def test_domains(ctl: Ctl, tmp_path: Path) -> None:
     assert ctl("domain", "add", "A.example")[0] == "a.example is served now."
     assert (tmp_path / "tls" / "a.example.crt").exists()
