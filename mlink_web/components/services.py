@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from mlink_web.components.models import Component
@@ -20,6 +20,7 @@ from mlink_web.components.snapshot import seal_of
 from mlink_web.conf import sealing
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
+from mlink_web.conf.typed import typed
 from xmpp_engine.config.components import MAX_QUEUE, MAX_SECRET, MIN_QUEUE, MIN_SECRET, PERMISSIONS
 
 #: Components are resident in every node.
@@ -36,16 +37,6 @@ FIELDS: Final = (
     "domains",
     "queue_bytes",
 )
-_WORDS: Final = {
-    "on": True,
-    "yes": True,
-    "true": True,
-    "1": True,
-    "off": False,
-    "no": False,
-    "false": False,
-    "0": False,
-}
 
 
 class UnknownComponent(ValueError):
@@ -121,22 +112,13 @@ def value_of(name: str, text: str) -> Any:
     """What a person typed for a field, in its type."""
     if name not in FIELDS:
         raise ValueError(f"A component has no {name!r}; there are {', '.join(FIELDS)}.")
-    column, word = Component._meta.get_field(name), text.strip().lower()
-    if isinstance(column, models.BooleanField):
-        if word not in _WORDS:
-            raise ValueError(f"{name} is on or off, not {text!r}.")
-        return _WORDS[word]
-    if isinstance(column, models.IntegerField):
-        if not (word.isascii() and word.isdigit() and len(word) <= 12):
-            raise ValueError(f"{name} is a number, not {text!r}.")
-        return int(word)
     if name in ("networks", "domains"):
         return text.replace(",", " ").split()
     if name == "delegated":
         return delegated_of(text.replace(";", "\n").splitlines())
     if name == "privileges":
         return privileges_of(text.replace(";", "\n").splitlines())
-    return text
+    return typed(Component._meta.get_field(name), text)
 
 
 def delegated_of(lines: Iterable[str]) -> dict[str, list[str]]:

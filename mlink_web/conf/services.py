@@ -16,6 +16,7 @@ from django.db import IntegrityError, models, transaction
 
 from mlink_web.conf import notify, sealing, snapshot
 from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
+from mlink_web.conf.typed import typed
 from xmpp_engine.addressing.prep import domainpart
 
 T = TypeVar("T")
@@ -114,11 +115,6 @@ def value_of(field: str, text: str) -> Any:
     if field not in CHANGEABLE:
         raise ValueError(f"A domain has no option {field!r}; there are {', '.join(CHANGEABLE)}.")
     column = Domain._meta.get_field(field)
-    if isinstance(column, models.BooleanField):
-        word = text.strip().lower()
-        if word not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
-            raise ValueError(f"{field} is on or off, not {text!r}.")
-        return word in ("on", "true", "yes", "1")
     if isinstance(column, models.JSONField):
         if isinstance(column.get_default(), list) and not text.lstrip().startswith("["):
             return [part.strip() for part in text.split(",") if part.strip()]
@@ -126,12 +122,7 @@ def value_of(field: str, text: str) -> Any:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{field} is JSON, and this is not: {error}.") from None
-    if isinstance(column, models.IntegerField):
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError(f"{field} is a number, not {text!r}.") from None
-    return text
+    return typed(column, text)
 
 
 def change(write: Callable[[], T]) -> T:

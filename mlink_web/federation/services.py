@@ -14,6 +14,7 @@ from django.db import IntegrityError, models, transaction
 
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
+from mlink_web.conf.typed import typed
 from mlink_web.federation import values
 from mlink_web.federation.models import FederationOptions, Peer
 
@@ -35,16 +36,6 @@ BOUNDS: Final[Mapping[str, tuple[int, int, str]]] = {
     "queue_seconds": (10, 604_800, "seconds"),
     "destinations": (10, 1_000_000, "pairs of domains"),
     "incoming": (10, 1_000_000, "streams"),
-}
-_WORDS: Final = {
-    "on": True,
-    "yes": True,
-    "true": True,
-    "1": True,
-    "off": False,
-    "no": False,
-    "false": False,
-    "0": False,
 }
 
 
@@ -119,18 +110,10 @@ def value_of(kind: type[Peer] | type[FederationOptions], name: str, text: str) -
     known = PEER_FIELDS if kind is Peer else OPTIONS
     if name not in known:
         raise ValueError(f"There is no {name!r}; there are {', '.join(known)}.")
-    column, word = kind._meta.get_field(name), text.strip().lower()
-    if kind is Peer and word == "default" and (column.choices or column.null):
+    column = kind._meta.get_field(name)
+    if kind is Peer and text.strip().lower() == "default" and (column.choices or column.null):
         return None if column.null else ""
-    if isinstance(column, models.BooleanField):
-        if word not in _WORDS:
-            raise ValueError(f"{name} is on or off{', or default' if column.null else ''}, not {text!r}.")
-        return _WORDS[word]
-    if isinstance(column, models.IntegerField):
-        if not (word.isascii() and word.isdigit() and len(word) <= 12):
-            raise ValueError(f"{name} is a number, not {text!r}.")
-        return int(word)
-    return text
+    return typed(column, text)
 
 
 def _foreign(domain: str) -> str:
