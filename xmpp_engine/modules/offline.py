@@ -38,8 +38,8 @@ _SHORT: Final = 0.01
 _LONG: Final = 1.0
 #: Where the client is there and has to acknowledge something.
 _SOON: Final = 0.1
-#: Note of a session: the rows which it was sent and which are not deleted yet, as texts, for they go along to another
-#: node.
+#: Note of a session: the rows which it was sent and which are not deleted yet, each with the number of the stanza
+#: (XEP-0198), as texts, for they go along to another node.
 _SENT: Final = "offline sent"
 #: Beside the resource that a replay is for: there is more.
 _AGAIN: Final = ""
@@ -175,31 +175,45 @@ class Offline(Module):
     async def _replay_all(self, session: Session) -> None:
         account = session.account
         notes = session.notes = session.notes if session.notes is not None else {}
-        # Begun on another node, from which the session has come with what it was sent, or before it went away.
-        if not await self._conclude(session):
-            return
-        while await self._ready(session):
-            rows = await self.services.stores.offline.pending(account.id, self.page)
-            for index, row in enumerate(rows):
-                if index % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
-                if not await self._ready(session):
-                    return
-                self._deliver(row, session)
-                notes[_SENT] = (*notes.get(_SENT, ()), str(row.id))
-            if not await self._conclude(session) or len(rows) < self.page:
+        try:
+            # Begun on another node, from which the session has come with what it was sent, or before it went away.
+            if not await self._conclude(session):
                 return
+            while await self._ready(session):
+                rows = await self.services.stores.offline.pending(account.id, self.page)
+                for index, row in enumerate(rows):
+                    if index % _AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                    if not await self._ready(session):
+                        return
+                    self._deliver(row, session)
+                    number = session.sm.sent if session.sm is not None else 0
+                    notes[_SENT] = (*notes.get(_SENT, ()), f"{row.id} {number}")
+                if not await self._conclude(session) or len(rows) < self.page:
+                    return
+        finally:
+            if session.ended and session.sm is not None:
+                # Of what it was sent its client may have had a part.
+                await self._delete(session, session.sm.acked)
 
     async def _conclude(self, session: Session) -> bool:
         """Delete what the session was sent once its client has it; False where that cannot be known any more."""
-        notes = session.notes or {}
-        sent = notes.get(_SENT)
-        if sent:
-            if not await self._received(session):
-                return False
-            await self.services.stores.offline.delete(session.account.id, [int(id) for id in sent])
-            notes.pop(_SENT, None)
+        sent = (session.notes or {}).get(_SENT)
+        if not sent:
+            return True
+        if not await self._received(session, int(sent[-1].partition(" ")[2])):
+            return False
+        await self._delete(session, None)
         return True
+
+    async def _delete(self, session: Session, acked: int | None) -> None:
+        """Delete the rows that the session was sent; with `acked`, those that are among its first so many stanzas."""
+        notes = session.notes or {}
+        sent: list[tuple[str, ...]] = [tuple(text.split(" ")) for text in notes.get(_SENT, ())]
+        rows = [int(id) for id, number in sent if acked is None or 0 < int(number) <= acked]
+        if rows:
+            await self.services.stores.offline.delete(session.account.id, rows)
+        notes[_SENT] = tuple(f"{id} {number}" for id, number in sent if int(id) not in rows)
 
     async def _ready(self, session: Session) -> bool:
         """Wait until the client has read most of what it was sent, so that a long replay is no slow reader; False when
@@ -213,13 +227,13 @@ class Offline(Module):
             pause = min(2 * pause, _LONG)
         return False
 
-    async def _received(self, session: Session) -> bool:
-        """Whether the client has what was replayed, as far as that can be known: a managed one has to acknowledge it
-        before the rows may go, or a crash in between would lose them."""
+    async def _received(self, session: Session, wanted: int) -> bool:
+        """Whether the client has what was replayed up to its stanza of this number, as far as that can be known: a
+        managed one has to acknowledge it before the rows may go, or a crash in between would lose them."""
         sm = session.sm
         if sm is None:
             return await self._ready(session)
-        wanted = sm.sent
+        wanted = wanted or sm.sent
         pause = _SHORT
         while sm.acked < wanted:
             if session.ended:
