@@ -15,6 +15,7 @@ gets `service-unavailable`, as for an account that does not exist, so nobody lea
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.plugin.table import Target
@@ -224,6 +225,7 @@ class LocalDelivery:
                     bounce(self._router, stanza, StanzaError("service-unavailable"))
             finally:
                 if held:
-                    origin.release()
+                    # Behind all that waited: what the session sends next must not overtake what was said for it.
+                    asyncio.get_running_loop().call_soon(origin.release)
 
         self._accounts.fetch(stanza.to.bare, host, loaded)  # type: ignore[union-attr]

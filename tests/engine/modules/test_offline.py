@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.story import elements
+from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.errors import StreamError
+
 BODY = "<message to='{}' type='chat' id='{}'><body>{}</body></message>"
 
 
@@ -90,6 +95,21 @@ async def test_a_sender_keeps_his_order_while_an_account_loads(story: Any) -> No
     assert not alice.session.held
 
 
+async def test_a_held_sender_does_not_overtake_what_the_server_sent_in_his_name(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    alice.send(BODY.format(bare, 1, "first"))
+    assert alice.session.held
+    (between,) = elements(BODY.format(bare, 2, "second"))
+    story.world.services.router.route(Stanza(between, Jid.parse(bare), alice.jid, "chat"))
+    alice.send(BODY.format(bare, 3, "third"))
+    await alice.receives_nothing()
+    bob = await story.world.login("bob")
+    bob.send("<presence/>")
+    messages = [e for e in await bob.receives_all() if e.name == "message"]
+    assert [e.child_text("jabber:client", "body") for e in messages] == ["first", "second", "third"]
+
+
 async def test_a_replay_that_nobody_acknowledged_comes_again_once(story: Any) -> None:
     alice = await story("alice")
     bare = await story.world.account("bob")
@@ -110,6 +130,27 @@ async def test_a_replay_that_nobody_acknowledged_comes_again_once(story: Any) ->
     await asyncio.sleep(0.1)
     await second.receives_all()
     assert await story.world.stores.offline.usage(second.account.id) == (0, 0)
+
+
+async def test_what_was_acknowledged_of_a_replay_does_not_come_again(story: Any) -> None:
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    for number in range(3):
+        alice.send(BODY.format(bare, number, number))
+    await alice.receives_nothing()
+    first = await story.world.login("bob", "first")
+    first.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>")
+    assert len([e for e in await first.receives_all() if e.name == "message"]) == 3
+    first.send(f"<a xmlns='urn:xmpp:sm:3' h='{first.session.sm.sent - 1}'/>")
+    alice.send(BODY.format(bare, 3, 3))
+    await first.leaves(clean=False)
+    first.session.kick(StreamError("conflict", "out"))
+    story.world.clock.advance(5)
+    await asyncio.sleep(0.1)
+    second = await story.world.login("bob", "second")
+    second.send("<presence/>")
+    messages = [e for e in await second.receives_all() if e.name == "message"]
+    assert sorted(e.child_text("jabber:client", "body") or "" for e in messages) == ["2", "3"]
 
 
 @pytest.mark.parametrize(
