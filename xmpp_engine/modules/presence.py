@@ -97,7 +97,7 @@ class Presence(Module):
             session.renew(stanza)  # type: ignore[attr-defined]
             return
         old, session.presence = session.presence, stanza
-        session.flagged()
+        self._tell_nodes(session)
         self._broadcast(stanza, session.account)
         self._send(stanza.addressed(session.account.jid))
         self._changed(session, old, stanza)
@@ -117,7 +117,7 @@ class Presence(Module):
         if old is None and self.services.whereabouts is not None:
             self.services.whereabouts.appeared(session)
         else:
-            session.flagged()
+            self._tell_nodes(session)
         self._broadcast(stanza, account)
         # Every available resource sees it, the sender too (section 4.2.2).
         self._send(stanza.addressed(account.jid))
@@ -129,7 +129,8 @@ class Presence(Module):
         account = session.account
         old, session.presence = session.presence, None
         session.priority = 0
-        session.flagged()
+        if old is not None:
+            self._tell_nodes(session)
         told: set[str] = set()
         if old is not None:
             told = self._broadcast(stanza, account)
@@ -144,6 +145,10 @@ class Presence(Module):
             if not account.available():
                 self._record(account, stanza)
             self._changed(session, old, None)
+
+    def _tell_nodes(self, session: Session) -> None:
+        if self.services.whereabouts is not None:
+            self.services.whereabouts.shown_anew(session)
 
     def _direct(self, stanza: Stanza, to: Jid, session: Session) -> Verdict:
         """Remember whom to tell of the end (section 4.6.3); own resources learn of it anyway."""
@@ -249,6 +254,7 @@ class Presence(Module):
         """A session has come from another node that did not know everybody: it and its contacts see each other anew."""
         if session.presence is not None:
             self._broadcast(session.presence, session.account)
+            self._send(session.presence.addressed(session.account.jid))
             self._greet(session, session.account)
 
     def gone(self, account: Account, full: Jid) -> None:

@@ -21,7 +21,7 @@ node's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -29,6 +29,7 @@ from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
+from xmpp_engine.routing.remote_session import shown_presence
 from xmpp_engine.routing.rescue import OTHERS, REPLAYED, Rescue
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
@@ -56,6 +57,10 @@ LACKS: Final = "l"
 _SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
 #: Note of a probe that came from another node: each node answers for its own sessions.
 HERE: Final = "here"
+#: Seconds by which a session is later than the one whose place it takes, or which it was on another node.
+LATER: Final = 1e-6
+#: A session that is later by no more than this many moves is the same.
+_MOVES: Final = 1_000
 #: Addresses of one record of presence.
 _ADDRESSES: Final = 500
 
@@ -74,7 +79,9 @@ class Crossing:
         #: are just coming, for which `early` says whether a delivery has to wait. `handover.py` keeps both.
         self.moved: dict[str, str] = {}
         self.arrivals: dict[str, Any] = {}
-        self.early: Callable[[str, str, Record], bool] = lambda _node, _full, _record: False
+        self.early: Callable[[str, str, Record], bool] = lambda _node, _address, _record: False
+        #: Of sessions that have just moved: nodes whose presence for them may still come here.
+        self.unfenced: dict[str, set[str]] = {}
         #: Since when sessions were bound that have just ended here, by full JID; `whereabouts.py` keeps it.
         self.ended: dict[str, float] = {}
         #: What tags of requests stand for: nodes. Ours is `services.iq.tag`.
@@ -156,14 +163,23 @@ class Crossing:
         entry = self._directory.find(sender.bare, sender.resource) if sender.resource else None
         return entry.since if entry is not None else 0.0
 
-    def _is_stale(self, sender: Jid, since: float, type: str) -> bool:
-        """Whether a presence is of a session whose full JID another one has by now, on another node: links do not keep
-        the order of what comes from several nodes. That it is gone is told only where the other one does not show
-        itself."""
-        if not since:
-            return False
+    def _fresh(self, shown: Stanza, since: float) -> Stanza | None:
+        """What to show of a presence that came from a session since when it is bound. Links do not keep the order of
+        what comes from several nodes, so another session may have its full JID by now, on another node: it has shown
+        itself, and that the old one is gone is told only where it does not (None: nothing is to be shown). If that is
+        the same one, which has moved, it has not: what it shows now is told."""
+        sender = shown.sender
+        if not since or shown.type not in ("", "unavailable"):
+            return shown
         found = self._full.get(sender.full) or self._directory.find(sender.bare, sender.resource)
-        return found is not None and found.since > since and (type == "" or found.presence is not None)
+        if found is None or found.since <= since:
+            return shown
+        if found.presence is None:
+            return shown if shown.type else None
+        if found.since > since + _MOVES * LATER:
+            return None
+        now: Stanza | bytes = found.presence
+        return shown_presence(sender.full, now) if isinstance(now, bytes) else now
 
     def pass_on(self, stanza: Stanza) -> bool:
         """A stanza for an account that is not resident here but has sessions elsewhere, and that need not be stored:
@@ -220,7 +236,10 @@ class Crossing:
         self.hand_over(full, record)
 
     def hand_over(self, full: str, record: Record) -> None:
-        """A delivery of another node to its session."""
+        """A delivery of another node to its session, or presence that had to wait with such."""
+        if record[0] == SHOW:
+            self._show_here("", record)
+            return
         session = self._full.get(full)
         if session is None:
             self._missed(full, record)
@@ -241,8 +260,14 @@ class Crossing:
             doubt = along.get(DOUBT)
             if doubt is not None and doubt[2] == full and self.doubts.arrived(doubt[0], doubt[1]):
                 return  # It came the first time.
-            if self._is_stale(stanza.sender, along.pop(SINCE, 0.0), stanza.type):
-                return
+            since = along.pop(SINCE, 0.0)
+            if stanza.kind == "presence":
+                fresh = self._fresh(stanza, since)
+                if fresh is None:
+                    return
+                if fresh is not stanza:
+                    session.deliver(fresh.addressed(jid))
+                    return
             stanza.notes = along
         session.deliver(stanza)
 
@@ -260,8 +285,9 @@ class Crossing:
         stanza.notes = record[10] or None
         self.bring_home(jid, stanza)
 
-    def bring_home(self, jid: Jid, stanza: Stanza) -> None:
-        """What was for a session that is gone: by the rules for what a session leaves."""
+    def bring_home(self, jid: Jid, stanza: Stanza, *, again: bool = False) -> None:
+        """What was for a session that is gone: by the rules for what a session leaves. `again`: the same message was
+        for another session there and is brought home already."""
         if stanza.kind == "presence" or stanza.type in ("error", "result"):
             return
         host = self._services.router.hosts.get(jid.domain)
@@ -272,6 +298,10 @@ class Crossing:
         def loaded(account: Account | None, error: Exception | None) -> None:
             if account is not None:
                 self._tell_holders(account, stanza)
+                if again:
+                    return
+                # A later session of that name has not got it either.
+                without(stanza, jid.resource)
                 rescue = account.rescue or Rescue(self._services.router, account)
                 rescue.add(deque([(stanza, now)]))
                 rescue.begin(self._services.tasks)
@@ -302,18 +332,42 @@ class Crossing:
         if session is not None:
             note_lacking(session, record[2], record[3], record[4])
 
-    def _shown(self, _node: str, record: Record) -> None:
-        stanza = CarriedStanza(record[1:7], None)
-        if stanza.type != "probe" and self._is_stale(stanza.sender, record[8], stanza.type):
-            return
+    def _shown(self, node: str, record: Record) -> None:
+        if self.arrivals:
+            there = [
+                text
+                for text in record[7]
+                if text.partition("/")[0] not in self.arrivals or not self.early(node, text, shown_to(record, (text,)))
+            ]
+            record = shown_to(record, there)
+        self._show_here(node, record)
+
+    def _show_here(self, node: str, record: Record) -> None:
+        """Presence from a node for our sessions of some accounts."""
+        stanza: Stanza | None = CarriedStanza(record[1:7], None)
+        assert stanza is not None
+        probe = stanza.type == "probe"
+        if not probe:
+            stanza = self._fresh(stanza, record[8])
+            if stanza is None:
+                return
         for text in record[7]:
             jid = Jid.parse(text)
             account = self._resident.get(jid.bare)
             if account is not None:
                 shown = stanza.addressed(jid)
-                if stanza.type == "probe":
+                if probe:
                     shown.note(HERE, True)
                 self._services.router.local.presence_here(shown, account)
+                if self.unfenced and not probe:
+                    self._pass_on_shown(node, jid, account, record)
+
+    def _pass_on_shown(self, node: str, jid: Jid, account: Account, record: Record) -> None:
+        """Sessions that were here a moment ago get what their new node has not got from this one."""
+        for session in list(account.sessions.values()):
+            full = session.jid.full
+            if node in self.unfenced.get(full, ()) and jid.resource in ("", session.jid.resource):
+                self._post(self.moved[full], shown_to(record, (full,)))
 
     def _routed(self, _node: str, record: Record) -> None:
         jid = Jid.parse(record[7])
@@ -338,6 +392,10 @@ class Crossing:
     def _kicked(self, _node: str, record: Record) -> None:
         _kind, full, since, silent, condition, text = record
         session = self._full.get(full)
+        if session is None and full in self.moved:
+            # Each move makes it a little later (handover.py).
+            self._post(self.moved[full], (KICK, full, since + LATER, silent, condition, text))
+            return
         if session is None or session.since != since:
             return
         if silent:
@@ -354,11 +412,16 @@ class Crossing:
 
     # A node is gone
 
-    def in_doubt(self, node: str, records: Iterable[Record]) -> list[tuple[Jid, Stanza]]:
-        """The deliveries among what a node that is gone never acknowledged, each noted as in doubt; asked before the
-        numbers of its link are forgotten. Of presence and headlines nobody has to hear later."""
+    def in_doubt(self, node: str, records: Iterable[Record]) -> list[tuple[Jid, Stanza, bool]]:
+        """The deliveries among what a node that is gone never acknowledged, each noted as in doubt, and whether the
+        same message was for another session of the account before; asked before the numbers of its link are forgotten.
+        Of presence and headlines nobody has to hear later."""
         out = self.doubts.out.get(node)
-        found: list[tuple[Jid, Stanza]] = []
+        found: list[tuple[Jid, Stanza, bool]] = []
+        #: A message to several sessions is sent to all of them in one go.
+        last: tuple[Any, ...] = ()
+        done: set[str] = set()
+        first: Stanza
         for record in records:
             if record[0] != DELIVER:
                 continue
@@ -368,8 +431,26 @@ class Crossing:
             stanza.notes = record[10] or None
             if out is not None:
                 stanza.note(DOUBT, (out.token, record[1], record[2]))
-            found.append((jid, stanza))
+            message = (jid.bare, stanza.sender.full, stanza.id, stanza.parts()[1])
+            if message != last or jid.full in done:
+                last, done, first = message, set(), stanza
+            else:
+                without(first, jid.resource)
+            found.append((jid, stanza, bool(done)))
+            done.add(jid.full)
         return found
+
+
+def without(message: Stanza, resource: str) -> None:
+    """Note that this resource has not got a message."""
+    others = (message.notes or {}).get(OTHERS)
+    if others:
+        message.note(OTHERS, [other for other in others if other != resource])
+
+
+def shown_to(record: Record, addresses: Sequence[str]) -> Record:
+    """A record of presence, for other addresses."""
+    return (*record[:7], addresses, record[8])
 
 
 def note_lacking(session: Session, sender: str, tail: bytes, doubt: tuple[str, int, str]) -> None:
@@ -377,9 +458,10 @@ def note_lacking(session: Session, sender: str, tail: bytes, doubt: tuple[str, i
     resource = doubt[2].partition("/")[2]
     for stanza, _stamp in session.sm.queue if session.sm is not None else ():
         if stanza.kind == "message" and stanza.sender.full == sender and stanza.parts()[1] == tail:
-            others = (stanza.notes or {}).get(OTHERS, ())
-            stanza.note(OTHERS, [other for other in others if other != resource])
-            stanza.note(DOUBT, tuple(doubt))
+            without(stanza, resource)
+            if DOUBT not in (stanza.notes or {}):
+                # Of several the first one: where that has not arrived none has.
+                stanza.note(DOUBT, tuple(doubt))
 
 
 def is_in(session: Session, room: str) -> bool:

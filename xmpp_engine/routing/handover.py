@@ -7,7 +7,7 @@ anything but the session's entry in the directory, which says another node from 
 
 What is delivered meanwhile must not get lost, nor get out of order. Three things see to that:
 
-    the old node    passes on what still comes for the session
+    the old node    passes on what still comes for the session, presence for its account too
     other nodes     that hear of the move say so to the old one ("f"), behind all they have sent there; it tells the new
                     one ("g"). From then on what they send directly is younger than what came by the old node.
     the new node    keeps what comes directly from a node until then, for some seconds at most
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import sessions
-from xmpp_engine.routing.crossing import ALONG
+from xmpp_engine.routing.crossing import ALONG, LATER, shown_to
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.routing.remote_session import presence_bytes, shown_presence
 from xmpp_engine.routing.rescue import Rescue
@@ -55,8 +55,6 @@ _TAKEN_SECONDS: Final = 15.0
 #: Sessions that were here and are elsewhere now, and stanzas that wait for one that is on its way.
 _MOVED: Final = 20_000
 _EARLY: Final = 2_000
-#: Notes of stanzas that go along.
-_LATER: Final = 1e-6
 
 
 async def settled(services: Services, session: Session) -> bool:
@@ -98,6 +96,9 @@ class Handover:
         self._crossing.moved = self._moved
         self._crossing.arrivals = self._arrivals
         self._crossing.early = self._early
+        #: Of sessions given away: nodes that may still send presence here that is for them, by full JID.
+        self._unfenced: dict[str, set[str]] = {}
+        self._crossing.unfenced = self._unfenced
         peers.serve(_ASK, self._asked)
         peers.handle(GOES, self._heard)
         peers.handle(FENCE, self._fence)
@@ -125,7 +126,7 @@ class Handover:
             if resident is None or resident.data.state != "active" or stream.closed:
                 return None  # The old node will see to what waited.
             session = self._take(resident, state, stream, facts)
-            self._peers.post(owner, (TAKEN, sm_id))
+            self._peers.post(owner, (TAKEN, sm_id, session.jid.full))
             self._open(session, owner, arrival)
             return session
         finally:
@@ -150,7 +151,7 @@ class Handover:
             facts.device, facts.agent = state["device"], None
         session = Session(self._services, account, jid, stream, facts)
         session.stream = None  # Until the caller attaches it: what comes meanwhile waits in the queue.
-        session.since = state["since"] + _LATER
+        session.since = state["since"] + LATER
         session.priority, session.interested, session.carbons = state["flags"]
         if state["presence"] is not None:
             session.presence = shown_presence(jid.full, state["presence"])
@@ -170,11 +171,7 @@ class Handover:
         self._services.registry.add(session)
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
-        if session.presence is not None:
-            self._whereabouts.came(session)
-        if session.presence is not None and state["heard"] != self._whereabouts.heard:
-            # The old node did not know of all that come and go here, or this one not of all there.
-            self._whereabouts.show_anew(session)
+        self._whereabouts.moved_in(session, state["seen"])
         rooms: Any = account.host.modules.get("muc")
         if rooms is not None:
             rooms.resumed(jid.full)
@@ -196,13 +193,17 @@ class Handover:
         else:
             self._close(bare, arrival)
 
-    def _early(self, node: str, full: str, record: Record) -> bool:
-        """A delivery has come: whether it has to wait."""
-        here = full in self._services.registry.full
-        for arrival in self._arrivals.get(full.partition("/")[0], ()):
-            wanted = node in arrival.fences if arrival.full == full else not arrival.full and not here
+    def _early(self, node: str, address: str, record: Record) -> bool:
+        """A delivery to a full JID has come, or presence for a full or bare one: whether it has to wait."""
+        here = address in self._services.registry.full
+        bare = address.partition("/")[0]
+        for arrival in self._arrivals.get(bare, ()):
+            if arrival.full:
+                wanted = node in arrival.fences and address in (arrival.full, bare)
+            else:
+                wanted = not here
             if wanted and len(arrival.waiting) < _EARLY:
-                arrival.waiting.append((node, full, record))
+                arrival.waiting.append((node, address, record))
                 return True
         return False
 
@@ -252,9 +253,22 @@ class Handover:
             return None
         return self._give(session, node)
 
+    def _let_in(self, session: Session) -> None:
+        """A session goes on before all that waits for it is its: that goes along."""
+        full, bare = session.jid.full, session.account.bare
+        arrivals = list(self._arrivals.get(bare, ()))
+        for arrival in arrivals:
+            if arrival.full == full:
+                self._close(bare, arrival)
+        for arrival in arrivals:
+            for _node, address, record in list(arrival.waiting):
+                if address == bare:
+                    self._crossing.hand_over(full, shown_to(record, (full,)))
+
     def _give(self, session: Session, node: str) -> dict[str, Any]:
         sm = session.sm
         assert sm is not None
+        self._let_in(session)
         stream, session.stream = session.stream, None
         if stream is not None:
             stream.on_lost = None
@@ -268,7 +282,7 @@ class Handover:
             "presence": presence_bytes(session.presence) if session.presence is not None else None,
             "directed": list(session.directed or ()),
             "resume": session.resume_seconds,
-            "heard": self._whereabouts.heard,
+            "seen": self._whereabouts.sightings.state(),
             "notes": dict(_packed(session.notes or {})),
             "sm": (sm.id, sm.handled_count, sm.sent, sm.acked),
             "queue": [
@@ -284,18 +298,33 @@ class Handover:
         self._moved.move_to_end(full)
         if len(self._moved) > _MOVED:
             self._moved.popitem(last=False)
+        # The new node too: until it has the session it shows presence for it here.
+        unfenced = self._unfenced[full] = set(self._peers.nodes)
+        self._services.clock.call_later(_TAKEN_SECONDS, self._all_fenced, full, unfenced)
         given = self._given[sm.id] = (node, account, deque(sm.queue))
         self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id, given)
         self._peers.broadcast((GOES, full, session.since, node))
         session.leave("resumed on another node")
-        self._whereabouts.moved(account, session, node, session.since + _LATER)
+        self._whereabouts.moved(account, session, node, session.since + LATER)
         if stream is not None:
             stream.close()
         sessions.info("%s goes on on %s", full, node)
         return state
 
-    def _taken(self, _node: str, record: Record) -> None:
+    def _taken(self, node: str, record: Record) -> None:
         self._given.pop(record[1], None)
+        self._no_more_of(node, record[2])
+
+    def _no_more_of(self, node: str, full: str) -> None:
+        unfenced = self._unfenced.get(full)
+        if unfenced is not None:
+            unfenced.discard(node)
+            if not unfenced:
+                del self._unfenced[full]
+
+    def _all_fenced(self, full: str, unfenced: set[str]) -> None:
+        if self._unfenced.get(full) is unfenced:
+            del self._unfenced[full]
 
     def _not_taken(self, sm_id: str, given: tuple[str, Account, deque[tuple[Any, float]]]) -> None:
         """The new node has not said that it has the session: its client has lost it."""
@@ -310,12 +339,15 @@ class Handover:
     def _gone(self, node: str, _records: list[Record]) -> None:
         for sm_id, given in [(sm_id, given) for sm_id, given in self._given.items() if given[0] == node]:
             self._not_taken(sm_id, given)
+        for full in list(self._unfenced):
+            self._no_more_of(node, full)
         for bare in list(self._arrivals):
             self._pass(bare, node)
 
     def _fence(self, node: str, record: Record) -> None:
         """A node has sent all that it sends by this one."""
         _kind, full, to = record
+        self._no_more_of(node, full)
         self._peers.post(to, (FENCED, full, node))
 
     # The others

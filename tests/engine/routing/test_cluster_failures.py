@@ -108,3 +108,34 @@ async def test_of_two_binds_during_a_cut_the_newest_wins(cluster: ClusterStory) 
     assert seen[-1].attrs.get("type") is None
     romeo.send(f"<message to='{new.full}' type='chat'><body>you</body></message>")
     assert "you" in bodies(await new.receives_all())
+
+
+async def test_a_message_to_two_sessions_on_a_node_that_dies_is_stored_once(cluster: ClusterStory) -> None:
+    romeo, juliet, phone = await cluster("romeo n1", "juliet n2", "juliet n2")
+    await juliet.comes_online()
+    await phone.comes_online()
+    cluster.world.freeze("n2")
+    for text in ("one", "two", "two"):
+        romeo.send(f"<message to='{juliet.bare}' type='chat'><body>{text}</body></message>")
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    back = await cluster.world.login("juliet n1")
+    back.send("<presence/>")
+    assert bodies(await back.receives_all()) == ["one", "two", "two"]
+
+
+async def test_a_later_session_of_the_same_name_has_not_got_what_the_earlier_one_did_not(
+    cluster: ClusterStory,
+) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet, phone = await cluster("romeo n1", "juliet n2", "juliet n2")
+    await juliet.comes_online()
+    await phone.comes_online()
+    cluster.world.freeze("n2")
+    romeo.send(f"<message to='{juliet.bare}' type='chat'><body>wait</body></message>")
+    await cluster.world.settle()
+    back = await cluster.world.login("juliet n3", juliet.jid.resource)
+    back.send("<presence/>")
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    assert bodies(await back.receives_all()) == ["wait"]
