@@ -9,11 +9,12 @@ everything is mended, everybody signs in again, and then holds:
 
     lost        no message that the server has acknowledged (XEP-0198) is missing: a client of the recipient has it.
                 Where nodes were killed, it has it or it stands in the archive.
-    doubled     no client has a message twice, unless it had not acknowledged it before its stream ended, or its sender
-                had to send it again, or nobody can know: the node that had taken it died or was out of reach.
+    doubled     no client has a message twice, be it as a carbon copy, unless it had not acknowledged it before its
+                stream ended, or its sender had to send it again, or nobody can know: it acknowledged it just before a
+                node died or came out of reach, or while that lasted.
     order       of one sender's stream a client's stream hears in the order sent, as long as nothing is broken
     directory   every node knows the same sessions, and has the same of every account as the store
-    presence    who is there sees every contact as it is
+    presence    who is there sees every contact as it is, with what it showed last
 
 A failing history is shortened: the least number of steps with which it still fails is what is printed.
 """
@@ -49,6 +50,11 @@ USERS = ("ann", "ben", "cid")
 RESOURCES = ("desk", "phone")
 #: Seconds after the end of a disturbance for which nobody promises an order: nodes are still finding out.
 TURMOIL = 8.0
+#: Seconds before the beginning of a disturbance in which a node may not have told what it knows.
+UNTOLD = 3.0
+#: How often somebody shows something else, and how many have carbons.
+SHOWING = 0.08
+WITH_CARBONS = 0.5
 #: What may happen in a step, and how often.
 WEIGHTS = {
     "bind": 12.0,
@@ -75,6 +81,7 @@ MODULES = (
     "xmpp_engine.modules.presence.Presence",
     "xmpp_engine.modules.subscription.Subscriptions",
     "xmpp_engine.modules.caps.Caps",
+    "xmpp_engine.modules.carbons.Carbons",
     "tests.simulate.Keep",
     "xmpp_engine.modules.offline.Offline",
 )
@@ -112,12 +119,14 @@ class Sent:
         self.acknowledged = False
         self.again = False
         self.turmoil = False
-        #: For each device that has it: (its stream, whether it came late, position in the stream).
+        #: For each device that has it: (its stream, whether it came late, position in the stream); of the sender's
+        #: other devices too, which have copies.
         self.received: dict[str, list[tuple[int, bool, int]]] = {}
 
 
 class Device:
-    """A client that does what XEP-0198 says. `view` is what it has last seen of each full JID."""
+    """A client that does what XEP-0198 says. `view` is what it has last seen of each full JID: what that shows, None
+    where it is not available."""
 
     def __init__(self, user: str, resource: str) -> None:
         self.bare = f"{user}@{DOMAIN}"
@@ -130,10 +139,12 @@ class Device:
         #: Stanzas that came on this stream, how many of them the server knows we have, and what waits to be looked at.
         self.heard = 0
         self.confirmed = 0
-        #: What the server has not acknowledged: messages, None for presence.
-        self.unacked: deque[Sent | None] = deque()
+        #: What the server has not acknowledged: messages, and other stanzas as texts.
+        self.unacked: deque[Sent | str] = deque()
         self.acked_by_server = 0
-        self.view: dict[str, bool] = {}
+        self.view: dict[str, str | None] = {}
+        #: What it shows.
+        self.status = ""
 
     @property
     def online(self) -> bool:
@@ -148,6 +159,8 @@ class Simulation:
         self.seed = seed
         self.steps = steps
         self.random = random.Random(seed)
+        #: For what was added later: it leaves the histories of known seeds as they are.
+        self.more = random.Random(~seed)
         self.talk = talk
         self.problems: list[str] = []
         self.devices = [Device(user, resource) for user in USERS for resource in RESOURCES]
@@ -156,8 +169,11 @@ class Simulation:
         self.frozen: set[str] = set()
         self.cut = False
         self.quiet_since = 0.0
-        #: Streams that ended before the server knew what their client had.
-        self.confirmed: dict[int, int] = {}
+        #: What clients have acknowledged on each stream, and when.
+        self.confirmed: dict[int, list[tuple[int, float]]] = {}
+        #: Disturbances: from when to when.
+        self.blows: list[tuple[float, float]] = []
+        self._cut_since = self._frozen_since = 0.0
         self._streams = 0
         self._number = 0
 
@@ -197,6 +213,8 @@ class Simulation:
     # One step
 
     async def _step(self) -> None:
+        if self.more.random() < SHOWING:
+            self._show(self.more.choice(self.devices))
         choice = self.random.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
         device = self.random.choice(self.devices)
         if choice == "bind":
@@ -232,21 +250,26 @@ class Simulation:
         world = self.world
         names = list(world.nodes)
         name = self.random.choice(names)
+        now = world.clock.now()
         if choice == "cut" and not self.cut:
             self._say(f"cut {name}")
             self.cut = True
+            self._cut_since = now
             world.cut(name)
         elif choice == "heal" and self.cut:
             self._say("heal")
             self.cut = False
+            self.blows.append((self._cut_since, now))
             world.heal()
         elif choice == "freeze" and not self.frozen:
             self._say(f"freeze {name}")
             self.frozen.add(name)
+            self._frozen_since = now
             world.freeze(name)
         elif choice == "thaw" and self.frozen:
             name = self.frozen.pop()
             self._say(f"thaw {name}")
+            self.blows.append((self._frozen_since, now))
             world.thaw(name)
         elif choice == "kill" and not self.frozen and not self.cut:
             self._say(f"kill {name}")
@@ -258,6 +281,7 @@ class Simulation:
             if self.random.random() < 0.5:
                 await world.pass_time(self.random.choice((0.5, 7.0)))
             await world.node(name)
+            self.blows.append((now, world.clock.now()))
         else:
             return
         self.quiet_since = world.clock.now()
@@ -293,7 +317,7 @@ class Simulation:
             handled = answer.attrs.get("h")
             if resumed:
                 device.wire, device.node = wire, node
-                device.confirmed = self.confirmed[device.stream] = device.heard
+                self._confirm(device)
                 self._server_has(device, int(handled or 0))
                 for sent in device.unacked:
                     self._again(device, sent)
@@ -324,15 +348,16 @@ class Simulation:
         while (element := wire.inbox.popleft()) is not enabled:
             self._take(device, element)
         device.heard = 0
-        left = [sent for sent in device.unacked if sent is not None]
+        left = [sent for sent in device.unacked if isinstance(sent, Sent)]
         device.unacked.clear()
-        for sent in (None, *left):
+        first = [f"<iq type='set' id='c'><enable xmlns='{ns.CARBONS}'/></iq>"] * (self.more.random() < WITH_CARBONS)
+        for sent in (*first, _presence(device), *left):
             device.unacked.append(sent)
             self._again(device, sent)
 
-    def _again(self, device: Device, sent: Sent | None) -> None:
-        if sent is None:
-            self._write(device, "<presence/>")
+    def _again(self, device: Device, sent: Sent | str) -> None:
+        if isinstance(sent, str):
+            self._write(device, sent)
         else:
             sent.again = True
             sent.stream = device.stream
@@ -376,6 +401,18 @@ class Simulation:
         self._say(f"{device.full} sends {sent.body} to {to}")
         self._write(device, self._xml(sent))
 
+    def _show(self, device: Device) -> None:
+        if self._can_talk(device) and device.sm_id:
+            self._number += 1
+            device.status = f"p{self._number}"
+            self._say(f"{device.full} shows {device.status}")
+            device.unacked.append(_presence(device))
+            self._write(device, _presence(device))
+
+    def _confirm(self, device: Device) -> None:
+        device.confirmed = device.heard
+        self.confirmed.setdefault(device.stream, []).append((device.heard, self.world.clock.now()))
+
     def _read(self, device: Device, *, acknowledge: bool) -> None:
         wire = device.wire
         if wire is None:
@@ -383,7 +420,7 @@ class Simulation:
         while wire.inbox:
             self._take(device, wire.inbox.popleft())
         if acknowledge and self._can_talk(device) and device.sm_id:
-            device.confirmed = self.confirmed[device.stream] = device.heard
+            self._confirm(device)
             self._write(device, f"<a xmlns='{ns.SM}' h='{device.heard}'/>")
 
     def _take(self, device: Device, element: Element) -> None:
@@ -396,18 +433,20 @@ class Simulation:
         device.heard += 1
         sender = element.attrs.get("from", "")
         if element.name == "presence" and "/" in sender:
-            device.view[sender] = element.attrs.get("type") is None
+            gone = element.attrs.get("type") is not None
+            device.view[sender] = None if gone else element.child_text(ns.CLIENT, "status") or ""
         elif element.name == "message":
-            sent = self.messages.get(element.child_text(ns.CLIENT, "body") or "")
+            copied = _copied(element)
+            sent = self.messages.get((copied or element).child_text(ns.CLIENT, "body") or "")
             if sent is not None and element.attrs.get("type") == "chat":
                 late = element.find(ns.DELAY, "delay") is not None
-                self._say(f"{device.full} has {sent.body}{' late' if late else ''}")
+                self._say(f"{device.full} has {sent.body}{' late' if late else ''}{' as a copy' if copied else ''}")
                 sent.received.setdefault(device.full, []).append((device.stream, late, device.heard))
 
     def _server_has(self, device: Device, handled: int) -> None:
         for _ in range(min(handled - device.acked_by_server, len(device.unacked))):
             sent = device.unacked.popleft()
-            if sent is not None:
+            if isinstance(sent, Sent):
                 sent.acknowledged = True
         device.acked_by_server = max(handled, device.acked_by_server)
 
@@ -432,6 +471,8 @@ class Simulation:
     async def _mend(self) -> None:
         self._say("everything is mended")
         self.world.hub.loss = self.world.hub.jitter = 0.0
+        now = self.world.clock.now()
+        self.blows += [(self._cut_since, now)] * self.cut + [(self._frozen_since, now)] * bool(self.frozen)
         for name in list(self.frozen):
             self.world.thaw(name)
         self.frozen.clear()
@@ -466,13 +507,16 @@ class Simulation:
             if sent.acknowledged and not mine and not (self.killed and sent.body in archived):
                 self._problem(f"lost: {sent.body} of {sent.sender.full} to {sent.to}")
             for full, times in sent.received.items():
-                for before, _late, position in times[:-1]:
-                    known = self.confirmed.get(before, 0) >= position
-                    if known and not sent.again and not self.killed and not sent.turmoil:
-                        self._problem(f"doubled: {sent.body} at {full}")
+                if len(times) > 1 and not sent.again and not self._can_double(*times[0]):
+                    self._problem(f"doubled: {sent.body} at {full}")
         self._check_order()
         self._check_directories()
         self._check_presence()
+
+    def _can_double(self, stream: int, _late: bool, position: int) -> bool:
+        """Whether nobody may have learned that a message came, which was at this position of a stream."""
+        when = next((when for heard, when in self.confirmed.get(stream, ()) if heard >= position), None)
+        return when is None or any(begin - UNTOLD <= when <= end + TURMOIL for begin, end in self.blows)
 
     def _check_order(self) -> None:
         last: dict[tuple[int, str, int], tuple[int, str]] = {}
@@ -517,14 +561,29 @@ class Simulation:
                 self._problem(f"directory: {name} and {NODES[0]} differ on {sorted(different)}")
 
     def _check_presence(self) -> None:
-        there = {device.full for device in self.devices if device.online}
+        there = {device.full: device.status for device in self.devices if device.online}
         for device in self.devices:
             if not device.online:
                 self._problem(f"presence: {device.full} is not back")
                 continue
             for other in self.devices:
-                if other is not device and device.view.get(other.full, False) != (other.full in there):
-                    self._problem(f"presence: {device.full} sees {other.full} as {device.view.get(other.full)}")
+                if other is not device and device.view.get(other.full) != there.get(other.full):
+                    seen, shown = device.view.get(other.full), there.get(other.full)
+                    self._problem(f"presence: {device.full} sees {other.full} as {seen}, not {shown}")
+
+
+def _presence(device: Device) -> str:
+    return f"<presence><status>{device.status}</status></presence>"
+
+
+def _copied(message: Element) -> Element | None:
+    """The message of which this one is a carbon copy."""
+    for name in ("received", "sent"):
+        copy = message.find(ns.CARBONS, name)
+        forwarded = copy.find(ns.FORWARD, "forwarded") if copy is not None else None
+        if forwarded is not None:
+            return forwarded.find(ns.CLIENT, "message")
+    return None
 
 
 def fails(seed: int, steps: int = STEPS, talk: bool = False) -> list[str]:
