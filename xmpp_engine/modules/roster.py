@@ -242,8 +242,9 @@ class Roster(Module):
         theirs = item.version if item is not None else version
         if writer is not None and (jid in writer.dirty or jid in writer.writing):
             # Ours is written later. But what the other node has made of ours (somebody has answered a request at once)
-            # counts, and is written behind it.
-            if committed or mine is None or theirs < mine.version:
+            # counts, and is written behind it. So does a removal, whatever was changed apart from it: the contact's
+            # server has been told of it already.
+            if committed or mine is None or (item is not None and theirs < mine.version):
                 return
             self._write(account, jid, insist=True)
         elif committed:
@@ -255,16 +256,28 @@ class Roster(Module):
         data.roster_version = max(data.roster_version, version)
         if item is not None:
             data.roster[jid] = item
-        elif data.roster.pop(jid, None) is not None:
+        elif mine is not None:
+            if theirs < mine.version:
+                # Who knows the later change is told of the removal too.
+                version = data.roster_version = self._next_version(account)
+            del data.roster[jid]
             _removed(data, jid, version)
 
     def heard_before(self, account: Account, told: list[list[Any]]) -> None:
         """See routing/coherence.py."""
-        for jid, row, version, _committed in told:
-            mine = account.roster.get(jid)
-            if row is not None and (mine is None or mine.version < _item(row).version):
-                account.data.roster[jid] = _item(row)
-                account.data.roster_version = max(account.data.roster_version, version)
+        data = account.data
+        removed = dict(data.removed)
+        for jid, (item, version) in _newest(told).items():
+            mine = data.roster.get(jid)
+            data.roster_version = max(data.roster_version, version)
+            since = mine.version if mine is not None else removed.get(jid, 0)
+            if item is None:
+                if mine is not None and since <= version:
+                    del data.roster[jid]
+                    _removed(data, jid, version)
+            # What clients do not see (a request) changes no version: of equal ones the word is the newer.
+            elif item.version >= since or (mine is None and not item.version):
+                data.roster[jid] = item
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """See routing/coherence.py."""
@@ -461,6 +474,19 @@ def _row(item: RosterItem) -> tuple[Any, ...]:
 def _item(row: list[Any]) -> RosterItem:
     jid, name, subscription, ask, approved, groups, version, pending_in, request = row
     return RosterItem(jid, name, subscription, ask, approved, tuple(groups), version, pending_in, request)
+
+
+def _newest(told: list[list[Any]]) -> dict[str, tuple[RosterItem | None, int]]:
+    """The newest word on each contact: the last one, but nodes may be heard in another order than they spoke in. An
+    item of version 0 has none to go by: it counts where the contact was not there before."""
+    newest: dict[str, tuple[RosterItem | None, int]] = {}
+    since: dict[str, int] = {}
+    for jid, row, version, _committed in told:
+        item = _item(row) if row is not None else None
+        said = item.version if item is not None else version
+        if said >= since.get(jid, 0) or (said == 0 and newest[jid][0] is None):
+            newest[jid], since[jid] = (item, version), said
+    return newest
 
 
 def _removed(data: AccountData, jid: str, version: int) -> None:

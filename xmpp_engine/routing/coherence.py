@@ -64,8 +64,8 @@ class Coherence:
         self._services = services
         self._peers = peers
         self._heard: dict[tuple[str, str], Heard] = {}
-        #: Accounts of which something was told while they were not resident: when, and what that was.
-        self._recent: OrderedDict[str, tuple[float, deque[tuple[str, list[Any]]]]] = OrderedDict()
+        #: Accounts of which something was told while they were not resident: when, by whom last, and what that was.
+        self._recent: OrderedDict[str, tuple[float, str, deque[tuple[str, list[Any]]]]] = OrderedDict()
         #: Who changed which account last, the newest last.
         self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._reading: dict[str, bool] = {}
@@ -82,8 +82,9 @@ class Coherence:
 
     def settled(self, account: Account) -> None:
         """An account was read and is resident now."""
-        when, told = self._recent.pop(account.bare, (0.0, deque()))
+        when, node, told = self._recent.pop(account.bare, (0.0, "", deque()))
         if told and when + _SECONDS > self._services.clock.now():
+            _note(self._changed, account.bare, (node, when))
             # What was read may be older than what was said: a request is answered here before it is stored there.
             roster = cast("Unsaved | None", account.host.modules.get("roster"))
             if roster is not None:
@@ -128,9 +129,12 @@ class Coherence:
         accounts = self._services.accounts
         account = accounts.get(bare)
         if account is None:
-            told: deque[tuple[str, list[Any]]] = self._recent.get(bare, (0.0, deque(maxlen=_KEPT)))[1]
+            now = self._services.clock.now()
+            when, _who, told = self._recent.get(bare, (float("-inf"), "", deque()))
+            if when + _SECONDS <= now:
+                told = deque(maxlen=_KEPT)
             told.append((what, values))
-            _note(self._recent, bare, (self._services.clock.now(), told))
+            _note(self._recent, bare, (now, node, told))
         else:
             _note(self._changed, bare, (node, self._services.clock.now()))
         if bare in self._reading:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import astuple, replace
+
+import pytest
+
 from tests.cluster_story import ClusterStory, bodies, forget
 from tests.story import DOMAIN, MODULES
-from xmpp_engine.storage.types import RosterItem
+from xmpp_engine.routing.account import Account
+from xmpp_engine.storage.types import AccountData, RosterItem
 from xmpp_engine.xml import ns
 
 
@@ -127,3 +133,112 @@ async def test_a_change_that_a_node_took_to_its_grave_is_taken_back(cluster: Clu
     stores.rosters.put = put  # type: ignore[method-assign]
     await cluster.world.notice()
     assert f"x@{DOMAIN}" not in romeo.account.roster
+
+
+class Reading:
+    """A store that reads an account, and says what it has read when it is let go."""
+
+    def __init__(self, cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._go = asyncio.Event()
+        accounts = cluster.world.stores.accounts
+        load = accounts.load
+
+        async def later(bare: str) -> AccountData | None:
+            data = await load(bare)
+            await self._go.wait()
+            return data
+
+        monkeypatch.setattr(accounts, "load", later)
+
+    def go(self) -> None:
+        """What was read arrives."""
+        self._go.set()
+
+
+async def _loads(cluster: ClusterStory, node: str, bare: str) -> asyncio.Task[Account | None]:
+    """The account is being read on a node."""
+    services = cluster.world.nodes[node].services
+    task = asyncio.ensure_future(services.accounts.load(bare, services.router.hosts[DOMAIN]))
+    await cluster.world.settle()
+    return task
+
+
+async def test_what_is_told_while_an_account_is_read_counts(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts that were added, changed, asked by a request that changes no version, and removed, all of it stored
+    before what was read has arrived."""
+    await cluster.begin(nodes=2)
+    romeo = await cluster("romeo n1")
+    roster, account = cluster.world.nodes["n1"].module("roster"), romeo.account
+    for name in ("changed", "asks", "removed"):
+        roster.put(account, RosterItem(f"{name}@{DOMAIN}"))
+    await roster.saved(account)
+    await cluster.world.pass_time(31.0)
+    reading = Reading(cluster, monkeypatch)
+    task = await _loads(cluster, "n2", romeo.bare)
+    roster.put(account, RosterItem(f"added@{DOMAIN}", ask=True))
+    roster.put(account, replace(account.roster[f"changed@{DOMAIN}"], subscription="both"))
+    roster.put(account, replace(account.roster[f"asks@{DOMAIN}"], pending_in=True), shown=False)
+    roster.put(account, RosterItem(f"stranger@{DOMAIN}", pending_in=True), shown=False)
+    roster.drop(account, f"removed@{DOMAIN}")
+    await cluster.world.settle()
+    reading.go()
+    await cluster.world.settle()
+    there = await task
+    assert there is not None
+    assert there.roster == account.roster == cluster.world.stores.memory.accounts[romeo.bare].data.roster
+    assert set(there.roster) == {f"{name}@{DOMAIN}" for name in ("added", "changed", "asks", "stranger")}
+    assert there.data.roster_version == account.data.roster_version
+    assert there.data.removed == account.data.removed
+
+
+async def test_what_was_over_before_an_account_was_read_does_not_come_back(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2)
+    romeo = await cluster("romeo n1")
+    roster, account = cluster.world.nodes["n1"].module("roster"), romeo.account
+    roster.put(account, RosterItem(f"short@{DOMAIN}"))
+    roster.put(account, RosterItem(f"stranger@{DOMAIN}", pending_in=True), shown=False)
+    await cluster.world.settle()
+    for name in ("short", "stranger"):
+        roster.drop(account, f"{name}@{DOMAIN}")
+    await cluster.world.settle()
+    there = await cluster("romeo n2")
+    await cluster.world.settle()
+    assert there.account.roster == {}
+
+
+async def test_words_of_several_nodes_count_by_their_versions(cluster: ClusterStory) -> None:
+    """A slow link: what came last was said first."""
+    await cluster.begin(nodes=2)
+    romeo = await cluster("romeo n1")
+    roster = cluster.world.nodes["n1"].module("roster")
+    jid, account = f"x@{DOMAIN}", romeo.account
+    newer, older = RosterItem(jid, name="newer", version=512), RosterItem(jid, name="older", version=256)
+    words = [[jid, list(astuple(item)), item.version, True] for item in (newer, older)]
+    roster.heard_before(account, words)
+    assert account.roster[jid] == newer
+    roster.heard_before(account, [[jid, None, 768, True], *words])
+    assert jid not in account.roster
+    roster.heard_before(account, words)
+    assert jid not in account.roster
+
+
+async def test_a_change_that_was_told_before_an_account_was_read_dies_with_its_node(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.begin(nodes=2)
+    phone = await cluster("romeo n2")
+
+    async def never(*_arguments: object) -> None:
+        raise RuntimeError("the database hangs")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster.world.stores.rosters, "put", never)
+        cluster.world.nodes["n2"].module("roster").put(phone.account, RosterItem(f"x@{DOMAIN}", subscription="to"))
+        await cluster.world.settle()
+        romeo = await cluster("romeo n1")
+        assert f"x@{DOMAIN}" in romeo.account.roster
+        cluster.world.kill("n2")
+    await cluster.world.notice()
+    assert romeo.account.roster == {}

@@ -1,0 +1,182 @@
+"""One roster that several nodes of a cluster change: newer words count, whatever is being read or written meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.cluster_story import ClusterStory, forget
+from tests.story import Client
+from xmpp_engine.modules.roster import Roster
+from xmpp_engine.storage.types import RosterItem
+from xmpp_engine.xml import ns
+
+JULIET = "juliet@story.example"
+
+
+class Slow:
+    """A store of rosters that holds what is written first until it is let go."""
+
+    def __init__(self, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._go = asyncio.Event()
+        self._first = True
+        for name in ("put", "remove"):
+            monkeypatch.setattr(store, name, self._held(getattr(store, name)))
+
+    def _held(self, write: Any) -> Any:
+        async def later(*arguments: Any) -> None:
+            if self._first:
+                self._first = False
+                await self._go.wait()
+            await write(*arguments)
+
+        return later
+
+    def go(self) -> None:
+        """What was written first is written now, after all that came later."""
+        self._go.set()
+
+
+async def two(cluster: ClusterStory) -> tuple[Client, Client]:
+    """Romeo on both nodes."""
+    one, other = await cluster("romeo n1", "romeo n2")
+    for client in (one, other):
+        await client.comes_online()
+    forget(one, other)
+    return one, other
+
+
+def roster_of(cluster: ClusterStory, node: str) -> Roster:
+    found: Roster = cluster.world.nodes[node].module("roster")
+    return found
+
+
+def item_on(client: Client) -> RosterItem | None:
+    return client.account.roster.get(JULIET)
+
+
+def stored(cluster: ClusterStory, client: Client) -> RosterItem | None:
+    return cluster.world.stores.memory.accounts[client.bare].data.roster.get(JULIET)
+
+
+async def test_what_another_node_makes_of_what_is_being_written_is_written_behind_it(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await two(cluster)
+    slow = Slow(cluster.world.stores.rosters, monkeypatch)
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET, ask=True))
+    await cluster.world.settle()
+    asked = item_on(other)
+    assert asked is not None
+    assert asked.ask
+    # Juliet answers on the other node before the request is in the database.
+    roster_of(cluster, "n2").put(other.account, replace(asked, subscription="to", ask=False))
+    await cluster.world.settle()
+    for client in (one, other):
+        assert item_on(client) == replace(asked, subscription="to", ask=False, version=item_on(other).version)  # type: ignore[union-attr]
+    slow.go()
+    await cluster.world.settle()
+    assert stored(cluster, one) == item_on(one) == item_on(other)
+    assert stored(cluster, one).subscription == "to"  # type: ignore[union-attr]
+
+
+async def test_an_older_word_changes_nothing_that_is_being_written(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await two(cluster)
+    slow = Slow(cluster.world.stores.rosters, monkeypatch)
+    roster = roster_of(cluster, "n1")
+    mine = roster.put(one.account, RosterItem(JULIET, name="mine"))
+    await cluster.world.settle()
+    older = replace(mine, name="older", version=mine.version - 1)
+    for committed in (False, True):
+        roster.heard(one.account, one.bare, [JULIET, _row(older), older.version, committed])
+        await cluster.world.settle()
+        assert item_on(one) == mine
+    slow.go()
+    await cluster.world.settle()
+    assert stored(cluster, one) == item_on(one) == item_on(other) == mine
+
+
+async def test_that_an_older_change_is_stored_takes_back_no_newer_one(cluster: ClusterStory) -> None:
+    """It was said on a third node; until it is stored there the database has the older one."""
+    one, other = await two(cluster)
+    first = roster_of(cluster, "n2").put(other.account, RosterItem(JULIET, name="first"))
+    await cluster.world.settle()
+    newer = replace(first, name="newer", version=first.version + 1)
+    roster = roster_of(cluster, "n1")
+    roster.heard(one.account, one.bare, [JULIET, _row(newer), newer.version, False])
+    roster.heard(one.account, one.bare, [JULIET, _row(first), newer.version, True])
+    await cluster.world.settle()
+    assert item_on(one) == newer
+    # That it is not in the database after all is found out with the next word that counts.
+    roster.heard(one.account, one.bare, [JULIET, _row(replace(newer, name="other")), newer.version, True])
+    await cluster.world.settle()
+    assert item_on(one) == first
+
+
+async def test_what_is_being_written_survives_reading_anew(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _other = await two(cluster)
+    roster = roster_of(cluster, "n1")
+    roster.put(one.account, RosterItem("gone@story.example"))
+    await cluster.world.settle()
+    slow = Slow(cluster.world.stores.rosters, monkeypatch)
+    roster.put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    roster.drop(one.account, "gone@story.example")
+    before = one.account.data
+    cluster.world.nodes["n1"].services.coherence.reread(one.bare)  # type: ignore[union-attr]
+    await cluster.world.settle()
+    assert one.account.data is not before
+    assert set(one.account.roster) == {JULIET}
+    slow.go()
+    await cluster.world.settle()
+    assert set(cluster.world.stores.memory.accounts[one.bare].data.roster) == {JULIET}
+
+
+async def test_a_removal_counts_over_what_was_changed_apart_from_it(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await two(cluster)
+    known = roster_of(cluster, "n1").put(one.account, RosterItem(JULIET, ask=True))
+    await cluster.world.settle()
+    forget(one, other)
+    slow = Slow(cluster.world.stores.rosters, monkeypatch)
+    later = roster_of(cluster, "n2").put(other.account, replace(known, subscription="to", ask=False))
+    # What n2 has said is still on its way.
+    one.send(
+        f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'><item jid='{JULIET}' subscription='remove'/></query></iq>"
+    )
+    await cluster.world.settle()
+    slow.go()
+    await cluster.world.settle()
+    assert stored(cluster, one) is None
+    assert item_on(one) is None
+    assert item_on(other) is None
+    # Who knows the later one of the two is told of the removal.
+    late = await cluster.world.login("romeo n2")
+    late.send(f"<iq type='get' id='v'><query xmlns='{ns.ROSTER}' ver='{later.version}'/></iq>")
+    await late.receives(
+        "<iq type='result' id='v'/>",
+        f"<iq type='set'><query xmlns='{ns.ROSTER}'><item jid='{JULIET}' subscription='remove'/></query></iq>",
+    )
+
+
+def _row(item: RosterItem) -> list[Any]:
+    """A contact as nodes tell it."""
+    return [
+        item.jid,
+        item.name,
+        item.subscription,
+        item.ask,
+        item.approved,
+        list(item.groups),
+        item.version,
+        item.pending_in,
+        item.request,
+    ]
