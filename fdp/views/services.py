@@ -15,7 +15,7 @@ from fdp.services import topics
 from mlink_web.conf.models import Domain
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
+from mlink_web.console.replies import removal
 
 
 @require_safe
@@ -69,23 +69,16 @@ def remove_service(request: HttpRequest, name: str) -> HttpResponse:
     domain = Domain.objects.filter(name=rest).first()
     if domain is None or label not in domains.services_of(domain):
         raise Http404
-    form = RemoveForm(name, request.POST or None)
-    if form.is_valid():
-        try:
-            domains.remove_service(domain, label)
-        except ValueError as error:
-            form.add_error(None, str(error))
-        else:
-            record(request, "removed forms service", name)
-            messages.success(request, f"{name} is removed.")
-            return redirect("fdp:services")
-    context = {
-        "section": "forms",
-        "title": f"Remove {name}",
-        "warning": "The address is not served any more, and clients lose their subscriptions there. "
+    return removal(
+        request,
+        name,
+        lambda: domains.remove_service(domain, label),
+        did="removed forms service",
+        done=f"{name} is removed.",
+        then="fdp:services",
+        section="forms",
+        title=f"Remove {name}",
+        warning="The address is not served any more, and clients lose their subscriptions there. "
         "A service that still has topics is not removed: remove them first.",
-        "action": "Remove for good",
-        "back": reverse("fdp:services"),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+        back=reverse("fdp:services"),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -19,10 +19,12 @@ from mlink_web.components.rows import listed
 from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
 from mlink_web.console.node import NodeUnavailable
+from mlink_web.console.replies import removal, reply
 
 MAX_NAME = 1023
+#: The page with the list.
+LIST = "components:components"
 
 
 @require_safe
@@ -58,7 +60,7 @@ def add(request: HttpRequest) -> HttpResponse:
             record(request, "added component", made.domain, **given)
             if secret:
                 messages.success(request, f"{made.domain} may connect. Running nodes follow within seconds.")
-                return redirect("components:components")
+                return redirect(LIST)
             return _secret_page(request, made, shared)
     return _form_page(request, form, None)
 
@@ -78,7 +80,7 @@ def component(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             record(request, "changed component", found.domain, **given)
             messages.success(request, f"{found.domain} is saved. Running nodes follow within seconds.")
-            return redirect("components:components")
+            return redirect(LIST)
     return _form_page(request, form, found)
 
 
@@ -127,22 +129,19 @@ def renew(request: HttpRequest, pk: int) -> HttpResponse:
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the domain, then forget the component."""
     found = get_object_or_404(Component, pk=pk)
-    form = RemoveForm(found.domain, request.POST or None)
-    if form.is_valid():
-        services.remove(found)
-        record(request, "removed component", found.domain)
-        messages.success(request, f"{found.domain} is no component any more.")
-        return redirect("components:components")
-    context = {
-        "section": "components",
-        "title": f"Remove the component {found.domain}",
-        "warning": "It is disconnected, its secret and privileges are forgotten, and what is sent to its domain goes "
+    return removal(
+        request,
+        found.domain,
+        lambda: services.remove(found),
+        did="removed component",
+        done=f"{found.domain} is no component any more.",
+        then=LIST,
+        section="components",
+        title=f"Remove the component {found.domain}",
+        warning="It is disconnected, its secret and privileges are forgotten, and what is sent to its domain goes "
         "to another server of that name, if there is one. To keep it away for a time, switch it off instead.",
-        "action": "Remove for good",
-        "back": reverse("components:component", args=[pk]),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+        back=reverse("components:component", args=[pk]),
+    )
 
 
 @require_POST
@@ -151,18 +150,11 @@ def kick(request: HttpRequest) -> HttpResponse:
     """End a connection; answers a script with JSON, a plain form with a redirection back."""
     domain = request.POST.get("domain", "")
     if not domain or len(domain) > MAX_NAME:
-        return _answer(request, "The form did not say which component.", 400)
+        return reply(request, "The form did not say which component.", 400, LIST)
     try:
         commands.change("component kick", domain=domain)
     except (NodeUnavailable, commands.Refused) as error:
         record(request, "disconnected component: failed", domain, why=str(error))
-        return _answer(request, str(error), 503 if isinstance(error, NodeUnavailable) else 404)
+        return reply(request, str(error), 503 if isinstance(error, NodeUnavailable) else 404, LIST)
     record(request, "disconnected component", domain)
-    return _answer(request, f"{domain} is disconnected. It may connect again.", 200)
-
-
-def _answer(request: HttpRequest, text: str, status: int) -> HttpResponse:
-    if request.accepts("application/json") and not request.accepts("text/html"):
-        return JsonResponse({"done": text} if status == 200 else {"error": text}, status=status)
-    (messages.success if status == 200 else messages.error)(request, text)
-    return redirect("components:components")
+    return reply(request, f"{domain} is disconnected. It may connect again.", 200, LIST)

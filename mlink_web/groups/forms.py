@@ -57,20 +57,3 @@ class MembersForm(forms.Form):
     def addresses(self) -> list[str]:
         """What stands between commas, spaces and ends of lines."""
         return str(self.cleaned_data["members"]).replace(",", " ").split()
-
-
-class RemoveForm(forms.Form):
-    """The question before a group is deleted."""
-
-    name = forms.CharField(error_messages={"required": "Type the name."}, widget=forms.TextInput(attrs=PLAIN))
-
-    def __init__(self, group: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
-        self.fields["name"].label = f"Type {group} to confirm"
-
-    def clean_name(self) -> str:
-        """Exactly the name, not merely a similar one."""
-        if self.cleaned_data["name"] != self.group:
-            raise forms.ValidationError("This is not the name of the group.")
-        return self.group

@@ -12,8 +12,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mlink_web.console.access import reach, within_domains
 from mlink_web.console.audit import record
+from mlink_web.console.replies import removal
 from mlink_web.groups import services
-from mlink_web.groups.forms import DescriptionForm, GroupForm, MembersForm, RemoveForm
+from mlink_web.groups.forms import DescriptionForm, GroupForm, MembersForm
 from mlink_web.groups.models import Group
 
 PAGE_SIZE = 50
@@ -151,19 +152,17 @@ def remove_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the name, then delete the group."""
     found = get_object_or_404(_within(request), pk=pk)
     name = found.name
-    form = RemoveForm(name, request.POST or None)
-    if form.is_valid():
-        services.remove_group(found)
-        record(request, "deleted group", name)
-        messages.success(request, f"The group {name} is deleted.")
-        return redirect("groups:groups")
-    context = {
-        "section": "groups",
-        "title": f"Delete the group {name}",
-        "warning": "Rooms and forms that name the group go on naming it, but nobody is in it any more: "
+    return removal(
+        request,
+        name,
+        lambda: services.remove_group(found),
+        did="deleted group",
+        done=f"The group {name} is deleted.",
+        then="groups:groups",
+        section="groups",
+        title=f"Delete the group {name}",
+        warning="Rooms and forms that name the group go on naming it, but nobody is in it any more: "
         "its members lose what they were allowed by it, and whoever was banned by it may come back.",
-        "action": "Delete for good",
-        "back": reverse("groups:group", args=[pk]),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+        action="Delete for good",
+        back=reverse("groups:group", args=[pk]),
+    )

@@ -361,6 +361,11 @@ def test_ending_nothing_in_particular_is_refused(console: Client, jid: str) -> N
     assert script.status_code == 400
 
 
+def test_a_number_of_thousands_of_digits_is_nobodys(console: Client) -> None:
+    answer = console.post("/admin/sessions/end", {"jid": "ada@localhost/phone", "user": "9" * 5_000})
+    assert answer["Location"] == "/admin/sessions/"
+
+
 def test_an_audit_value_cannot_forge_a_line(console: Client, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="mlink.audit"):
         console.post("/admin/sessions/end", {"jid": 'a@b/x"\nwho="admin" did="nothing'})

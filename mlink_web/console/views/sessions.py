@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
 from mlink_web.accounts.models import Account
 from mlink_web.console import node
 from mlink_web.console.access import may_change, reach, within_domains
 from mlink_web.console.audit import record
+from mlink_web.console.replies import reply
 
 MAX_JID = 3071
+#: Of the number of an account.
+MAX_DIGITS = 19
 
 
 @require_safe
@@ -58,11 +60,7 @@ def _may_end(request: HttpRequest, jid: str) -> bool:
 
 
 def _answer(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
-    if request.accepts("application/json") and not request.accepts("text/html"):
-        return JsonResponse({"done": sentence} if status == 200 else {"error": sentence}, status=status)
-    if status == 200:
-        messages.success(request, sentence)
-    else:
-        messages.error(request, sentence)
     user = request.POST.get("user", "")
-    return redirect("console:user", int(user)) if user.isascii() and user.isdigit() else redirect("console:sessions")
+    if user.isascii() and user.isdigit() and len(user) < MAX_DIGITS:
+        return reply(request, sentence, status, "console:user", int(user))
+    return reply(request, sentence, status, "console:sessions")

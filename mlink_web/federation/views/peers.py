@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
+from mlink_web.console.replies import removal
 from mlink_web.federation import services, values
 from mlink_web.federation.forms import OptionsForm, PeerForm
 from mlink_web.federation.models import Peer
@@ -95,26 +95,23 @@ def _form_page(request: HttpRequest, form: PeerForm, found: Peer | None) -> Http
 def remove_peer(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the domain, then forget the peer."""
     found = get_object_or_404(Peer, pk=pk)
-    form = RemoveForm(found.domain, request.POST or None)
-    if form.is_valid():
-        services.remove_peer(found)
-        record(request, "removed peer", found.domain)
-        messages.success(request, f"{found.domain} is no peer any more.")
-        return redirect("federation:peers")
     after = (
         "Afterwards the domain is treated as every other server: found by DNS, and held to what holds for everybody."
         if services.options().open
         else "Only listed peers are talked to, so afterwards nothing goes to this domain and nothing is taken from it."
     )
-    context = {
-        "section": "federation",
-        "title": f"Remove the peer {found.domain}",
-        "warning": f"Its address, pins and authorities are forgotten. {after}",
-        "action": "Remove for good",
-        "back": reverse("federation:peer", args=[pk]),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+    return removal(
+        request,
+        found.domain,
+        lambda: services.remove_peer(found),
+        did="removed peer",
+        done=f"{found.domain} is no peer any more.",
+        then="federation:peers",
+        section="federation",
+        title=f"Remove the peer {found.domain}",
+        warning=f"Its address, pins and authorities are forgotten. {after}",
+        back=reverse("federation:peer", args=[pk]),
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
@@ -16,10 +15,12 @@ from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
 from mlink_web.console.node import NodeUnavailable
+from mlink_web.console.replies import reply
 from mlink_web.federation import services
 from mlink_web.federation.rows import listed, sentence
 
 MAX_NAME = 1023
+PAGE = "federation:streams"
 
 
 @require_safe
@@ -88,24 +89,18 @@ def _act(
     request: HttpRequest, did: str, target: str, command: str, arguments: dict[str, str], done: str, node: str = ""
 ) -> HttpResponse:
     """Run a command; answers a script with JSON, a plain form with a redirection back."""
-    if not all(value for name, value in arguments.items() if name != "local") or len(target) > MAX_NAME:
-        return _answer(request, "The form did not say what it is about.", 400)
+    given = [target, node, *arguments.values()]
+    if not all(value for name, value in arguments.items() if name != "local") or max(map(len, given)) > MAX_NAME:
+        return reply(request, "The form did not say what it is about.", 400, PAGE)
     try:
         outcome = commands.change(command, on=node, **arguments)
     except NodeUnavailable as error:
         record(request, f"{did}: failed", target, why=str(error), **arguments)
-        return _answer(request, str(error), 503)
+        return reply(request, str(error), 503, PAGE)
     except commands.Refused as error:
         record(request, f"{did}: failed", target, why=str(error), **arguments)
-        return _answer(request, str(error), 404)
+        return reply(request, str(error), 404, PAGE)
     if node:
         arguments["node"] = node
     record(request, did, target, **arguments, outcome=outcome)
-    return _answer(request, done, 200)
-
-
-def _answer(request: HttpRequest, text: str, status: int) -> HttpResponse:
-    if request.accepts("application/json") and not request.accepts("text/html"):
-        return JsonResponse({"done": text} if status == 200 else {"error": text}, status=status)
-    (messages.success if status == 200 else messages.error)(request, text)
-    return redirect("federation:streams")
+    return reply(request, done, 200, PAGE)
