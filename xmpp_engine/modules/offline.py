@@ -41,6 +41,8 @@ _SOON: Final = 0.1
 #: Note of a session: the rows which it was sent and which are not deleted yet, each with the number of the stanza
 #: (XEP-0198), as texts, for they go along to another node.
 _SENT: Final = "offline sent"
+#: Seconds between two looks at how much a full storage holds.
+_COUNT_SECONDS: Final = 30.0
 #: Beside the resource that a replay is for: there is more.
 _AGAIN: Final = ""
 _BY_THEMSELVES_NOTHING: Final = frozenset(
@@ -94,6 +96,7 @@ class Offline(Module):
         size = len(xml.encode())
         if data.offline_count >= self.config.messages or data.offline_bytes + size > self.config.bytes:
             self.services.counters.count("offline_refused_total")
+            self._count_anew(account)
             return Reject("service-unavailable", "the recipient's offline storage is full")
         data.offline_count += 1
         data.offline_bytes += size
@@ -120,6 +123,15 @@ class Offline(Module):
         if account is not None:
             account.data.offline_count, account.data.offline_bytes = values
 
+    def _count_anew(self, account: Account) -> None:
+        """The storage is full, as this node counts: in a cluster another one may have replayed what this one counts
+        without being heard, as in a cut. The database says."""
+        coherence, now = self.services.coherence, self.services.clock.now()
+        counted: dict[str, float] = account.note("offline counted", dict)
+        if coherence is not None and counted.get("at", float("-inf")) + _COUNT_SECONDS <= now:
+            counted["at"] = now
+            coherence.reread(account.bare)
+
     def woke(self, session: Session) -> None:
         """A session was resumed here that was on another node: that one's replay has ended with it."""
         if session.notes is not None and session.notes.pop(MOVED, None) and session.presence is not None:
@@ -137,6 +149,7 @@ class Offline(Module):
         account = session.account
         whereabouts = self.services.whereabouts
         replaying = account.note("offline", set)
+        replayed = False
         try:
             while True:
                 replaying.discard(_AGAIN)
@@ -148,6 +161,7 @@ class Offline(Module):
                     # One resource gets them, whichever node it is on.
                     if not await whereabouts.claims.take(session.jid):
                         break
+                    replayed = True
                     try:
                         await self._replay_all(session)
                     finally:
@@ -158,8 +172,9 @@ class Offline(Module):
             replaying.clear()
             usage = await self.services.stores.offline.usage(account.id)
             account.data.offline_count, account.data.offline_bytes = usage
-            # Others have counted what they stored, and would refuse more for good.
-            self.services.tell(account.bare, self.name, *usage)
+            if replayed:
+                # Others have counted what they stored, and would refuse more for good.
+                self.services.tell(account.bare, self.name, *usage)
             if usage[0] and session.ended:
                 self._go_on(account)
 
