@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +17,10 @@ from mlink_web.components.rows import listed
 from mlink_web.conf.models import Domain
 from mlink_web.console import commands
 from mlink_web.console.node import NodeUnavailable
+from tests.kits.console import console, home, text
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+__all__ = ["console", "home"]
 NAME = "gw.localhost"
 STATUS = {
     "domain": NAME,
@@ -44,21 +45,6 @@ REFUSED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def home(settings: Any, tmp_path: Path) -> Path:
-    """A data folder of the test's own: no node runs there."""
-    settings.MLINK_HOME = tmp_path
-    Domain.objects.get_or_create(name="localhost")
-    return tmp_path
-
-
-@pytest.fixture
-def console(client: Client) -> Client:
-    """A browser in which the administrator is signed in."""
-    client.force_login(accounts.create_account("admin@localhost", None, is_staff=True, is_superuser=True))
-    return client
-
-
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """A node that answers; `asked` is what it was asked."""
@@ -73,11 +59,6 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     monkeypatch.setattr(commands, "ask", ask)
     monkeypatch.setattr(commands, "answer", lambda command: commands.Answer(ask(command), made.silent))
     return made
-
-
-def text(response: Any) -> str:
-    """The page as text."""
-    return str(response.content.decode())
 
 
 def form(**given: Any) -> dict[str, Any]:

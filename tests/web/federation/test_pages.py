@@ -17,25 +17,12 @@ from mlink_web.console import commands
 from mlink_web.federation import services
 from mlink_web.federation.models import Peer
 from tests.kits.authority import Authority
+from tests.kits.console import console, home, text
 from tests.web.federation.node import Streams, running
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+__all__ = ["console", "home"]
 PAGES = ["", "refused/", "peers/", "peers/add/", "options/", "test/"]
-
-
-@pytest.fixture(autouse=True)
-def home(settings: Any, tmp_path: Path) -> Path:
-    """A data folder of the test's own: no node runs there."""
-    settings.MLINK_HOME = tmp_path
-    Domain.objects.get_or_create(name="localhost")
-    return tmp_path
-
-
-@pytest.fixture
-def console(client: Client) -> Client:
-    """A browser in which the administrator is signed in."""
-    client.force_login(accounts.create_account("admin@localhost", None, is_staff=True, is_superuser=True))
-    return client
 
 
 @pytest.fixture
@@ -43,11 +30,6 @@ def streams(home: Path) -> Iterator[Streams]:
     """A node that answers."""
     with running(Streams()) as made:
         yield made
-
-
-def text(response: Any) -> str:
-    """The page as text."""
-    return str(response.content.decode())
 
 
 def peer_form(**given: Any) -> dict[str, Any]:
@@ -106,6 +88,16 @@ def test_nodes_that_gave_no_answer_are_named(console: Client, streams: Streams, 
     # What did answer is there all the same, and the others have less time than the page waits.
     assert ("peer.example" if not path else "evil.example") in page
     assert 0 < streams.patience < commands.READ_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [("close", {"id": "x" * 2_000, "about": "peer.example"}), ("drop", {"remote": "a.example", "node": "n" * 2_000})],
+)
+def test_what_is_too_long_is_not_asked_for(console: Client, streams: Streams, path: str, given: dict[str, str]) -> None:
+    answer = console.post(f"/admin/federation/{path}", given, headers={"Accept": "application/json"})
+    assert answer.status_code == 400
+    assert streams.done == []
 
 
 def test_in_a_cluster_each_row_has_its_node(console: Client, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
