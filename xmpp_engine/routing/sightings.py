@@ -76,6 +76,8 @@ class Sightings:
         self.heard: dict[str, int] = {}
         #: Our sessions that have come since a node joined which has not told all of its own yet, by full JID.
         self._untold: dict[str, dict[str, Session]] = {}
+        #: The same of nodes that have told all, and whose people are just being met.
+        self._meeting: dict[str, dict[str, Session]] = {}
         #: Nodes that are gone and have not come back.
         self.lost: set[str] = set()
         #: Sessions of nodes that are gone, of which contacts here have heard that they are unavailable.
@@ -97,8 +99,9 @@ class Sightings:
 
     @property
     def known(self) -> set[str]:
-        """The nodes all of whose sessions are known here."""
-        return {self._peers.name, *(node for node in self._peers.nodes if node not in self._untold)}
+        """The nodes all of whose sessions are known here, and have been shown ours."""
+        new = self._untold.keys() | self._meeting.keys()
+        return {self._peers.name, *(node for node in self._peers.nodes if node not in new)}
 
     def state(self) -> dict[str, int]:
         """What a session that goes to another node takes along: the nodes all of whose sessions are known here, and of
@@ -174,18 +177,24 @@ class Sightings:
         """It will tell of its sessions from now on."""
         self._untold[node] = {}
 
-    def told_all(self, node: str) -> dict[str, Session]:
-        """It has; returns which of ours have come since it began."""
+    def told_all(self, node: str) -> None:
+        """It has; `meet` comes next."""
         self.lost.discard(node)
-        return self._untold.pop(node, {})
+        self._meeting[node] = self._untold.pop(node, {})
 
-    async def meet(self, node: str, fresh: dict[str, Session]) -> None:
+    async def meet(self, node: str) -> None:
         """Our sessions and those of a node that has told all see each other."""
-        await self._ask_theirs(node, fresh)
-        for number, session in enumerate(list(self._services.registry.full.values())):
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-            self._show_one(session, node)
+        fresh = self._meeting.get(node)
+        if fresh is None:
+            return
+        if self._directory.counts.get(node):
+            await self._ask_theirs(node, fresh)
+            for number, session in enumerate(list(self._services.registry.full.values())):
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                self._show_one(session, node)
+        if self._meeting.get(node) is fresh:
+            del self._meeting[node]
 
     async def _ask_theirs(self, node: str, fresh: dict[str, Session]) -> None:
         """Sessions that came while the node was still telling have asked only those contacts of whom it had told; and
@@ -225,6 +234,7 @@ class Sightings:
         self.lost.add(node)
         self.heard.pop(node, None)
         self._untold.pop(node, None)
+        self._meeting.pop(node, None)
         for bare, entry in dropped:
             if entry.presence is not None:
                 self._mourned[f"{bare}/{entry.resource}"] = None

@@ -367,14 +367,15 @@ class Whereabouts:
         self._doubts.marked(record[1], record[2])
 
     def _told_all(self, node: str, _record: Record) -> None:
-        fresh = self.sightings.told_all(node)
-        if self.directory.counts.get(node):
-            stored = list(self._stored)
-            self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored, fresh))
+        self.sightings.told_all(node)
+        stored = list(self._stored)
+        self._services.tasks.spawn(f"reunion with {node}", self._reunite(node, stored))
 
-    async def _reunite(self, node: str, stored: list[str], fresh: dict[str, Session]) -> None:
+    async def _reunite(self, node: str, stored: list[str]) -> None:
         """A cut has healed, or a node that was frozen is back: see above."""
-        await self.sightings.meet(node, fresh)
+        await self.sightings.meet(node)
+        if not self.directory.counts.get(node):
+            return
         # What is to be looked for must be there.
         await self._services.ledger.sync()
         for number, bare in enumerate(stored):
