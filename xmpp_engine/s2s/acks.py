@@ -36,13 +36,15 @@ class Mark:
 
 
 class Sent:
-    """A stanza that the peer has not acknowledged; `row` is its id in the outbox, "" for none."""
+    """A stanza that the peer has not acknowledged; `row` is its id in the outbox, "" for none, `expires` when its time
+    is over (monotonic), 0 where it did not wait before it was sent."""
 
-    __slots__ = ("row", "stanza")
+    __slots__ = ("expires", "row", "stanza")
 
-    def __init__(self, stanza: Stanza, row: str) -> None:
+    def __init__(self, stanza: Stanza, row: str, expires: float = 0.0) -> None:
         self.stanza = stanza
         self.row = row
+        self.expires = expires
 
 
 class Acks:
@@ -57,6 +59,7 @@ class Acks:
         "handled_count",
         "id",
         "latency",
+        "lost_at",
         "queue",
         "sent",
         "taking",
@@ -77,6 +80,8 @@ class Acks:
         self.asked_at = 0.0
         #: Seconds, -1 while nothing is known.
         self.latency = -1.0
+        #: When the connection was lost (monotonic), 0 while there is one: also after tries to resume that failed.
+        self.lost_at = 0.0
 
     # What the peer sent
 
@@ -130,9 +135,9 @@ class Acks:
 
     # What we sent
 
-    def push(self, stanza: Stanza, row: str) -> None:
+    def push(self, stanza: Stanza, row: str, expires: float = 0.0) -> None:
         """A stanza goes to the transport."""
-        self.queue.append(Sent(stanza, row))
+        self.queue.append(Sent(stanza, row, expires))
         self.sent += 1
 
     def acknowledged(self, text: str | None, now: float) -> list[str]:

@@ -67,6 +67,10 @@ class Calls:
             stream = await self.dial(local, remote)
             stream.offers_external = False
             await self._prove(stream, local, remote)
+        if stream.over:
+            raise Failure("remote-server-timeout", f"{remote} ended the stream as soon as it was there")
+        # Where the stream before cannot be resumed on this one, nothing waits for that any longer.
+        self._federation.suspended.give_up(local, remote)
         destination.attach(stream)
 
     async def _prove(self, stream: Outgoing, local: str, remote: str) -> None:

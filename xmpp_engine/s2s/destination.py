@@ -20,19 +20,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, run
 from xmpp_engine.s2s.failure import Failure
+from xmpp_engine.s2s.waiting import Queue, Total, Waiting
 from xmpp_engine.stanza.stanza import SERVER, Stanza
 from xmpp_engine.storage.outbox import OutboxRow
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.host import Host
+    from xmpp_engine.s2s.acks import Sent
     from xmpp_engine.s2s.federation import Federation
     from xmpp_engine.s2s.peer_stream import PeerStream
 
@@ -42,22 +43,11 @@ log = logging.getLogger("mlink.s2s")
 FIRST_RETRY: Final = 2.0
 #: Seconds in which nothing is tried after a failure that trying again does not mend.
 REFUSED_SECONDS: Final = 10.0
+#: A stream that has lasted so long was a good one: the next one is opened at once. After two in a row that ended sooner
+#: and left something to be sent, the pauses between tries apply to streams too.
+STEADY_SECONDS: Final = 30.0
 #: Presence that changes what others keep: it waits as messages do.
 _KEPT_PRESENCE: Final = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
-
-
-class Waiting:
-    """A stanza that waits: when its time is over (monotonic), when it came (seconds since the epoch), its bytes, the id
-    of its row."""
-
-    __slots__ = ("came", "expires", "row", "size", "stanza")
-
-    def __init__(self, stanza: Stanza, expires: float, came: float, size: int, row: str = "") -> None:
-        self.stanza = stanza
-        self.expires = expires
-        self.came = came
-        self.size = size
-        self.row = row
 
 
 class Destination:
@@ -68,9 +58,11 @@ class Destination:
     """
 
     __slots__ = (
+        "_attached",
         "_federation",
         "_loop",
         "_refused_until",
+        "_short",
         "_tries",
         "_wake",
         "failure",
@@ -79,26 +71,27 @@ class Destination:
         "next_try",
         "open",
         "queue",
-        "queued_bytes",
         "remote",
         "streams",
         "used",
     )
 
-    def __init__(self, federation: Federation, local: str, remote: str, host: Host | None) -> None:
+    def __init__(self, federation: Federation, local: str, remote: str, host: Host | None, total: Total) -> None:
         self._federation = federation
         self.local = local
         self.remote = remote
         self.host = host
         self.open: PeerStream | None = None
         self.streams: list[PeerStream] = []
-        self.queue: deque[Waiting] = deque()
-        self.queued_bytes = 0
+        self.queue = Queue(total)
         self.failure: Failure | None = None
         #: Seconds since the epoch, 0 while the loop does not pause.
         self.next_try = 0.0
         self.used = federation.clock.now()
         self._tries = 0
+        #: When a stream came last, and how many in a row were short.
+        self._attached = 0.0
+        self._short = 0
         self._refused_until = 0.0
         self._loop: asyncio.Task[Any] | None = None
         self._wake: asyncio.Event | None = None
@@ -140,7 +133,7 @@ class Destination:
             self._send_back(stanza, self.failure)
             return
         size = len(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
-        if len(self.queue) >= config.queue_stanzas or self.queued_bytes + size > config.queue_bytes:
+        if not self.queue.has_room(size, config.queue_stanzas, config.queue_bytes):
             self._federation.counters.count("s2s_refused_total", "queue-full")
             bounce(
                 self._federation.services.router,
@@ -151,7 +144,6 @@ class Destination:
         host = self.host
         row = self._store(stanza) if host is not None and host.config.federation_durable and _keeps(stanza) else ""
         self.queue.append(Waiting(stanza, now + config.queue_seconds, self._federation.clock.time(), size, row))
-        self.queued_bytes += size
         self._begin()
 
     def restore(self, stanza: Stanza, row: OutboxRow) -> None:
@@ -159,21 +151,20 @@ class Destination:
         clock = self._federation.clock
         expires = clock.now() + row.expires - clock.time()
         self.queue.append(Waiting(stanza, expires, row.created, row.size, row.id))
-        self.queued_bytes += row.size
         self._begin()
 
-    def again(self, stanza: Stanza, row: str, known: bool) -> None:
+    def again(self, sent: Sent, known: bool) -> None:
         """A stanza was sent and never acknowledged; where it has not come (`known`), or must not be lost, it is the
         first to go again. Call with the last one first."""
         federation = self._federation
-        if not known and not row:
-            self._send_back(stanza, _UNKNOWN, row)
+        stanza = sent.stanza
+        if not known and not sent.row:
+            self._send_back(stanza, _UNKNOWN)
             return
         size = len(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
-        now = federation.clock.now()
-        expires = now + federation.config.s2s.queue_seconds
-        self.queue.appendleft(Waiting(stanza, expires, federation.clock.time(), size, row))
-        self.queued_bytes += size
+        # Its time does not begin anew: whoever ends the stream at a stanza gets it no more when that is over.
+        expires = sent.expires or federation.clock.now() + federation.config.s2s.queue_seconds
+        self.queue.prepend(Waiting(stanza, expires, federation.clock.time(), size, sent.row))
         self.open = None
         if self.streams:
             federation.clock.call_later(0.0, self._drain)
@@ -182,27 +173,31 @@ class Destination:
 
     def _begin(self) -> None:
         """Begin the loop where something waits and nothing is under way."""
-        if self._loop is None and not self.streams and self._wanted and not self._federation.stopping:
+        if self._loop is None and self._wanted and not self._federation.stopping:
             self._loop = self._federation.services.tasks.spawn(f"way to {self.remote}", self._run())
             self._loop.add_done_callback(self._ended)
 
     @property
+    def _lost(self) -> bool:
+        """Whether a lost stream is to be resumed: what it had in flight comes before all else."""
+        return (self.local, self.remote) in self._federation.suspended.ours
+
+    @property
     def _wanted(self) -> bool:
-        """Whether a stream is: something waits, or a lost stream is to be resumed."""
-        return bool(self.queue) or (self.local, self.remote) in self._federation.suspended.ours
+        """Whether a stream is to be opened."""
+        return self._lost or (bool(self.queue) and not self.streams)
 
     def _drain(self) -> None:
         """All that waits goes to the stream, until that is choked."""
-        stream = next((stream for stream in self.streams if not stream.choked), None)
+        stream = None if self._lost else next((one for one in self.streams if not one.choked), None)
         queue = self.queue
         now = self._federation.clock.now()
         while queue and stream is not None and not stream.choked and not stream.over:
-            waiting = queue.popleft()
-            self.queued_bytes -= waiting.size
+            waiting = queue.pop()
             if waiting.expires <= now:
                 self._send_back(waiting.stanza, self.failure or _TOO_OLD, waiting.row)
             else:
-                stream.transmit(waiting.stanza, waiting.row)
+                stream.transmit(waiting.stanza, waiting.row, waiting.expires)
         self.open = stream if not queue and stream is not None and not stream.choked and not stream.over else None
 
     # Streams come and go
@@ -214,6 +209,7 @@ class Destination:
             self.streams.append(stream)
         self.failure = None
         self._tries = 0
+        self._attached = self._federation.clock.now()
         self.next_try = 0.0
         self._drain()
         if self._wake is not None:
@@ -227,33 +223,45 @@ class Destination:
             self.open = None
         if self._federation.stopping:
             return
-        if self.streams:
-            self._drain()
-        else:
-            self._begin()
+        if self._federation.clock.now() - self._attached >= STEADY_SECONDS:
+            self._short = 0
+        elif self._wanted:
+            self._short += 1
+        self._drain()
+        self._begin()
 
     def choke(self) -> None:
         """The stream's socket is full: what comes waits here."""
         self.open = None
 
     def go_on(self) -> None:
-        """The socket has room again."""
+        """The socket has room again, or a lost stream stands in the way no more."""
         self._drain()
+        self._begin()
 
     # The loop
 
     async def _run(self) -> None:
-        while self._wanted and not self.streams and not self._federation.stopping:
+        if self._short > 1:
+            await self._rest(self._short - 1)
+            self._expire()
+        while self._wanted and not self._federation.stopping:
             try:
                 await self._federation.open_stream(self)
                 return
-            except Failure as failure:
-                if self.streams:
-                    return
-                self._failed(failure)
-                if failure.final or not self._wanted:
-                    return
-            await self._rest()
+            except Failure as error:
+                failure = error
+            except Exception:
+                log.exception("the way from %s to %s", self.local, self.remote)
+                failure = Failure("remote-server-timeout", "an error of this server, which is in its log")
+            if self.streams:
+                # There is another one: what the lost one had in flight waits for nothing any more.
+                self._federation.suspended.give_up(self.local, self.remote)
+                return
+            self._failed(failure)
+            if failure.final or not self._wanted:
+                return
+            await self._rest(self._tries)
             self._expire()
 
     def _ended(self, _task: asyncio.Task[Any]) -> None:
@@ -272,22 +280,14 @@ class Destination:
             self.bounce_all(failure)
             federation.suspended.give_up(self.local, self.remote)
             return
-        kept: deque[Waiting] = deque()
-        for waiting in self._take_all():
-            if _keeps(waiting.stanza):
-                kept.append(waiting)
-            else:
-                self._send_back(waiting.stanza, failure, waiting.row)
-        # What the answers to that have brought stands behind what waits already.
-        kept.extend(self.queue)
-        self.queue = kept
-        self.queued_bytes = sum(waiting.size for waiting in kept)
+        for waiting in self.queue.take(lambda waiting: not _keeps(waiting.stanza)):
+            self._send_back(waiting.stanza, failure, waiting.row)
 
-    async def _rest(self) -> None:
+    async def _rest(self, tries: int) -> None:
         """Wait before the next try; `retry` ends it, and so does a stream that the other side has opened."""
         clock = self._federation.clock
         config = self._federation.config.s2s
-        seconds = min(FIRST_RETRY * 2.0 ** min(self._tries - 1, 20), config.retry_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
+        seconds = min(FIRST_RETRY * 2.0 ** min(tries - 1, 20), config.retry_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
         # Not beyond the time at which a stanza has to go back; what another node left may stand behind younger ones.
         if self.queue:
             seconds = max(0.0, min(seconds, min(waiting.expires for waiting in self.queue) - clock.now()))
@@ -303,11 +303,7 @@ class Destination:
 
     def _expire(self) -> None:
         now = self._federation.clock.now()
-        expired = [waiting for waiting in self.queue if waiting.expires <= now]
-        if expired:
-            self.queue = deque(waiting for waiting in self.queue if waiting.expires > now)
-            self.queued_bytes -= sum(waiting.size for waiting in expired)
-        for waiting in expired:
+        for waiting in self.queue.take(lambda waiting: waiting.expires <= now):
             self._send_back(waiting.stanza, self.failure or _TOO_OLD, waiting.row)
 
     # What administrators and the end of a domain do
@@ -321,17 +317,14 @@ class Destination:
 
     def bounce_all(self, failure: Failure) -> int:
         """Send back all that waits; returns how many."""
-        waiting = self._take_all()
+        waiting = self.queue.take()
         for one in waiting:
             self._send_back(one.stanza, failure, one.row)
         return len(waiting)
 
     def forget(self, rows: Container[str]) -> int:
         """Drop what waits under these rows, which are another node's; returns how many."""
-        before = self._take_all()
-        self.queue.extend(waiting for waiting in before if waiting.row not in rows)
-        self.queued_bytes = sum(waiting.size for waiting in self.queue)
-        return len(before) - len(self.queue)
+        return len(self.queue.take(lambda waiting: waiting.row in rows))
 
     def stop(self) -> None:
         """Try no more."""
@@ -343,12 +336,6 @@ class Destination:
         """Whether nothing is lost when it is forgotten."""
         return not self.queue and not self.streams and self._loop is None
 
-    def _take_all(self) -> list[Waiting]:
-        taken = list(self.queue)
-        self.queue = deque()
-        self.queued_bytes = 0
-        return taken
-
     def _send_back(self, stanza: Stanza, failure: Failure, row: str = "") -> None:
         federation = self._federation
         if row:
@@ -358,6 +345,7 @@ class Destination:
 
     def describe(self) -> dict[str, Any]:
         """See `Federation.rows`."""
+        oldest = next((waiting.came for waiting in self.queue), 0.0)
         state = "waiting" if self.next_try else "connecting" if self._loop is not None else "ready"
         return {
             "kind": "queue",
@@ -371,7 +359,7 @@ class Destination:
             "address": "",
             "tls": "",
             "certificate": {},
-            "since": self.queue[0].came if self.queue else 0.0,
+            "since": oldest,
             "stanzas_in": 0,
             "stanzas_out": 0,
             "bytes_in": 0,
@@ -379,8 +367,8 @@ class Destination:
             "unacked": -1,
             "latency": -1.0,
             "queued": len(self.queue),
-            "queued_bytes": self.queued_bytes,
-            "oldest": self.queue[0].came if self.queue else 0.0,
+            "queued_bytes": self.queue.bytes,
+            "oldest": oldest,
             "next_try": self.next_try,
             "error": self.failure.text if self.failure is not None else "",
         }

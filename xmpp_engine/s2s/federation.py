@@ -24,14 +24,15 @@ from xmpp_engine.s2s.calls import Calls
 from xmpp_engine.s2s.destination import Destination
 from xmpp_engine.s2s.failure import Failure, refused
 from xmpp_engine.s2s.incoming import Incoming
-from xmpp_engine.s2s.management import Suspended
 from xmpp_engine.s2s.outgoing import Outgoing
 from xmpp_engine.s2s.peer_stream import PeerStream
 from xmpp_engine.s2s.probe import probe
 from xmpp_engine.s2s.refusals import Refusals
 from xmpp_engine.s2s.resolver import Resolver
 from xmpp_engine.s2s.restore import restore
+from xmpp_engine.s2s.suspended import Suspended
 from xmpp_engine.s2s.trust import Judgement, Trust
+from xmpp_engine.s2s.waiting import Total
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.stream.dialback import Keys
 from xmpp_engine.stream.framing import SERVER_IN
@@ -81,6 +82,10 @@ class Federation:
         self._drawn = secrets.token_urlsafe(32)
         self.keys = Keys(config.s2s.dialback_secret or self._drawn)
         self._destinations: dict[tuple[str, str], Destination] = {}
+        self._waiting = Total()
+        #: By (local, remote): streams that the other side has opened and that serve our way too, for when we have
+        #: anything to say there.
+        self._ways: dict[tuple[str, str], PeerStream] = {}
         self._owners: dict[str, Host | None] = {}
         self._incoming = 0
         self._number = 0
@@ -122,10 +127,9 @@ class Federation:
     def apply(self, config: EngineConfig) -> None:
         """Take a new snapshot: peers that are off now are closed, queues look again at where they go."""
         old, self.config = self.config, config
-        before = {stream.number: _peer_of(old, stream.remote) for stream in self.streams.values()}
         self._take(config)
         for stream in list(self.streams.values()):
-            self._reconsider(stream, before[stream.number])
+            self._reconsider(stream, old)
         for pair, destination in list(self._destinations.items()):
             destination.host = self.owner(destination.local)
             try:
@@ -146,14 +150,16 @@ class Federation:
         own = next((listener.limits for listener in config.listeners if listener.kind == "s2s"), SERVER_LIMITS)
         self.limits = own
 
-    def _reconsider(self, stream: PeerStream, before: PeerConfig) -> None:
-        """A stream that would not be as it is by the new configuration ends; what it was for comes back by another."""
-        now = self.peer(stream.remote)
-        if stream.local and not self.serves(stream.local):
-            stream.end(StreamError("host-gone", f"{stream.local} is not served here any more"))
-        elif not now.enabled or not self.config.s2s.enabled:
+    def _reconsider(self, stream: PeerStream, old: EngineConfig) -> None:
+        """A stream that would not be as it is by the new configuration, for one of all the domains that it speaks for,
+        ends; what it was for comes back by another."""
+        ours, theirs = stream.domains()
+        gone = next((local for local in ours if not self.serves(local)), "")
+        if gone:
+            stream.end(StreamError("host-gone", f"{gone} is not served here any more"))
+        elif not self.config.s2s.enabled or any(not self.peer(remote).enabled for remote in theirs):
             stream.end(StreamError("policy-violation", "there is to be no connection any more"))
-        elif now != before:
+        elif any(self.peer(remote) != _peer_of(old, remote) or self.serves(remote, whatever=True) for remote in theirs):
             stream.end(StreamError("reset", "the terms of the connection have changed"))
 
     # What is ours, and what holds for others
@@ -254,8 +260,27 @@ class Federation:
         if destination is None:
             if len(self._destinations) >= self.config.s2s.destinations and not self._forget_idle(0.0):
                 return None
-            destination = self._destinations[pair] = Destination(self, local, remote, self.owner(local))
+            destination = Destination(self, local, remote, self.owner(local), self._waiting)
+            self._destinations[pair] = destination
+            way = self._ways.pop(pair, None)
+            if way is not None and not way.over:
+                destination.attach(way)
         return destination
+
+    def offer(self, local: str, remote: str, stream: PeerStream) -> None:
+        """What the other side has opened carries what we say too. There may be many pairs of which we never say
+        anything: a destination is made for those of which we do."""
+        destination = self._destinations.get((local, remote))
+        if destination is not None:
+            destination.attach(stream)
+        else:
+            self._ways[local, remote] = stream
+
+    def go_on(self, local: str, remote: str) -> None:
+        """Nothing is to be resumed for a pair any more: what came meanwhile may go."""
+        destination = self._destinations.get((local, remote))
+        if destination is not None:
+            destination.go_on()
 
     def _forget_idle(self, seconds: float) -> int:
         """Drop destinations for which nothing waits and nothing is open, unused for so long."""
@@ -287,6 +312,9 @@ class Federation:
         """A stream is over."""
         if self.streams.pop(stream.number, None) is None:
             return
+        for remote, local in stream.receives:
+            if self._ways.get((local, remote)) is stream:
+                del self._ways[local, remote]
         if isinstance(stream, Outgoing):
             self.calls.ended(stream)
         else:
@@ -312,7 +340,7 @@ class Federation:
                 stream.stream.transport.abort()
                 continue
             carried = stream.stanzas_in + stream.stanzas_out
-            if carried != stream.counted or stream.exchange.busy:
+            if carried != stream.counted or stream.busy:
                 stream.counted = carried
                 stream.used = now
                 continue

@@ -1,26 +1,26 @@
-"""Stream management between servers (XEP-0198): who asks for it, who resumes what, and what becomes of the rest.
+"""Stream management between servers (XEP-0198): who asks for it, and who resumes what.
 
-The side that opens a stream enables it, or resumes the stream before, once the stream speaks for something. While a
-lost stream can be resumed, what it had not seen acknowledged waits with it; the destination reconnects at once. When
-it is resumed, what the other side has not got is sent again, once. When it cannot be, the other side's last count says
-what it has got; of the rest nobody knows: it goes back to its senders, but for stanzas that were promised to outlive
-more than that (`HostConfig.federation_durable`), which are sent again.
+The side that opens a stream enables it, or resumes the stream before, once the stream speaks for something. A lost
+stream waits in suspended.py; the destination reconnects at once. When it is resumed, what the other side has not got is
+sent again, once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from xmpp_engine.s2s.acks import Acks
+from xmpp_engine.s2s.acks import Acks, Sent
+from xmpp_engine.s2s.suspended import RESUME_SECONDS
 from xmpp_engine.stream.feature_sm import new_id
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StreamError
 
 if TYPE_CHECKING:
     from xmpp_engine.runtime.clock import Timer
-    from xmpp_engine.s2s.federation import Federation
     from xmpp_engine.s2s.peer_stream import PeerStream
     from xmpp_engine.stanza.stanza import Stanza
 
@@ -32,116 +32,13 @@ _ENABLE: Final = f"<enable xmlns='{ns.SM}' resume='true'/>".encode()
 #: Stanzas after which an acknowledgement is asked for at once; fewer wait for a second.
 ASK_EVERY: Final = 100
 ASK_SECONDS: Final = 1.0
-#: Seconds in which a lost stream can be resumed, and lost streams of others that are kept.
-RESUME_SECONDS: Final = 120
-KEPT: Final = 1_000
 #: Seconds without the acknowledgement that was asked for, after which a stream is dead.
 DEAD_SECONDS: Final = 60.0
 #: Stanzas without acknowledgement after which a stream is choked, and at which it goes on.
 UNACKED: Final = 2_000
 UNACKED_LOW: Final = 1_000
-
-
-class Lost:
-    """A stream that has ended and can be resumed, by the id of its acknowledgements."""
-
-    __slots__ = ("acks", "local", "remote", "timer")
-
-    def __init__(self, acks: Acks, local: str, remote: str, timer: Timer) -> None:
-        self.acks = acks
-        self.local = local
-        self.remote = remote
-        self.timer = timer
-
-
-class Suspended:
-    """The lost streams of one node: ours by their pair, for we resume them; those of others by their id."""
-
-    def __init__(self, federation: Federation) -> None:
-        self._federation = federation
-        self.ours: dict[tuple[str, str], Lost] = {}
-        self.theirs: dict[str, Lost] = {}
-
-    def keep(self, stream: PeerStream, acks: Acks) -> bool:
-        """Keep what a lost stream had in flight; False where that is of no use."""
-        outgoing = stream.direction == "out"
-        if not acks.id or len(self.theirs) >= KEPT:
-            return False
-        acks.forget_connection()
-        lost = Lost(
-            acks,
-            stream.local,
-            stream.remote,
-            self._federation.clock.call_later(RESUME_SECONDS, self._expired, acks.id, outgoing),
-        )
-        if outgoing:
-            earlier = self.ours.pop((stream.local, stream.remote), None)
-            if earlier is not None:
-                self._give_up(earlier)
-            self.ours[(stream.local, stream.remote)] = lost
-        else:
-            self.theirs[acks.id] = lost
-        return True
-
-    def take_ours(self, local: str, remote: str) -> Acks | None:
-        """The stream of ours that a new one for this pair may resume."""
-        return self._taken(self.ours.pop((local, remote), None))
-
-    def take_theirs(self, id: str, local: str, remote: str) -> Acks | None:
-        """The stream that another server wants to resume: it must be one of the same two domains."""
-        lost = self.theirs.get(id)
-        if lost is None or (lost.local, lost.remote) != (local, remote):
-            return None
-        del self.theirs[id]
-        return self._taken(lost)
-
-    def _taken(self, lost: Lost | None) -> Acks | None:
-        if lost is None:
-            return None
-        lost.timer.cancel()
-        return lost.acks
-
-    def _expired(self, id: str, outgoing: bool) -> None:
-        if outgoing:
-            pair = next((pair for pair, lost in self.ours.items() if lost.acks.id == id), None)
-            lost = self.ours.pop(pair) if pair is not None else None
-        else:
-            lost = self.theirs.pop(id, None)
-        if lost is not None:
-            self._give_up(lost)
-
-    def _give_up(self, lost: Lost) -> None:
-        lost.timer.cancel()
-        self.unacknowledged(lost.acks)
-
-    def give_up(self, local: str, remote: str) -> None:
-        """The pair cannot be reached: nothing will be resumed."""
-        lost = self.ours.pop((local, remote), None)
-        if lost is not None:
-            self._give_up(lost)
-
-    def unacknowledged(self, acks: Acks, *, known: bool = False) -> None:
-        """What a stream had sent and never saw acknowledged, and will not: `known` says that the other side has not got
-        it."""
-        for sent in reversed(acks.queue):
-            stanza = sent.stanza
-            destination = self._federation.destination(stanza.sender.domain, stanza.to.domain)  # type: ignore[union-attr]
-            if destination is not None:
-                destination.again(stanza, sent.row, known)
-        acks.queue.clear()
-
-    def delivered(self, acks: Acks) -> None:
-        """What a stream had sent has come, as far as can be known."""
-        if not self._federation.stopping:
-            self._federation.services.ledger.sent([sent.row for sent in acks.queue if sent.row])
-        acks.queue.clear()
-
-    def stop(self) -> None:
-        """The node stops: nothing is resumed any more."""
-        for lost in (*self.ours.values(), *self.theirs.values()):
-            lost.timer.cancel()
-        self.ours.clear()
-        self.theirs.clear()
+#: Bytes that may wait for the socket while what was lost is sent again.
+FULL: Final = 524_288
 
 
 class Management:
@@ -150,6 +47,8 @@ class Management:
     def __init__(self, peer: PeerStream) -> None:
         self._peer = peer
         self._resuming: Acks | None = None
+        #: What of a stream before is to be written on this one still.
+        self._again: deque[Sent] = deque()
         self._settled: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
 
@@ -239,21 +138,29 @@ class Management:
         peer = self._peer
         id = element.attrs.get("previd", "")
         acks = None
-        if peer.authentication and peer.acks is None:
+        # The header alone says nothing: who resumes a stream of two domains has proved that he speaks for them.
+        if id and peer.acks is None and (peer.remote, peer.local) in peer.receives:
             self._end_earlier(id)
             acks = peer.federation.suspended.take_theirs(id, peer.local, peer.remote)
         if acks is None:
             self._refuse("item-not-found")
             return
+        self._acknowledge_before(acks, element.attrs.get("h"))
         peer.stream.send(Element(ns.SM, "resumed", {"previd": acks.id, "h": str(acks.durable() % 2**32)}))
-        self._go_on(acks, element.attrs.get("h"))
+        self._go_on(acks)
 
     def _end_earlier(self, id: str) -> None:
         """The stream that is to be resumed may not have noticed its end."""
-        for stream in list(self._peer.federation.streams.values()):
-            if stream.acks is not None and stream.acks.id == id and stream.direction == "in" and id:
-                stream.stream.transport.abort()
-                stream.stream.connection_lost("resumed over another connection")
+        peer = self._peer
+        for one in list(peer.federation.streams.values()):
+            if (
+                one.acks is not None
+                and one.acks.id == id
+                and (one.direction, one.local, one.remote) == ("in", peer.local, peer.remote)
+            ):
+                one.stream.transport.abort()
+                one.stream.closed = True
+                one.stream.ended("resumed over another connection")
                 return
 
     def _refuse(self, condition: str) -> None:
@@ -262,22 +169,49 @@ class Management:
     def _resumed(self, element: Element) -> None:
         acks, self._resuming = self._resuming, None
         assert acks is not None
-        self._go_on(acks, element.attrs.get("h"))
+        self._acknowledge_before(acks, element.attrs.get("h"))
+        self._go_on(acks)
         self._settle()
 
-    def _go_on(self, acks: Acks, h: str | None) -> None:
+    def _acknowledge_before(self, acks: Acks, h: str | None) -> None:
+        """What the other side has of the stream before; raises StreamError for a count that cannot be: then nothing is
+        known of what was in flight."""
+        federation = self._peer.federation
+        try:
+            rows = acks.acknowledged(h, federation.clock.now())
+        except StreamError:
+            federation.suspended.unacknowledged(acks)
+            raise
+        if rows:
+            federation.services.ledger.sent(rows)
+
+    def _go_on(self, acks: Acks) -> None:
         """The stream before goes on here: what the other side has not got is sent again."""
         peer = self._peer
-        rows = acks.acknowledged(h, peer.federation.clock.now())
-        if rows:
-            peer.federation.services.ledger.sent(rows)
+        # Pairs of domains that it spoke for too are not proven here yet: theirs take a way of their own.
+        proven = {*peer.accepted_pairs, *((local, remote) for remote, local in peer.receives)}
+        others = [sent for sent in acks.queue if _pair(sent) not in proven]
+        if others:
+            acks.queue = deque(sent for sent in acks.queue if _pair(sent) in proven)
+            peer.federation.suspended.again(others, True)
         peer.acks = acks
         acks.taking = True
+        acks.lost_at = 0.0
         log.info("the stream with %s was resumed, %d stanzas are sent again", peer.remote, len(acks.queue))
-        for sent in acks.queue:
-            peer.write_again(sent.stanza)
+        self._again = acks.queue.copy()
+        if not self.send_again():
+            peer.choke()
         if acks.queue:
             self.ask_soon()
+
+    def send_again(self) -> bool:
+        """Write what is to be sent again, as much as the socket takes; True when all of it is written."""
+        transport = self._peer.stream.transport
+        while self._again:
+            if transport.idle_bytes() > FULL:
+                return False
+            self._peer.write_again(self._again.popleft().stanza)
+        return True
 
     def _failed(self, element: Element) -> None:
         peer = self._peer
@@ -290,7 +224,7 @@ class Management:
             return
         h = element.attrs.get("h")
         if h is not None:
-            peer.federation.services.ledger.sent(acks.acknowledged(h, peer.federation.clock.now()))
+            self._acknowledge_before(acks, h)
         peer.federation.suspended.unacknowledged(acks, known=h is not None)
         self._enable()
         self._settle()
@@ -370,3 +304,10 @@ class Management:
             elif how != "lost" or not peer.federation.suspended.keep(peer, acks):
                 peer.federation.suspended.unacknowledged(acks, known=how == "theirs")
         self._resuming = peer.acks = None
+        self._again.clear()
+
+
+def _pair(sent: Sent) -> tuple[str, str]:
+    to = sent.stanza.to
+    assert to is not None
+    return sent.stanza.sender.domain, to.domain

@@ -247,13 +247,14 @@ class PeerStream:
         if not self._over:
             self.stream.transport.resume()
 
-    def transmit(self, stanza: Stanza, row: str = "") -> None:
-        """The last step of a stanza to the other server; `row` is its id in the outbox, "" for none."""
+    def transmit(self, stanza: Stanza, row: str = "", expires: float = 0.0) -> None:
+        """The last step of a stanza to the other server; `row` is its id in the outbox, "" for none, `expires` when its
+        time is over, 0 where it has not waited."""
         data = stanza.encode(stanza.to.encoded, SERVER)  # type: ignore[union-attr]
         self.stanzas_out += 1
         acks = self.acks
         if acks is not None:
-            acks.push(stanza, row)
+            acks.push(stanza, row, expires)
         elif row:
             self.federation.services.ledger.sent((row,))
         self.stream.write(data)
@@ -266,17 +267,18 @@ class PeerStream:
                 elif waiting >= ASK_EVERY:
                     self.management.ask()
             if len(acks.queue) > UNACKED:
-                self._choke()
+                self.choke()
         if self._written >= LOOK:
             self._written = 0
             if self.stream.transport.idle_bytes() > HIGH:
-                self._choke()
+                self.choke()
 
     def write_again(self, stanza: Stanza) -> None:
         """A stanza that was counted on the connection before (XEP-0198, 5)."""
         self.stream.write(stanza.encode(stanza.to.encoded, SERVER))  # type: ignore[union-attr]
 
-    def _choke(self) -> None:
+    def choke(self) -> None:
+        """Nothing more goes to this stream until the other side has taken what it has."""
         if self.choked or self._over:
             return
         self.choked = True
@@ -292,7 +294,7 @@ class PeerStream:
         if self._over:
             return
         unacked = self.acks is not None and len(self.acks.queue) > UNACKED
-        if unacked or self.stream.transport.idle_bytes() > LOW:
+        if not self.management.send_again() or unacked or self.stream.transport.idle_bytes() > LOW:
             self._choked = self.federation.clock.call_later(CHOKED_SECONDS, self.look_again)
             return
         self.choked = False
@@ -313,9 +315,7 @@ class PeerStream:
         if self.bidi and not self._over:
             for remote, local in list(self.receives):
                 if (local, remote) not in self.sends:
-                    destination = self.federation.destination(local, remote)
-                    if destination is not None:
-                        destination.attach(self)
+                    self.federation.offer(local, remote, self)
 
     def accepted(self, local: str, remote: str, method: str) -> None:
         """The peer takes stanzas of `local` for `remote` on this stream."""
@@ -339,6 +339,17 @@ class PeerStream:
     def peer(self) -> PeerConfig:
         """What holds for the other domain."""
         return self.federation.peer(self.remote)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being proven or verified on it."""
+        return self.exchange.busy
+
+    def domains(self) -> tuple[set[str], set[str]]:
+        """Ours and theirs for which it speaks, or wants to by its header."""
+        pairs = {(self.local, self.remote), *self.sends, *self.accepted_pairs}
+        pairs.update((local, remote) for remote, local in self.receives)
+        return {local for local, _ in pairs if local}, {remote for _, remote in pairs if remote}
 
     @property
     def over(self) -> bool:
@@ -383,9 +394,9 @@ class PeerStream:
         destinations = list(self.sends.values())
         how = "theirs" if clean else "error" if self._peer_failed else "ours" if error or reason == "closed" else "lost"
         self.management.ended(how)
+        self.federation.ended(self)
         self.sends.clear()
         self.receives.clear()
-        self.federation.ended(self)
         for destination in destinations:
             destination.detach(self)
         if self.authentication:
@@ -407,7 +418,7 @@ class PeerStream:
             "kind": "stream",
             "id": self.federation.stream_id(self.number),
             "state": "ready" if self.authentication else "negotiating",
-            "direction": "both" if self.sends and self.receives else self.direction,
+            "direction": "both" if self.receives and (self.sends or self.bidi) else self.direction,
             "local": self.local,
             "remote": self.remote,
             "pairs": sorted(list(pair) for pair in pairs),

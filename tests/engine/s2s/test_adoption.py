@@ -143,7 +143,7 @@ async def test_a_node_that_stood_still_forgets_what_was_taken_over(cluster: Clus
     assert queued(world.nodes["n1"]) == ["one"]
     assert queued(world.nodes["n2"]) == []
     destination = world.nodes["n2"].engine.federation.destinations[0]
-    assert destination.queued_bytes == 0
+    assert destination.queue.bytes == 0
     back = await world.login("romeo n2")
     say(back, "later")
     await world.pass_time(1.0)
