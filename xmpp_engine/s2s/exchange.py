@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlink.s2s")
 
-#: Claims of one stream that are looked into at a time, and claims that may fail until it ends.
+#: Claims of one stream that are looked into at a time, claims that may fail until it ends, and pairs of domains that
+#: one stream may speak for.
 _AT_ONCE: Final = 20
 _FAILED: Final = 20
+PAIRS: Final = 500
 #: Questions about keys that a stream may ask.
 _QUESTIONS: Final = 10_000
 
@@ -172,6 +174,8 @@ class Exchange:
         condition, text = peer.federation.judge_claim(told.source, told.to, peer.stream.transport.secure)
         if not condition and len(self._claims) >= _AT_ONCE:
             condition, text = "resource-constraint", "too much is claimed at a time"
+        if not condition and len(peer.receives) + len(self._claims) >= PAIRS:
+            condition, text = "resource-constraint", "this stream speaks for too many domains"
         if condition:
             self._deny(told, condition, text)
             return
@@ -191,8 +195,12 @@ class Exchange:
                 # Nobody is asked on the stream on which he claims (XEP-0288, 2.2).
                 valid = await federation.verify(told.to, told.source, peer.stream.id, told.key, peer)
         except Failure as failure:
-            condition = "remote-connection-failed" if failure.step in ("tcp", "tls") else failure.condition
-            self._conclude(told, condition, failure.text)
+            if failure.step in ("tcp", "tls"):
+                # What stands at an address that a stranger has named, in our network too, is not for him to know.
+                text = f"the server of {told.source} cannot be reached"
+                self._conclude(told, "remote-connection-failed", failure.text, text)
+            else:
+                self._conclude(told, failure.condition, failure.text)
             return
         except Exception:
             self._conclude(told, "internal-server-error", "the key could not be checked")
@@ -206,23 +214,30 @@ class Exchange:
         else:
             self._conclude(told, "", f"the dialback key of {told.source} is wrong")
 
-    def _conclude(self, told: Dialback, condition: str, text: str) -> None:
-        """A claim did not hold: an error where it could not be checked, `invalid` where it was."""
+    def _conclude(self, told: Dialback, condition: str, text: str, public: str = "") -> None:
+        """A claim did not hold: an error where it could not be checked, `invalid` where it was. The peer is told
+        `public` instead of the text where that is given."""
         if told.pair not in self._claims or self._peer.over:
             return
         self._claims.discard(told.pair)
         if condition:
-            self._deny(told, condition, text)
+            self._deny(told, condition, text, public)
             return
         peer = self._peer
         self._refused(told, "invalid", text)
         peer.stream.write(dialback.answer("result", told.to, told.source, False))
         if not peer.receives and not peer.sends and not self.busy:
             peer.stream.close()  # XEP-0220, 2.1.1: who lied, and has nothing else here, goes
+        else:
+            self._count_failure()
 
-    def _deny(self, told: Dialback, condition: str, text: str) -> None:
+    def _deny(self, told: Dialback, condition: str, text: str, public: str = "") -> None:
         self._refused(told, condition, text)
-        self._peer.stream.write(dialback.refuse("result", told.to, told.source, condition, text))
+        self._peer.stream.write(dialback.refuse("result", told.to, told.source, condition, public or text))
+        self._count_failure()
+
+    def _count_failure(self) -> None:
+        """Each claim may have us ask somebody else."""
         self._failed += 1
         if self._failed >= _FAILED:
             error = StreamError("policy-violation", "too many claims have failed")

@@ -72,7 +72,7 @@ class Outgoing(PeerStream):
             raise self.refuse("bad-format", "the stream header of the other server has no id")
         if root.attrs.get("version", "0.9").startswith("0"):
             # A server older than RFC 3920 has no features and nothing but dialback.
-            if self._policy.tls == "required":
+            if self._needs_tls:
                 self.fail(refused(f"{self.remote} knows no TLS", "tls"))
                 return
             self.offers_dialback = True
@@ -96,7 +96,7 @@ class Outgoing(PeerStream):
             if element.find(ns.TLS, "starttls") is not None:
                 stream.write(_STARTTLS)
                 return
-            if self._policy.tls == "required":
+            if self._needs_tls:
                 self.fail(refused(f"{self.remote} offers no TLS", "tls"))
                 return
         dialback = element.find(ns.DIALBACK_FEATURE, "dialback")
@@ -158,6 +158,16 @@ class Outgoing(PeerStream):
         self.stream.open()
 
     @property
+    def _needs_tls(self) -> bool:
+        """Whoever stands between us could leave STARTTLS out, and with it the certificate that is needed."""
+        return self._policy.tls == "required" or self.needs_certificate
+
+    @property
+    def busy(self) -> bool:
+        """See PeerStream: SASL too, for which the other side may have to fetch lists of revoked certificates."""
+        return self.exchange.busy or self._turn.locked()
+
+    @property
     def needs_certificate(self) -> bool:
         """Whether nothing but a certificate that is good will do."""
         return self._policy.authentication == "certificate" or bool(self._policy.pins)
@@ -196,9 +206,10 @@ class Outgoing(PeerStream):
                 raise refused(f"{self.remote} does not let us prove by certificate who we are")
             if not self.offers_dialback:
                 raise Failure("remote-server-timeout", f"{self.remote} offers no way to prove who we are", final=True)
-            await self.exchange.ask(local, remote)
-            if first:
-                await self._manage()
+        # Not in turn: the other side may have to ask us first, and we it, on this very stream.
+        await self.exchange.ask(local, remote)
+        if first:
+            await self._manage()
 
     async def _manage(self) -> None:
         """Stream management, where the other side offers it."""
@@ -264,10 +275,7 @@ class Outgoing(PeerStream):
         if self._sasl is not None and not self._sasl.done() and not self.refused_external:
             # Some end the stream instead of a failure of SASL.
             failure.external = True
-        for future in (self.negotiated, self._sasl):
-            if future is not None and not future.done():
-                future.set_exception(failure)
-                future.exception()
+        self._tell(failure)
         super().fail(failure)
 
     def _gone(self, reason: str, clean: bool) -> None:
@@ -276,11 +284,14 @@ class Outgoing(PeerStream):
         failure = Failure("remote-server-timeout", f"the stream ended: {error or reason}", step=step)
         if self._sasl is not None and not self._sasl.done():
             failure.external = True
+        self._tell(failure)
+        super()._gone(reason, clean)
+
+    def _tell(self, failure: Failure) -> None:
         for future in (self.negotiated, self._sasl):
             if future is not None and not future.done():
                 future.set_exception(failure)
-                future.exception()
-        super()._gone(reason, clean)
+                future.exception()  # nobody may be waiting
 
     def _late(self) -> None:
         """The other side is too slow."""

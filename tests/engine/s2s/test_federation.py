@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from tests.engine.s2s.servers import Network, got, until
 from tests.kits.authority import Authority
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.plugin.verdict import Reject
+from xmpp_engine.s2s import federation as federation_module
 from xmpp_engine.s2s.destination import Destination
+from xmpp_engine.s2s.incoming import Incoming
 from xmpp_engine.s2s.peer_stream import PeerStream
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.element import Element
 
 pytestmark = pytest.mark.net
 
@@ -105,6 +109,27 @@ async def test_dialback_after_external_was_refused(network: Network) -> None:
     await got(romeo, "<message id='1'/>")
     (row,) = capulet.streams()
     assert (row["authentication"], row["certificate"]["accepted"]) == ("dialback", True)
+
+
+async def test_who_takes_long_to_believe_a_certificate_is_waited_for(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists of revoked certificates may have to be fetched; a stream that proves itself is not one that is idle."""
+    monkeypatch.setattr(federation_module, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(federation_module, "_UNPROVEN_SECONDS", 0.05)
+    authenticate = Incoming._authenticate
+
+    def late(incoming: Incoming, element: Element) -> None:
+        asyncio.get_running_loop().call_later(0.5, authenticate, incoming, element)
+
+    monkeypatch.setattr(Incoming, "_authenticate", late)
+    capulet, montague = await network.server(CAPULET), await network.server(MONTAGUE)
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    await romeo.comes_online()
+    juliet.send("<message to='romeo@montague.example' type='chat' id='1'><body>hi</body></message>")
+    await got(romeo, "<message id='1'/>")
+    (row,) = capulet.streams()
+    assert row["authentication"] == "EXTERNAL"
 
 
 async def test_hooks_see_what_comes_and_goes(network: Network) -> None:
