@@ -40,8 +40,11 @@ SECONDS: Final = 60.0
 SECONDS_WITHOUT_LIST: Final = 10.0
 #: Judgements under way at once: they take the processor from the loop.
 CONCURRENT: Final = 4
-#: Names of a certificate that are told.
+#: Names of a certificate that are told, and characters of each of its texts and of a reason: a stranger may fill a
+#: hundred kilobytes with them, and what is judged is remembered.
 NAMES_SHOWN: Final = 20
+LONGEST: Final = 256
+LONGEST_REASON: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +139,10 @@ class Trust:
         finding = await self._lists.check(path, anchors)
         until = min(judgement.expires, finding.until)
         if finding.code == "revoked" or (finding.code and peer.revocation == "hard"):
-            return replace(judgement, accepted=False, code=finding.code, reason=finding.text), until
+            reason = _cut(finding.text, LONGEST_REASON)
+            return replace(judgement, accepted=False, code=finding.code, reason=reason), until
         if finding.code:
-            judgement = replace(judgement, reason=f"{judgement.reason}; {finding.text}")
+            judgement = replace(judgement, reason=_cut(f"{judgement.reason}; {finding.text}", LONGEST_REASON))
         return judgement, until
 
     def _look(
@@ -160,10 +164,11 @@ class Trust:
             paths.check_constraints(path, domain)
             paths.check_chained_purpose(path, initiating=initiating, strict=peer.strict_purpose)
         except Refused as refused:
-            return replace(described, code=refused.code, reason=refused.text), [], nobody
+            return replace(described, code=refused.code, reason=_cut(refused.text, LONGEST_REASON)), [], nobody
         except UNREADABLE as error:
             # `cryptography` parses extensions as they are asked for.
-            return replace(described, code="malformed", reason=f"the certificate cannot be read: {error}"), [], nobody
+            reason = _cut(f"the certificate cannot be read: {error}", LONGEST_REASON)
+            return replace(described, code="malformed", reason=reason), [], nobody
         expires = min(one.not_valid_after_utc.timestamp() for one in path)
         reason = f"valid until {paths.utc(expires):%Y-%m-%d}, issued by {described.issuer}"
         return replace(described, accepted=True, reason=reason, expires=expires), path, anchors
@@ -204,19 +209,23 @@ def pin_of(certificate: x509.Certificate) -> str:
 def _described(leaf: x509.Certificate, length: int) -> Judgement:
     """What a certificate says of itself, not accepted yet."""
     try:
-        names = names_of(leaf).all[:NAMES_SHOWN]
+        names = tuple(_cut(name, LONGEST) for name in names_of(leaf).all[:NAMES_SHOWN])
     except ValueError:
         names = ()
     return Judgement(
         False,
         "",
-        subject=leaf.subject.rfc4514_string(),
-        issuer=leaf.issuer.rfc4514_string(),
+        subject=_cut(leaf.subject.rfc4514_string(), LONGEST),
+        issuer=_cut(leaf.issuer.rfc4514_string(), LONGEST),
         names=names,
         expires=leaf.not_valid_after_utc.timestamp(),
         fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
         chain_length=length,
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _is_authority(leaf: x509.Certificate) -> bool:

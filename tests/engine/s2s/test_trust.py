@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.kits.authority import Authority, Certified, self_signed
+from tests.kits.authority import Authority, Certified, new_key, self_signed
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.s2s import trust as module
@@ -404,6 +405,21 @@ async def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest
     for number in range(60):
         await _judge(trust, server, f"n{number}.example")
         assert len(trust._judged) <= 20
+
+
+@pytest.mark.parametrize("authority", [ROOT, STRANGE])
+async def test_long_texts_of_a_certificate_are_not_remembered(trust: Trust, authority: Authority) -> None:
+    names = [f"{number}{'x' * 30_000}.example" for number in range(3)]
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "o" * 60_000)])
+    key = new_key("ec")
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, NOW - timedelta(1), NOW + timedelta(1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("example.org")]), critical=False)
+    alone = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)  # type: ignore[arg-type]
+    for shown in (authority.issue(*names, "other.example").chain, [alone]):
+        judgement = await _judge(trust, shown)
+        assert not judgement.accepted
+        texts = [judgement.reason, judgement.subject, judgement.issuer, *judgement.names]
+        assert max(map(len, texts)) <= module.LONGEST_REASON
 
 
 async def test_a_new_snapshot_is_not_answered_from_an_old_judgement(tmp_path: Path) -> None:
