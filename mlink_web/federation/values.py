@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mlink_web.conf.services import canonical
+from xmpp_engine.s2s.names import UNREADABLE
 
 #: Pins of one peer, authorities of one list, name servers.
 MAX_PINS: Final = 20
@@ -26,7 +27,8 @@ MAX_NAMESERVERS: Final = 8
 #: Characters of a list of authorities, as the form takes them.
 MAX_PEM: Final = 1_000_000
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]{64}")
-_LIST: Final = re.compile(r"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+#: Base64 has no dash: what is cut off is not looked for to the end of the text, again and again.
+_LIST: Final = re.compile(r"-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----")
 _PORTED: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -132,9 +134,12 @@ def listed(pem: str) -> Sequence[Authority]:
 
 
 def _lists(text: str) -> list[str]:
+    blocks = _LIST.findall(text)
     try:
-        lists = [x509.load_pem_x509_crl(block.encode()) for block in _LIST.findall(text)]
-    except ValueError:
+        if len(blocks) != text.count("-----BEGIN X509 CRL-----"):
+            raise ValueError("one is cut off")
+        lists = [x509.load_pem_x509_crl(block.encode()) for block in blocks]
+    except UNREADABLE:
         raise ValueError("A list of revoked certificates (X509 CRL) in this text cannot be read.") from None
     return [one.public_bytes(Encoding.PEM).decode() for one in lists]
 
@@ -144,7 +149,7 @@ def _certificates(text: str) -> list[x509.Certificate]:
         raise ValueError("The list of authorities is too long.")
     try:
         return x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
+    except UNREADABLE:
         raise ValueError(
             "These are no certificates in PEM, the text between BEGIN CERTIFICATE and END CERTIFICATE."
         ) from None
@@ -153,7 +158,7 @@ def _certificates(text: str) -> list[x509.Certificate]:
 def _vouches(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         # Roots of version 1 have no extensions.
         return certificate.version is x509.Version.v1 and certificate.subject == certificate.issuer
 
@@ -161,7 +166,7 @@ def _vouches(certificate: x509.Certificate) -> bool:
 def _name(certificate: x509.Certificate) -> str:
     try:
         return certificate.subject.rfc4514_string() or "somebody without a name"
-    except ValueError:
+    except UNREADABLE:
         return "somebody whose name cannot be read"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 
 import pytest
 from cryptography import x509
@@ -99,6 +100,24 @@ def test_lists_of_revoked_certificates_stay_behind_them() -> None:
     assert len(values.listed(root.pem.decode() + listed)) == 1
     with pytest.raises(ValueError, match="cannot be read"):
         values.authorities(root.pem.decode() + "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+
+
+def test_lists_that_are_cut_off_are_no_work() -> None:
+    root = Authority("Root")
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="cannot be read"):
+        values.authorities(root.pem.decode() + "-----BEGIN X509 CRL-----\n" * 30_000)
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("version", [5, 127])
+def test_certificates_of_no_version(version: int) -> None:
+    der = Authority("Root").certificate.public_bytes(Encoding.DER)
+    mark = bytes.fromhex("a003020102")
+    assert mark in der
+    damaged = base64.encodebytes(der.replace(mark, mark[:-1] + bytes([version]), 1)).decode()
+    with pytest.raises(ValueError, match="no certificates in PEM"):
+        values.authorities(f"-----BEGIN CERTIFICATE-----\n{damaged}-----END CERTIFICATE-----\n")
 
 
 def test_texts_that_hold_no_authority() -> None:
