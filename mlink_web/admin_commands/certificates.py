@@ -174,7 +174,7 @@ def certificate_account(directory: str, contact: str, trusted: str) -> str:
     from mlink_web.certificates import orders
 
     try:
-        text = _content(trusted).decode() if trusted else ""
+        text = bundle.checked_pem(_content(trusted).decode("ascii", "replace")) if trusted else ""
         terms = orders.look(directory, text).terms
         row = renewal.set_account(directory, contact=contact, agreed_by="xmppctl", terms=terms, trusted=text)
     except OSError as error:

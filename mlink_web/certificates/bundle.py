@@ -103,6 +103,17 @@ def load_chain(text: str) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(text.encode())
 
 
+def checked_pem(text: str) -> str:
+    """Certificates in PEM that somebody pasted, or nothing; raises Unusable."""
+    text = text.strip()
+    if text:
+        try:
+            load_chain(text)
+        except UNREADABLE:
+            raise Unusable("This is no certificate in PEM.") from None
+    return text
+
+
 def fits(key: Any, certificate: x509.Certificate) -> bool:
     """Whether a key belongs to a certificate."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Self
 
-from cryptography import x509
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
@@ -177,13 +176,7 @@ class AccountForm(forms.Form):
 
     def clean_trusted(self) -> str:
         """PEM, or nothing."""
-        text: str = self.cleaned_data["trusted"].strip()
-        if text:
-            try:
-                x509.load_pem_x509_certificates(text.encode())
-            except ValueError:
-                raise ValidationError("This is no certificate in PEM.") from None
-        return text
+        return checked(bundle.checked_pem, self.cleaned_data["trusted"])
 
     def clean(self) -> dict[str, Any]:
         """The address of the directory, wherever it comes from."""

@@ -36,6 +36,8 @@ ORDER_SECONDS: Final = 120
 #: Proofs that nobody took away, because a worker died.
 CHALLENGE_SECONDS: Final = 900
 NONCES: Final = 3
+#: Characters of an address that an authority gives; they are kept.
+MAX_ADDRESS: Final = 500
 _AGENT: Final = "mlink"
 
 
@@ -63,12 +65,21 @@ class Directory:
 
 def look(url: str, trusted: str = "") -> Directory:
     """Ask a directory; raises Failed."""
+    _check_address(url)
     with _network(None, trusted) as net, _sentences(url):
         directory = client.ClientV2.get_directory(url, net)
         directory["newOrder"]
         meta = getattr(directory, "meta", None)
-        terms = getattr(meta, "terms_of_service", None) or ""
-        return Directory(str(terms), bool(getattr(meta, "external_account_required", None)))
+        terms = str(getattr(meta, "terms_of_service", None) or "")
+        if len(terms) > MAX_ADDRESS:
+            raise ValueError("the address of its terms is too long.")
+        return Directory(terms, bool(getattr(meta, "external_account_required", None)))
+
+
+def _check_address(directory: str) -> None:
+    """RFC 8555, 6.1: nothing is said to an authority in clear text."""
+    if not directory.startswith("https://") or len(directory) > MAX_ADDRESS:
+        raise Failed("The address of a directory begins with https://.")
 
 
 def new_account_key() -> str:
@@ -80,6 +91,7 @@ def new_account_key() -> str:
 def register(account: AcmeAccount) -> None:
     """Make the account with the authority, or find it there, and note its URL in the row, which the caller saves. Not
     inside a transaction: others would wait for the authority. Raises Failed."""
+    _check_address(account.directory)
     key = _key(account)
     with _network(key, account.trusted) as net, _sentences(account.directory):
         connection = client.ClientV2(client.ClientV2.get_directory(account.directory, net), net)
@@ -96,6 +108,8 @@ def register(account: AcmeAccount) -> None:
             account.uri = connection.new_account(wanted).uri
         except errors.ConflictError as known:
             account.uri = known.location
+        if len(account.uri) > MAX_ADDRESS:
+            raise ValueError("the address of the account is too long.")
 
 
 def obtain(account: AcmeAccount, names: Sequence[str], note: Callable[[str], None] = lambda _: None) -> Bundle:

@@ -29,6 +29,7 @@ LAST_RETRY: Final = timedelta(days=1)
 #: Whoever is at it is given up after this time.
 BUSY: Final = timedelta(minutes=10)
 MAX_NAMES: Final = 50
+MAX_CONTACT: Final = 320
 
 
 def account() -> AcmeAccount | None:
@@ -49,6 +50,8 @@ def set_account(
     """Set up the account and make it with the authority; raises Failed, and then nothing has changed."""
     from mlink_web.certificates import orders
 
+    if len(contact) > MAX_CONTACT:
+        raise Failed(f"An e-mail address has at most {MAX_CONTACT} characters.")
     row = AcmeAccount(
         pk=1,
         directory=directory,

@@ -54,13 +54,19 @@ def test_requests(tmp_path: Path) -> None:
     assert "no request that waits" in refused("certificate", "complete", "chat.example", str(other))
 
 
-def test_acme(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_domain()
     assert "on or off" in refused("certificate", "acme", "chat.example", "maybe")
     assert "does not get its certificates by ACME" in refused("certificate", "renew", "chat.example")
     assert "chat.example, conference.chat.example" in ctl("certificate", "acme", "chat.example", "on")
     assert "no account" in refused("certificate", "renew", "chat.example")
     assert "cannot be reached" in refused("certificate", "account", "https://127.0.0.1:9/dir")
+    for address in ("http://127.0.0.1:9/dir", "file:///etc/passwd", "https://acme.example/" + "x" * 500):
+        assert "begins with https://" in refused("certificate", "account", address)
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_bytes(b"\xff no certificate")
+    said = refused("certificate", "account", "https://127.0.0.1:9/dir", "--trusted", str(wrong))
+    assert "no certificate in PEM" in said
     monkeypatch.setattr(orders, "register", lambda _: None)
     renewal.set_account("https://acme.example/directory")
     assert "renewed no more" in ctl("certificate", "acme", "chat.example", "off")
