@@ -109,11 +109,19 @@ class Components:
             self._configured[domain] = component
         for component in old.values():
             component.close(StreamError("host-gone", "this component is not configured any more"))
+        taken = config.components.keys() | config.hosts.keys()
+        for component in self:
+            if component.give_up(taken) and component.connected and self.elsewhere is not None:
+                self.elsewhere.announce(component)
         self._publish()
         delegated = {space for component in self if component.config.enabled for space in component.config.delegated}
         self._services.iq.delegates = self._delegates(delegated)
         for component in changed:
             self._tell(component)
+        if self.elsewhere is not None:
+            for component in self:
+                # Another node may have said that it has one before it was configured here.
+                self.elsewhere.place(component)
 
     def _adjust(self, component: External, before: ComponentConfig) -> bool:
         """End the connection of a component to which it does not apply any more; True where it goes on."""
@@ -133,9 +141,8 @@ class Components:
 
     def _publish(self) -> None:
         """Tell the router whom it can reach: the configured domains, and names below them that are in use."""
-        found: dict[str, Any] = {}
-        for component in self:
-            found.update(dict.fromkeys((component.domain, *component.names), component))
+        found: dict[str, Any] = {name: component for component in self for name in component.names}
+        found.update((component.domain, component) for component in self)
         self.services = found
 
     # What the engine and the console ask
@@ -243,18 +250,19 @@ class Components:
 
     def _left(self, component: External, reason: str) -> None:
         log.info("component %s is gone: %s", component.domain, reason)
+        self._moved(component)
         if self.elsewhere is not None:
             self.elsewhere.withdraw(component)
-        self._moved(component)
+            self.elsewhere.place(component)
 
-    def _moved(self, component: External) -> None:
-        """A component has gone, or has come to or gone from another node."""
+    def _moved(self, component: External, anew: bool = True) -> None:
+        """A component has gone, or has come to or gone from another node; not `anew`: it uses another name there."""
         self._publish()
         router = self._services.router
         kept = {name: service for name, service in router.services.items() if service is not component}
         own = {name: service for name, service in self.services.items() if service is component and name not in kept}
         router.services = {**kept, **own}
-        for watcher in self._watchers():
+        for watcher in self._watchers() if anew else ():
             (watcher.arrived if component.present else watcher.departed)(component)
 
     def _pass_on(self, component: External, stanza: Stanza) -> None:

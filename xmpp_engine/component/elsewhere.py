@@ -3,7 +3,9 @@
 Each node tells the others which components it has; what is sent to one goes to the node that has its connection and on
 from there, answers come back the way of all answers (`routing/crossing.py`). A component has one connection in the
 whole cluster: where two nodes took one at the same time, or each side of a cut took one, the component's own rule
-decides when they hear of each other: `refuse` keeps the earlier one, `replace` the later one.
+decides when they hear of each other: `refuse` keeps the earlier one, `replace` the later one. All nodes decide by the
+same rule and of all that was told, so a third one that hears it in another order comes to the same; what is told of a
+component that is not configured yet is kept until it is.
 
     component         domain, since, address, names    is connected to the node that says so
     component gone    domain                           is not any more
@@ -36,7 +38,7 @@ _LOOK: Final = "component look"
 
 class Elsewhere:
     """One object for each engine of a cluster. `named(domain)` finds a configured component, `moved` is told when one
-    has come to or gone from another node."""
+    has come to or gone from another node (True), or uses another name there (False)."""
 
     def __init__(
         self,
@@ -44,13 +46,15 @@ class Elsewhere:
         peers: Peers,
         named: Callable[[str], External | None],
         all_of: Callable[[], list[External]],
-        moved: Callable[[External], None],
+        moved: Callable[[External, bool], None],
     ) -> None:
         self._services = services
         self._peers = peers
         self._named = named
         self._all = all_of
         self._moved = moved
+        #: What was told and not taken back: domain to node to since when, from where and with which names.
+        self._told: dict[str, dict[str, tuple[float, str, list[str]]]] = {}
         for kind, function in (
             (_HERE, self._came),
             (_GONE, self._went),
@@ -93,25 +97,47 @@ class Elsewhere:
 
     def _came(self, node: str, record: Record) -> None:
         _kind, domain, since, address, names = record
+        told = self._told.setdefault(domain, {})
+        told[node] = (float(since), str(address), [str(name) for name in names])
         component = self._named(domain)
         if component is None:
             return  # That node has a newer configuration, or an older one.
         if component.connected:
             theirs_first = (since, node) < (component.since, self._peers.name)
-            if theirs_first == (component.config.conflict == "refuse"):
-                component.close(StreamError("conflict", "this component is connected to another node"))
-            else:
+            if theirs_first != (component.config.conflict == "refuse"):
                 # It hears of ours as we hear of its.
                 self._peers.post(node, _announcement(component))
                 return
-        component.move(node, float(since), str(address), [str(name) for name in names])
-        self._moved(component)
+            component.close(StreamError("conflict", "this component is connected to another node"))
+        self.place(component)
+
+    def place(self, component: External) -> None:
+        """See which other node has a component that is not connected here, by all that was told."""
+        if component.connected:
+            return
+        told = self._told.get(component.domain, {})
+        node, since, address, names = "", 0.0, "", list[str]()
+        if told:
+            choose = min if component.config.conflict == "refuse" else max
+            since, node = choose((told[node][0], node) for node in told)
+            _since, address, names = told[node]
+        anew = (node, since) != (component.node, component.since if component.node else 0.0)
+        if anew or component.names != set(names):
+            component.move(node, since, address, names)
+            self._moved(component, anew)
 
     def _went(self, node: str, record: Record) -> None:
-        component = self._named(record[1])
-        if component is not None and component.node == node:
-            component.move("", 0.0, "", [])
-            self._moved(component)
+        self._take_back(node, record[1])
+
+    def _take_back(self, node: str, domain: str) -> None:
+        told = self._told.get(domain, {})
+        if told.pop(node, None) is None:
+            return
+        if not told:
+            del self._told[domain]
+        component = self._named(domain)
+        if component is not None:
+            self.place(component)
 
     def _passed_on(self, node: str, record: Record) -> None:
         stanza = Stanza.restore(record[1])
@@ -135,10 +161,8 @@ class Elsewhere:
             component.look()
 
     def _node_gone(self, node: str, unacknowledged: list[Record]) -> None:
-        for component in self._all():
-            if component.node == node:
-                component.move("", 0.0, "", [])
-                self._moved(component)
+        for domain in list(self._told):
+            self._take_back(node, domain)
         for record in unacknowledged:
             if record[0] == _STANZA:
                 self._return(Stanza.restore(record[1]))

@@ -12,7 +12,7 @@ has no acknowledgements: what was written when its connection breaks is lost wit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -257,14 +257,25 @@ class External:
         """Whether it may speak for a name that is not its own: one below it that is nobody else's."""
         if domain in self.names:
             return True
-        router = self._services.router
-        if not domain.endswith("." + self.domain) or domain in router.hosts or domain in router.services:
+        if not domain.endswith("." + self.domain) or domain in self._services.router.services:
             return False
-        if len(self.names) >= _NAMES:
+        if any(map(self._is_anothers, _up_to(domain, self.domain))) or len(self.names) >= _NAMES:
             return False
         self.names.add(domain)
         self._learned(self, domain)
         return True
+
+    def _is_anothers(self, name: str) -> bool:
+        """Whether a name, and with it all below it, is a domain of this server or another component's own."""
+        router = self._services.router
+        found = router.services.get(name)
+        return name in router.hosts or (found is not None and found is not self)
+
+    def give_up(self, taken: Set[str]) -> bool:
+        """Let go of names that are somebody's by the configuration, with all below them; whether it had any."""
+        before = self.names
+        self.names = {name for name in before if taken.isdisjoint(_up_to(name, self.domain))}
+        return self.names != before
 
     def _refuse_malformed(self, element: Element, sender: Jid, error: StanzaError) -> None:
         refused.info("component %s sent a malformed %s: %s", self.domain, element.name, error)
@@ -297,3 +308,10 @@ class External:
             "waiting": self.waiting,
             "names": sorted(self.names),
         }
+
+
+def _up_to(name: str, domain: str) -> Iterator[str]:
+    """A name and those above it, below a domain."""
+    while name != domain:
+        yield name
+        name = name.partition(".")[2]

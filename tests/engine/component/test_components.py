@@ -221,6 +221,38 @@ async def test_names_below_are_reached_once_they_were_used(story: Story) -> None
     assert f"chat.{NAME}" not in world.router.services
 
 
+async def test_names_below_another_component_are_that_ones(story: Story) -> None:
+    inner = f"irc.{NAME}"
+    world = await begin(story, gateway(), gateway(inner))
+    alice = await story("alice")
+    outer = connect(world)
+    outer.send(f"<message from='x@net.{inner}' to='{alice.full}'><body>forged</body></message>")
+    await alice.receives_nothing()
+    assert outer.error == "invalid-from"
+    own = connect(world, inner)
+    own.send(f"<message from='x@net.{inner}' to='{alice.full}'><body>mine</body></message>")
+    await alice.receives("<message><body>mine</body></message>")
+
+
+async def test_a_name_that_is_configured_later_is_given_up(story: Story) -> None:
+    inner = f"irc.{NAME}"
+    world = await begin(story, gateway())
+    alice = await story("alice")
+    outer = connect(world)
+    for name in (inner, f"net.{inner}", f"chat.{NAME}"):
+        outer.send(f"<message from='x@{name}' to='{alice.full}'><body>{name}</body></message>")
+        await alice.receives(f"<message><body>{name}</body></message>")
+    await configure(world, gateway(inner), gateway())
+    own = connect(world, inner)
+    alice.send(f"<message to='x@{inner}' id='1'><body>hi</body></message>")
+    await own.receives(f"<message to='x@{inner}'/>")
+    outer.send(f"<message from='x@chat.{NAME}' to='{alice.full}'><body>still</body></message>")
+    await alice.receives("<message><body>still</body></message>")
+    outer.send(f"<message from='x@{inner}' to='{alice.full}'><body>forged</body></message>")
+    await alice.receives_nothing()
+    assert outer.error == "invalid-from"
+
+
 async def test_the_number_of_names_is_bounded(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xmpp_engine.component.external._NAMES", 3)
     world = await begin(story, gateway())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from tests.cluster_story import ClusterStory, Node
 from tests.engine.component.stage import NAME, SECRET, WITH_COMPONENTS, Component, connect, gateway
 from tests.story import DOMAIN
@@ -66,15 +68,56 @@ async def test_a_component_is_reached_from_every_node(cluster: ClusterStory) -> 
 
 async def test_a_node_that_joins_learns_of_them(cluster: ClusterStory) -> None:
     (one,) = await begin(cluster, gateway(), nodes=1)
-    connect(one)
+    romeo = await cluster("romeo n2")
+    component = connect(one)
+    component.send(f"<message from='x@chat.{NAME}' to='{romeo.bare}' type='chat'><body>hello</body></message>")
+    await cluster.world.settle()
     two = await cluster.world.node("n2")
-    await configure(two, gateway())
     # Its configuration may come after what the others said.
-    cluster.world.cut("n2")
-    await cluster.world.pass_time(10)
-    cluster.world.heal()
-    await cluster.world.notice()
+    assert not two.engine.components.rows()
+    await configure(two, gateway())
     assert two.engine.components.rows()[0]["node"] == "n1"
+    for name in (NAME, f"chat.{NAME}"):
+        romeo.send(f"<message to='x@{name}' type='chat'><body>hi</body></message>")
+        await component.receives(f"<message to='x@{name}'><body>hi</body></message>")
+
+
+@pytest.mark.parametrize("conflict", ["refuse", "replace"])
+async def test_a_third_node_comes_to_the_same_in_whatever_order_it_hears(cluster: ClusterStory, conflict: str) -> None:
+    _one, _two, three = await begin(cluster, gateway(conflict=conflict), nodes=3)
+    first, later = ("component", NAME, 100.0, "a", []), ("component", NAME, 200.0, "b", [])
+    stays = {"refuse": ("n1", "a"), "replace": ("n2", "b")}[conflict]
+    for order in (("n1", "n2"), ("n2", "n1")):
+        for node in order:
+            tell(cluster, node, "n3", first if node == "n1" else later)
+            await cluster.world.settle()
+        # The one that lost says so.
+        tell(cluster, "n2" if stays[0] == "n1" else "n1", "n3", ("component gone", NAME))
+        await cluster.world.settle()
+        row = three.engine.components.rows()[0]
+        assert (row["node"], row["address"]) == stays
+        tell(cluster, stays[0], "n3", ("component gone", NAME))
+        await cluster.world.settle()
+        assert not three.engine.components.rows()[0]["connected"]
+
+
+async def test_a_component_that_has_gone_over_to_another_node_is_there(cluster: ClusterStory) -> None:
+    """What says that it is not here any more comes last."""
+    _one, _two, three = await begin(cluster, gateway(), nodes=3)
+    tell(cluster, "n1", "n3", ("component", NAME, 100.0, "a", []))
+    await cluster.world.settle()
+    tell(cluster, "n2", "n3", ("component", NAME, 200.0, "b", []))
+    await cluster.world.settle()
+    tell(cluster, "n1", "n3", ("component gone", NAME))
+    await cluster.world.settle()
+    assert three.engine.components.rows()[0]["node"] == "n2"
+
+
+def tell(cluster: ClusterStory, source: str, target: str, record: tuple[object, ...]) -> None:
+    """A node says something to another one."""
+    peers = cluster.world.nodes[source].engine.cluster
+    assert peers is not None
+    peers.post(target, record)
 
 
 async def test_one_connection_in_the_whole_cluster(cluster: ClusterStory) -> None:
@@ -183,3 +226,17 @@ async def test_presences_of_all_nodes_are_shown(cluster: ClusterStory) -> None:
     await component.receives(f"<presence from='{romeo.full}' to='{NAME}'/>")
     await romeo.leaves()
     await component.receives(f"<presence from='{romeo.full}' type='unavailable'/>")
+
+
+async def test_another_name_is_no_new_connection(cluster: ClusterStory) -> None:
+    """Nodes do not show all their sessions once more for it."""
+    one, two = await begin(cluster, gateway(privileges={"presence": "managed_entity"}, delegated={SPACE: ()}))
+    romeo = await cluster("romeo n1")
+    await romeo.comes_online()
+    component = connect(two)
+    await two.settle()
+    component.inbox.clear()
+    component.send(f"<message from='x@chat.{NAME}' to='{romeo.bare}' type='chat'><body>hello</body></message>")
+    await romeo.receives("<message/>")
+    await component.receives_nothing()
+    assert f"chat.{NAME}" in one.router.services

@@ -302,6 +302,8 @@ async def test_an_iq_to_the_account_itself_and_to_the_server(story: Story) -> No
         for_user(inner_iq("bob@far.example", sender="@")),
         for_user(inner_iq("bob@far.example", type="set")),
         for_user(inner_iq("bob@far.example") + inner_iq("bob@far.example")),
+        # Behind what is allowed something that is not.
+        for_user(inner_iq("bob@far.example").replace("</iq>", "<query xmlns='jabber:iq:private'/></iq>")),
         for_user(""),
     ],
 )
