@@ -1,4 +1,4 @@
-"""What is done every hour: renewals that are due, and warnings of certificates that end, once a day in the log."""
+"""What is done every half hour: renewals that are due, and warnings of certificates that end, once a day in the log."""
 
 from __future__ import annotations
 
