@@ -51,6 +51,8 @@ class Outgoing(PeerStream):
         self.address = ""
         self.facts: dict[str, str] = {}
         self._succeeded = False
+        #: Whether our header is written and theirs has not come.
+        self._header_due = False
         #: Why the other side did not take our certificate, "" where it did or was not shown it.
         self.refused_external = ""
         self.negotiated: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,6 +69,10 @@ class Outgoing(PeerStream):
     def opened(self, root: Element) -> None:
         """See Role."""
         stream = self.stream
+        if not self._header_due:
+            # Whoever does not wait for ours would be talked to before his certificate is judged.
+            raise self.refuse("policy-violation", "the other server opened its stream before ours")
+        self._header_due = False
         stream.id = root.attrs.get("id", "")
         if not stream.id:
             raise self.refuse("bad-format", "the stream header of the other server has no id")
@@ -142,7 +148,11 @@ class Outgoing(PeerStream):
         if self.stream.transport.secure:
             self.secured()
         else:
-            self.stream.open()
+            self._open()
+
+    def _open(self) -> None:
+        self._header_due = True
+        self.stream.open()
 
     async def judge(self) -> None:
         """Judge the certificate, then open the stream."""
@@ -155,7 +165,7 @@ class Outgoing(PeerStream):
             text = self.judgement.reason if self.judgement is not None else "it shows none"
             self.fail(refused(f"certificate of {self.remote}: {text}", "certificate"))
             return
-        self.stream.open()
+        self._open()
 
     @property
     def _needs_tls(self) -> bool:
@@ -248,7 +258,7 @@ class Outgoing(PeerStream):
             self._succeeded = True
             self.accepted(self.local, self.remote, "EXTERNAL")
             self.stream.restart()
-            self.stream.open()
+            self._open()
         elif element.name == "challenge":
             # COMPAT: who asks for the authorization identity once more gets the empty one again.
             self.stream.write(f"<response xmlns='{ns.SASL}'>=</response>".encode())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.engine.s2s.raw import Host, Wire, connect, header, result
 from tests.engine.s2s.servers import Network, Server, got, until
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.s2s import exchange
+from xmpp_engine.s2s.trust import Judgement
 from xmpp_engine.xml import ns
 
 pytestmark = pytest.mark.net
@@ -161,3 +164,41 @@ async def test_who_leaves_out_starttls_does_not_get_around_a_pin(network: Networ
         error = "<error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
         await got(juliet, f"<message id='1' type='error'>{error}</message>")
         assert all("secret" not in wire.seen for wire in host.wires)
+
+
+async def test_who_does_not_wait_for_our_header_is_not_talked_to_before_he_is_judged(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = PeerConfig(EVIL, pins=("00" * 32,), revocation="off")
+    home = await network.server(HOME, peers={EVIL: peer})
+    judge = home.federation.trust.judge
+
+    async def slowly(*arguments: Any, **named: Any) -> Judgement:
+        await asyncio.sleep(0.3)
+        return await judge(*arguments, **named)
+
+    monkeypatch.setattr(home.federation.trust, "judge", slowly)
+    shown = network.certificate(EVIL)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.certificate, shown.key)
+    features = f"<stream:features><dialback xmlns='{ns.DIALBACK_FEATURE}'/></stream:features>"
+
+    async def hasty(wire: Wire) -> None:
+        await wire.until("<stream:stream[^>]*>")
+        wire.send(header(EVIL, HOME, id="1") + f"<stream:features><starttls xmlns='{ns.TLS}'/></stream:features>")
+        await wire.until("<starttls")
+        wire.send(f"<proceed xmlns='{ns.TLS}'/>")
+        await wire.start_tls(context)
+        wire.send(header(EVIL, HOME, id="2") + features)
+        wire.send(f"<db:result from='{EVIL}' to='{HOME}' type='valid'/>")
+        await wire.until("<db:result")
+        wire.send(f"<db:result from='{EVIL}' to='{HOME}' type='valid'/>")
+        await wire.ends()
+
+    async with Host(hasty) as host:
+        network.dns.server(EVIL, host.port)
+        juliet = await home.login("juliet")
+        juliet.send(f"<iq to='{EVIL}' type='get' id='1'><query xmlns='secret'/></iq>")
+        await got(juliet, "<iq id='1' type='error'/>")
+        await until(lambda: not home.federation.streams, "the end")
+        assert all("secret" not in wire.seen and "db:result" not in wire.seen for wire in host.wires)
