@@ -442,9 +442,11 @@ class Engine:
             raise ValueError(f"{bare} has not moved.")
         now = Jid.parse(old.data.moved_to)
         host = self.router.hosts.get(now.domain)
-        moved = host.modules.get("moved") if host is not None else None
-        if host is None or not isinstance(moved, Moved):
+        if host is None:
             raise ValueError(f"{now} is not here: its own client tells the contacts.")
+        moved = host.modules.get("moved")
+        if not isinstance(moved, Moved):
+            raise ValueError(f"The module moved is off in {host.domain}: the client of {now} tells the contacts.")
         return {"moved_to": now.bare, **asdict(await moved.tell(old, now.bare, report))}
 
     async def _resident(self, bare: str) -> Account | None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account
 from mlink_web.conf.models import Domain
-from mlink_web.node.client import EngineClient, EngineError
+from mlink_web.node.client import EngineClient, EngineError, NodeDown
 
 REFRESH_SECONDS: Final = 10.0
 TELL_SECONDS: Final = 120.0
@@ -44,7 +44,9 @@ class Move:
         """The same for a page."""
         text = f"{self.jid} has moved to {self.moved_to}."
         counts = self.counts
-        if counts:
+        if counts and not counts["contacts"]:
+            text += " It has no contacts."
+        elif counts:
             text += (
                 f" Of {counts['contacts']} contacts {counts['following']} follow, {counts['asked']} were asked"
                 f"{', ' + str(counts['refused']) + ' found no place in the new list' if counts['refused'] else ''}"
@@ -60,10 +62,12 @@ def move(account: Account, now: str, report: Callable[[str], Any] = lambda _step
     is_here = Domain.objects.filter(name=moved_to.rpartition("@")[2]).exists()
     try:
         counts, warnings = asyncio.run(_tell(account.username, is_here, report))
-    except (EngineError, OSError, TimeoutError) as error:
+    except (NodeDown, OSError, TimeoutError) as error:
         reason = str(error) or "A node did not answer in time."
         text = f"{reason} The contacts are told when this is done again while a node runs." if is_here else reason
         return Move(account.username, moved_to, notes=(text,))
+    except EngineError as error:
+        return Move(account.username, moved_to, notes=(f"The contacts are not told. {error}",))
     if not is_here:
         warnings.append("The owner's app tells the contacts, from the new account.")
     return Move(account.username, moved_to, counts, tuple(warnings))

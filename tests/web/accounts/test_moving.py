@@ -118,7 +118,7 @@ def test_an_address_elsewhere_tells_its_contacts_itself(node: Node) -> None:
             NodeDown("No node is running."),
             "No node is running. The contacts are told when this is done again",
         ),
-        ("user tell-moved", EngineError("There is no account."), "There is no account. The contacts are told"),
+        ("user tell-moved", EngineError("The module is off."), "The contacts are not told. The module is off."),
         ("user tell-moved", TimeoutError(), "A node did not answer in time. The contacts are told"),
     ],
 )
@@ -200,4 +200,6 @@ def test_the_sentence_of_a_page() -> None:
         "a@x has moved to b@y. Of 5 contacts 2 follow, 3 were asked, 2 found no place in the new list, 1 are blocked. "
         "And more."
     )
+    alone = moving.Move("a@x", "b@y", dict.fromkeys(COUNTS, 0))
+    assert alone.sentence() == "a@x has moved to b@y. It has no contacts."
     assert moving.Move("a@x", "b@y").sentence() == "a@x has moved to b@y."
