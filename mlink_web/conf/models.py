@@ -46,6 +46,13 @@ class Domain(models.Model):
     federation_durable = models.BooleanField(
         default=False, help_text="What waits for other servers outlives a restart of the node."
     )
+    moved_to = models.CharField(
+        max_length=1023,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="The domain that this one is an alias of: who looks for a user that is not here is told it.",
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -156,6 +156,7 @@ def _store(domain: Domain) -> Domain:
     except ValidationError as error:
         sentences = (f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
         raise ValueError(" ".join(sentences)) from None
+    domain.moved_to = canonical(domain.moved_to) if domain.moved_to.strip() else ""
     domain.modules = sealing.sealed(domain.modules, domain.name)
     domain.save()
     return domain

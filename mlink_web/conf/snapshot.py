@@ -136,6 +136,7 @@ def host_of(domain: Domain, *, with_certificates: bool = True) -> HostConfig:
         public_url=domain.public_url,
         federation=domain.federation,
         federation_durable=domain.federation_durable,
+        moved_to=domain.moved_to,
         administrators=frozenset(row.account.username for row in domain.administrators.all()),
     )
 

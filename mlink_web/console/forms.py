@@ -13,7 +13,7 @@ from mlink_web.accounts import services as accounts
 from mlink_web.accounts.models import Account
 from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
-from mlink_web.console.access import EVERYTHING, Reach
+from mlink_web.console.access import EVERYTHING, Reach, may_change
 from mlink_web.console.fields import NEW_SECRET, PLAIN, checked
 
 #: Kinds of contact that XEP-0157 registers.
@@ -75,6 +75,14 @@ class DomainForm(forms.Form):
         help_text="Messages for a server that cannot be reached outlive a restart. Each one is written to the database "
         "before it is sent.",
     )
+    moved_to = forms.CharField(
+        required=False,
+        max_length=1023,
+        label="Alias of another domain",
+        help_text="Who writes to a user that is not in this domain is told to look for the same name there. "
+        "Users that are here go on as before. Empty for a domain of its own.",
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+    )
     contacts = forms.CharField(
         required=False,
         label="Contact addresses",
@@ -103,6 +111,7 @@ class DomainForm(forms.Form):
             "resource_conflict": domain.resource_conflict,
             "federation": domain.federation,
             "federation_durable": domain.federation_durable,
+            "moved_to": domain.moved_to,
             "contacts": "\n".join(lines),
         }
 
@@ -112,6 +121,19 @@ class DomainForm(forms.Form):
         if Domain.objects.filter(name=name).exists():
             raise ValidationError("There is a domain with this name already.")
         return name
+
+    def clean_moved_to(self) -> str:
+        """The other domain in canonical form."""
+        text = self.cleaned_data["moved_to"].strip()
+        if not text:
+            return ""
+        try:
+            target = configuration.canonical(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if target == (self.domain.name if self.domain is not None else self.cleaned_data.get("name")):
+            raise ValidationError("A domain is no alias of itself.")
+        return target
 
     def clean_contacts(self) -> dict[str, list[str]]:
         """Kind to addresses."""
@@ -142,6 +164,7 @@ class DomainForm(forms.Form):
             "resource_conflict": data["resource_conflict"],
             "federation": data["federation"],
             "federation_durable": data["federation_durable"],
+            "moved_to": data["moved_to"],
             "contacts": data["contacts"],
         }
 
@@ -243,6 +266,40 @@ class PasswordForm(forms.Form):
         if "password" in data and "again" in data and data["password"] != data["again"]:
             self.add_error("again", "The two entries differ.")
         return data
+
+
+class MoveForm(forms.Form):
+    """Where an account is now. Who administers single domains names an account of them that he may change: contacts
+    are asked on its behalf."""
+
+    address = forms.CharField(
+        label="New address",
+        max_length=2047,
+        help_text="For example name@example.org. Whoever turns to this account is told it.",
+        error_messages={"required": "Enter the new address."},
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, reach: Reach = EVERYTHING, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reach = reach
+
+    def clean_address(self) -> str:
+        """The address in canonical form, if it is within reach."""
+        try:
+            address = accounts.address(self.cleaned_data["address"]).bare
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if not self._reach.everything:
+            found = self._reach.narrowed(Account.objects.select_related("domain"), "domain__name")
+            account = found.filter(username=address).first()
+            if account is None:
+                raise ValidationError("Enter the address of an account of your domains.")
+            if not may_change(self._reach, account):
+                raise ValidationError(
+                    "This account may do more than you here: an administrator of the server moves to it."
+                )
+        return address
 
 
 class RemoveForm(forms.Form):

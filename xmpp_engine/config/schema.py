@@ -202,6 +202,9 @@ class HostConfig:
     federation_durable: bool = False
     #: Bare JIDs of those who administer this domain and no more than that.
     administrators: frozenset[str] = frozenset()
+    #: The domain that this one is an alias of, "" for none: who turns to an account that is not there is told that it
+    #: is there, under the same name. Accounts that are here go on.
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def check(config: EngineConfig) -> None:
     problems: list[Problem] = []
     for key, host in config.hosts.items():
         problems += _host(f"hosts.{key}", key, host)
+        problems += _alias(f"hosts.{key}.moved_to", key, config)
     names: set[str] = set()
     ports: set[tuple[str, int]] = set()
     for listener in config.listeners:
@@ -84,6 +85,25 @@ def _host(path: str, key: str, host: HostConfig) -> list[Problem]:
     if not 1 <= host.max_resources <= 1_000:
         problems.append(Problem(f"{path}.max_resources", "an account has 1 to 1000 resources"))
     return problems
+
+
+def _alias(path: str, key: str, config: EngineConfig) -> list[Problem]:
+    """What is wrong with the domain that one is an alias of; a chain of aliases must end."""
+    target = config.hosts[key].moved_to
+    if not target:
+        return []
+    try:
+        if domainpart(target) != target:
+            return [Problem(path, "a domain is entered under its canonical name")]
+    except ValueError as error:
+        return [Problem(path, str(error))]
+    seen = {key}
+    while target:
+        if target in seen:
+            return [Problem(path, f"an address would be looked for in {target} again and again")]
+        seen.add(target)
+        target = config.hosts[target].moved_to if target in config.hosts else ""
+    return []
 
 
 def _limits(path: str, limits: StreamLimits) -> list[Problem]:

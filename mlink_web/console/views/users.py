@@ -1,4 +1,4 @@
-"""Users: search, add, disable and enable, set a password, remove."""
+"""Users: search, add, disable and enable, set a password, move to another address, remove."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mlink_web.accounts import services
+from mlink_web.accounts import moving, services
 from mlink_web.accounts.models import Account
 from mlink_web.console import node
 from mlink_web.console.access import may_change, reach, within_domains
 from mlink_web.console.audit import record
-from mlink_web.console.forms import PasswordForm, RemoveForm, UserForm
+from mlink_web.console.forms import MoveForm, PasswordForm, RemoveForm, UserForm
 
 PAGE_SIZE = 50
 STATES = (("", "All users"), ("active", "Active"), ("disabled", "Disabled"), ("staff", "Administrators"))
@@ -107,19 +107,25 @@ def add_user(request: HttpRequest) -> HttpResponse:
 @within_domains
 def user(request: HttpRequest, pk: int) -> HttpResponse:
     """One user."""
-    return _user_page(request, get_object_or_404(accounts(request), pk=pk), PasswordForm())
+    return _user_page(request, get_object_or_404(accounts(request), pk=pk))
 
 
-def _user_page(request: HttpRequest, account: Account, form: PasswordForm) -> HttpResponse:
+def _user_page(
+    request: HttpRequest, account: Account, form: PasswordForm | None = None, move_form: MoveForm | None = None
+) -> HttpResponse:
+    """The page, with a form that has errors where there is one."""
+    shown = move_form or MoveForm(initial={"address": account.moved_to})
+    failed = bool((form is not None and form.errors) or shown.errors)
     context = {
         "section": "users",
         "account": account,
-        "form": form,
+        "form": form or PasswordForm(),
+        "move_form": shown,
         "is_self": account.pk == request.user.pk,
         "may_change": may_change(reach(request), account),
         "node": node.sessions(account.username),
     }
-    return render(request, "console/user.html", context, status=400 if form.errors else 200)
+    return render(request, "console/user.html", context, status=400 if failed else 200)
 
 
 @sensitive_post_parameters("password", "again")
@@ -166,6 +172,39 @@ def set_state(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, f"{account.username} {'can sign in again' if active else 'is disabled; its sessions end now'}."
         )
+    return redirect("console:user", pk)
+
+
+@require_POST
+@within_domains
+def move_user(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say that an account is at another address now, and have its contacts asked to follow; or ask them again."""
+    account = changeable(request, pk)
+    if account is None:
+        return redirect("console:user", pk)
+    form = MoveForm(request.POST, reach=reach(request))
+    if form.is_valid():
+        try:
+            moved = moving.move(account, form.cleaned_data["address"])
+        except ValueError as error:
+            form.add_error("address", reach(request).told(str(error)))
+    if form.errors:
+        return _user_page(request, account, move_form=form)
+    record(request, "moved user", account.username, to=moved.moved_to, **moved.counts)
+    messages.success(request, moved.sentence())
+    return redirect("console:user", pk)
+
+
+@require_POST
+@within_domains
+def move_back(request: HttpRequest, pk: int) -> HttpResponse:
+    """The account is itself again."""
+    account = changeable(request, pk)
+    if account is not None and account.moved_to:
+        now = account.moved_to
+        moving.undo(account)
+        record(request, "moved user back", account.username, to=now)
+        messages.success(request, f"{account.username} is itself again. Contacts that follow {now} go on to.")
     return redirect("console:user", pk)
 
 

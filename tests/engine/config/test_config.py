@@ -26,6 +26,9 @@ def test_a_good_snapshot_passes() -> None:
         (replace(GOOD, hosts={"example.org": replace(HOST, mechanisms=())}), "hosts.example.org.mechanisms"),
         (replace(GOOD, hosts={"example.org": replace(HOST, max_resources=0)}), "hosts.example.org.max_resources"),
         (replace(GOOD, hosts={"example.org": replace(HOST, tls=None)}), "listeners.c2s.tls"),
+        (replace(GOOD, hosts={"example.org": replace(HOST, moved_to="example.org")}), "hosts.example.org.moved_to"),
+        (replace(GOOD, hosts={"example.org": replace(HOST, moved_to="Other.org")}), "hosts.example.org.moved_to"),
+        (replace(GOOD, hosts={"example.org": replace(HOST, moved_to="no domain")}), "hosts.example.org.moved_to"),
         (replace(GOOD, listeners=(ListenerConfig("a"), ListenerConfig("b"))), "listeners.b.port"),
         (replace(GOOD, listeners=(ListenerConfig("a", port=70_000),)), "listeners.a.port"),
         (replace(GOOD, listeners=(ListenerConfig("a", proxies=("10.0.0.1/8",)),)), "listeners.a.proxies"),
@@ -45,6 +48,20 @@ def test_a_broken_rule_has_its_path_and_a_sentence(config: EngineConfig, path: s
         check(config)
     assert path in [problem.path for problem in error.value.problems]
     assert all(" " in problem.text for problem in error.value.problems)
+
+
+def aliases(**targets: str) -> EngineConfig:
+    """Domains of one letter that are aliases of others."""
+    names = {name: f"{target}.org" if target else "" for name, target in targets.items()}
+    hosts = {f"{name}.org": HostConfig(f"{name}.org", moved_to=target) for name, target in names.items()}
+    return EngineConfig(hosts=hosts)
+
+
+def test_a_chain_of_aliases_must_end() -> None:
+    check(aliases(a="b", b="c", c="", d="b", e="elsewhere"))
+    for circle in (aliases(a="b", b="a"), aliases(a="b", b="c", c="b"), aliases(a="b", b="c", c="a", d="")):
+        with pytest.raises(InvalidConfig, match="again and again"):
+            check(circle)
 
 
 def test_a_difference_names_only_what_changed() -> None:

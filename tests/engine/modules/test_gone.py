@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.story import Client, Story, elements
@@ -169,6 +171,68 @@ async def test_rosters_survive_the_news(story: Story) -> None:
     stored = await story.world.stores.accounts.load(old.bare)
     assert stored is not None
     assert stored.roster["c@there.example"].subscription == "both"
+
+
+# Domains
+
+THERE = f"<error type='cancel'><gone xmlns='{ns.STANZA_ERRORS}'>xmpp:nobody@there.example</gone></error>"
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_alias_tells_where_who_is_not_here_may_be(story: Story, known: bool) -> None:
+    """The answer is the same whether there is such an account or not."""
+    await story.begin(domains=("story.example", "there.example"))
+    world = story.world
+    if known:
+        await world.account("nobody@there.example")
+    old, bob = await story("old", "bob@there.example")
+    for client in (old, bob):
+        await client.comes_online()
+    await alias(story, "there.example")
+    for xml in ASKED:
+        bob.send(xml.format("nobody@story.example"))
+        kind = elements(xml)[0].name
+        answer = await bob.receives(f"<{kind} type='error' from='nobody@story.example' id='x'>{THERE}</{kind}>")
+        assert [child.name for child in answer.elements()] == ["error"]
+    bob.send("<presence type='subscribe' to='nobody@story.example'/>")
+    refusal = f"<presence type='error' from='nobody@story.example'>{THERE}</presence>"
+    await bob.receives_in_any_order("<iq type='set'/>", refusal)
+    bob.send("<presence type='probe' to='nobody@story.example'/><presence to='nobody@story.example'/>")
+    await bob.receives_nothing()
+    # Who is here goes on, and an error is answered by nothing.
+    bob.send(f"<message to='{old.bare}' type='chat'><body>Hi</body></message>")
+    await old.receives("<message type='chat'/>")
+    bob.send("<message to='nobody@story.example' type='error'/><iq to='nobody@story.example' type='result' id='r'/>")
+    await bob.receives_nothing()
+    # And it is over as it began: without a restart.
+    await alias(story, "")
+    bob.send(ASKED[0].format("nobody@story.example"))
+    answer = await bob.receives("<message type='error'/>")
+    assert "service-unavailable" in str([child.name for e in answer.elements() for child in e.elements()])
+
+
+async def alias(story: Story, target: str) -> None:
+    """Make the first domain an alias."""
+    config = story.world.engine.config
+    host = replace(config.hosts["story.example"], moved_to=target)
+    hosts = {**config.hosts, "story.example": host}
+    await story.world.engine.apply(replace(config, version=config.version + 1, hosts=hosts))
+
+
+async def test_contacts_follow_from_an_alias(story: Story) -> None:
+    """Its answer is a proof of the move, by XEP-0283."""
+    await story.begin(domains=("story.example", "there.example"))
+    romeo, new = await story("romeo@there.example", "juliet@there.example")
+    for client in (romeo, new):
+        await client.comes_online()
+    module = story.world.router.hosts["there.example"].modules["roster"]
+    await module.change(romeo.account, [RosterItem("juliet@story.example", name="J", subscription="both")])  # type: ignore[attr-defined]
+    await alias(story, "there.example")
+    moved = f"<moved xmlns='{ns.MOVED}'><old-jid>juliet@story.example</old-jid></moved>"
+    new.send(f"<presence type='subscribe' to='{romeo.bare}'>{moved}</presence>")
+    await story.world.settle()
+    item = romeo.account.roster[new.bare]
+    assert (item.subscription, item.name, item.ask) == ("from", "J", True)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ def test_names_are_prepared_and_checked(told: list[int]) -> None:
         ({"disabled_modules": ["pubsub"]}, "needs 'pubsub'"),
         ({"contacts": {"abuse": "mailto:a@b"}}, "contacts.abuse"),
         ({"name": "c.example"}, "name"),
+        ({"moved_to": "a.example"}, "moved_to"),
+        ({"moved_to": "A.Example."}, "moved_to"),
+        ({"moved_to": "not a name"}, "not a domain name"),
+        ({"moved_to": "someone@b.example"}, "not a domain name"),
     ],
 )
 def test_what_no_node_would_take_is_refused(told: list[int], options: dict[str, Any], path: str) -> None:
@@ -73,6 +77,19 @@ def test_what_no_node_would_take_is_refused(told: list[int], options: dict[str, 
     fresh = Domain.objects.get()
     for name in options:
         assert getattr(domain, name) == getattr(fresh, name)
+
+
+def test_an_alias_is_prepared_and_leads_somewhere(told: list[int]) -> None:
+    one, two = services.add_domain("a.example"), services.add_domain("b.example", moved_to=" C.Example. ")
+    assert two.moved_to == "c.example"
+    services.change_domain(one, moved_to="B.example")
+    assert snapshot.build(9, with_certificates=False).hosts["a.example"].moved_to == "b.example"
+    with pytest.raises(ValueError, match="again and again"):
+        services.change_domain(two, moved_to="a.example")
+    assert two.moved_to == "c.example"
+    services.change_domain(one, moved_to=" ")
+    services.change_domain(two, moved_to="a.example")
+    assert told == [1, 2, 3, 4, 5]
 
 
 def test_a_domain_with_accounts_stays(told: list[int]) -> None:

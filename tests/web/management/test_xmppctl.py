@@ -62,6 +62,13 @@ def test_domains(ctl: Ctl, tmp_path: Path) -> None:
     assert ctl.json("domain", "list")[0]["name"] == "a.example"
     ctl("domain", "set", "a.example", "archive", "off")
     assert ctl.json("domain", "show", "a.example")["archive"] is False
+    assert (
+        ctl("domain", "set", "a.example", "moved_to", "There.example")[0]
+        == "a.example: moved_to is 'there.example' now."
+    )
+    assert ctl.json("domain", "show", "a.example")["moved_to"] == "there.example"
+    assert "again and again" in ctl("domain", "set", "a.example", "moved_to", "a.example", code=1)[1]
+    ctl("domain", "set", "a.example", "moved_to", "")
     assert ctl("domain", "add", "a.example", code=1)[1] == "The domain a.example exists already."
     assert "no option" in ctl("domain", "set", "a.example", "colour", "red", code=1)[1]
     assert "no domain" in ctl("domain", "remove", "b.example", code=1)[1]
