@@ -10,6 +10,7 @@ durable, and what XEP-0198 promises to the sender holds as on one node.
     r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
     a   carried, to                            the answer to a request of that node itself
     k   full JID, since, silent, condition, text    a session ends
+    s   full JID, carried, to                  a copy of this message is the only one
     l   full JID, sender, tail, doubt          of a message that it has another resource may have got nothing
     v   full JID, since, carried               its presence is another one, by what the server adds
 
@@ -27,10 +28,11 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.routing.copies import SOLE, rely
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import shown_presence
-from xmpp_engine.routing.rescue import OTHERS, REPLAYED, Rescue
+from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS, Rescue, is_among
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError, StreamError
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
-ALONG: Final = (REPLAYED, OTHERS, DOUBT)
+ALONG: Final = (REPLAYED, OTHERS, DOUBT, SOLE)
 ROOM: Final = "room"
 SINCE: Final = "since"
 #: Kinds of records: they are short because there are many.
@@ -53,14 +55,13 @@ ANSWER: Final = "a"
 KICK: Final = "k"
 RENEW: Final = "v"
 LACKS: Final = "l"
+RELIES: Final = "s"
 #: Presence that may be shown by each node to its own sessions.
 _SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
 #: Note of a probe that came from another node: each node answers for its own sessions.
 HERE: Final = "here"
-#: Seconds by which a session is later than the one whose place it takes, or which it was on another node.
+#: Seconds by which a session is later than it was on another node.
 LATER: Final = 1e-6
-#: A session that is later by no more than this many moves is the same.
-_MOVES: Final = 1_000
 #: Addresses of one record of presence.
 _ADDRESSES: Final = 500
 
@@ -94,6 +95,7 @@ class Crossing:
             (KICK, self._kicked),
             (RENEW, self._renewed),
             (LACKS, self._lacks),
+            (RELIES, self._relies),
         ):
             peers.handle(kind, function)
 
@@ -111,7 +113,7 @@ class Crossing:
         to_text = "" if to is None or to.full == full else to.full
         notes = stanza.notes
         along: dict[str, Any] | None = None
-        if notes and (notes.get(OTHERS) or REPLAYED in notes or DOUBT in notes):
+        if notes and (notes.get(OTHERS) or REPLAYED in notes or DOUBT in notes or SOLE in notes):
             along = {name: notes[name] for name in ALONG if name in notes}
         if room:
             along = {**(along or {}), ROOM: room}
@@ -176,7 +178,7 @@ class Crossing:
             return shown
         if found.presence is None:
             return shown if shown.type else None
-        if found.since > since + _MOVES * LATER:
+        if found.since > since + SAME_SECONDS:
             return None
         now: Stanza | bytes = found.presence
         return shown_presence(sender.full, now) if isinstance(now, bytes) else now
@@ -215,6 +217,12 @@ class Crossing:
             return False
         self._post(node, (ANSWER, *carry(stanza), stanza.to.full))
         return True
+
+    def rely(self, session: RemoteSession, stanza: Stanza) -> None:
+        """A session elsewhere has a copy of this message, and nobody else has it."""
+        to = stanza.to
+        assert to is not None
+        self._post(session.node, (RELIES, session.jid.full, *carry(stanza), to.full))
 
     def kick(self, session: RemoteSession, error: StreamError, *, silent: bool = False) -> None:
         """End a session elsewhere. `silent`: contacts are not told by its node."""
@@ -320,7 +328,7 @@ class Crossing:
             return
         tail = stanza.parts()[1]
         for session in account.sessions.values():
-            if session.jid.resource in notes.get(OTHERS, ()):
+            if is_among(notes.get(OTHERS) or (), session):
                 if session.remote:
                     node: str = session.node  # type: ignore[attr-defined]
                     self._post(node, (LACKS, session.jid.full, stanza.sender.full, tail, doubt))
@@ -331,6 +339,16 @@ class Crossing:
         session = self._full.get(record[1])
         if session is not None:
             note_lacking(session, record[2], record[3], record[4])
+
+    def _relies(self, _node: str, record: Record) -> None:
+        full = record[1]
+        session = self._full.get(full)
+        if session is not None:
+            rely(session, CarriedStanza(record[2:8], Jid.parse(record[8])))
+        elif full in self.moved:
+            self._post(self.moved[full], record)
+        else:
+            self.bring_home(Jid.parse(full), CarriedStanza(record[2:8], Jid.parse(record[8])))
 
     def _shown(self, node: str, record: Record) -> None:
         if self.arrivals:
@@ -423,6 +441,9 @@ class Crossing:
         done: set[str] = set()
         first: Stanza
         for record in records:
+            if record[0] == RELIES:
+                # The copy on which somebody relied is on its way as well, or has come to a node that does not know.
+                found.append((Jid.parse(record[1]), CarriedStanza(tuple(record[2:8]), Jid.parse(record[8])), False))
             if record[0] != DELIVER:
                 continue
             jid = Jid.parse(record[2])
@@ -445,7 +466,7 @@ def without(message: Stanza, resource: str) -> None:
     """Note that this resource has not got a message."""
     others = (message.notes or {}).get(OTHERS)
     if others:
-        message.note(OTHERS, [other for other in others if other != resource])
+        message.note(OTHERS, [other for other in others if other[0] != resource])
 
 
 def shown_to(record: Record, addresses: Sequence[str]) -> Record:

@@ -10,9 +10,7 @@
     iq get, set        answered for the account          that resource              service-unavailable
 
 Who has no resource for a message (chat, normal) gets the `offline` hooks, and where none of them takes it the sender
-gets `service-unavailable`, as for an account that does not exist, so nobody learns which accounts there are. In a
-domain that is an alias of another (`HostConfig.moved_to`) who asks for an account that does not exist is told to look
-there, whether there is one or not.
+gets `service-unavailable`, as for an account that does not exist, so nobody learns which accounts there are.
 """
 
 from __future__ import annotations
@@ -20,11 +18,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
-from xmpp_engine.routing.bounce import bounce, failed, gone, run
+from xmpp_engine.routing.bounce import bounce, failed, run
 from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
@@ -43,9 +40,9 @@ if TYPE_CHECKING:
 _PASSING: Final = frozenset({"", "unavailable", "error", "probe"})
 
 
-def _others(account: Account, targets: list[Session]) -> list[str]:
-    """The resources that get a message, or a copy; none where it is only one."""
-    others = [s.jid.resource for s in account.sessions.values() if s.carbons or s in targets]
+def _others(account: Account, targets: list[Session]) -> list[tuple[str, float]]:
+    """The resources that get a message, or a copy, and since when they are bound; none where it is only one."""
+    others = [(s.jid.resource, s.since) for s in account.sessions.values() if s.carbons or s in targets]
     return others if len(others) > 1 else []
 
 
@@ -209,14 +206,6 @@ class LocalDelivery:
         if isinstance(verdict, Reject) and not verdict.silent:
             bounce(self._router, stanza, verdict.error)
 
-    def _nobody(self, stanza: Stanza, host: Host) -> None:
-        """There is no such account."""
-        target = host.config.moved_to
-        if target and (stanza.kind != "presence" or stanza.type == "subscribe"):
-            bounce(self._router, stanza, gone(Jid(stanza.to.local, target)))  # type: ignore[union-attr]
-        elif stanza.kind != "presence":
-            bounce(self._router, stanza, StanzaError("service-unavailable"))
-
     def _wait(self, stanza: Stanza, host: Host, then: object) -> None:
         """The account is not resident: load it, the sender's session waits meanwhile so that its order holds."""
         origin = stanza.origin
@@ -232,8 +221,8 @@ class LocalDelivery:
                         stanza,
                         StanzaError("internal-server-error", "the database does not answer", type="wait"),
                     )
-                else:
-                    self._nobody(stanza, host)
+                elif stanza.kind != "presence":
+                    bounce(self._router, stanza, StanzaError("service-unavailable"))
             finally:
                 if held:
                     # Behind all that waited: what the session sends next must not overtake what was said for it.

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.routing.bounce import bounce
+from xmpp_engine.routing.copies import SOLE, original, rely
 from xmpp_engine.stanza.carried import CarriedStanza
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
@@ -21,17 +22,26 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.routing.account import Account
     from xmpp_engine.routing.router import Router
+    from xmpp_engine.routing.session import Session
     from xmpp_engine.runtime.tasks import Tasks
 
 #: Stanzas in one turn of the loop.
 _AT_ONCE: Final = 10
-#: Note of a message in a cluster: the resources that have got it, or a copy, from the node that has it from its sender.
-#: What that node knew of the account's sessions need not be what this one knows.
+#: Note of a message in a cluster: the resources that have got it, or a copy, from the node that has it from its sender,
+#: and since when they are bound. What that node knew of the account's sessions need not be what this one knows.
 OTHERS: Final = "others"
+#: A session that moves from node to node is a little later each time (crossing.py): by less than this in all.
+SAME_SECONDS: Final = 1e-3
 #: Note of a message that was stored while nobody was there, and is until its recipient has acknowledged it.
 REPLAYED: Final = "offline replayed"
 #: Messages that may wait behind a rescue. Sessions have one each; the bound is for senders elsewhere.
 _MAX_LATE: Final = 1_000
+
+
+def is_among(others: Sequence[tuple[str, float]], session: Session) -> bool:
+    """Whether a session is one of those that got a message."""
+    resource, since = session.jid.resource, session.since
+    return any(name == resource and abs(since - bound) < SAME_SECONDS for name, bound in others)
 
 
 class Rescue:
@@ -48,23 +58,46 @@ class Rescue:
     def add(self, queue: deque[tuple[Stanza, float]]) -> None:
         """Take over what a session leaves. Where another resource was there, it had the messages to the bare address
         too, and carbon copies of the others."""
-        there = [(session.since, session.carbons, session.jid.resource) for session in self._account.receptive()]
+        there = self._account.receptive()
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
-                others = stanza.notes.get(OTHERS) if stanza.notes is not None else None
+                notes = stanza.notes or {}
+                if there and REPLAYED in notes:
+                    continue  # It is still stored.
+                others = notes.get(OTHERS)
                 if others is None and isinstance(stanza, CarriedStanza):
                     others = ()
-                if there and stanza.notes is not None and REPLAYED in stanza.notes:
-                    had = True  # It is still stored.
-                elif others is not None:
-                    had = any(since <= stamp and resource in others for since, _carbons, resource in there)
-                else:
-                    named = stanza.to is not None and bool(stanza.to.resource)
-                    had = any(since <= stamp and (carbons or not named) for since, carbons, _resource in there)
-                if not had and stanza.sender.bare != self._account.bare:
+                if stanza.sender.bare == self._account.bare:
+                    # A copy, or of no use to others.
+                    message = original(stanza) if SOLE in notes else None
+                    if message is None:
+                        continue
+                    stanza, others = message, None
+                named = stanza.to is not None and bool(stanza.to.resource)
+                had = [
+                    session
+                    for session in there
+                    if (
+                        session.since <= stamp and (session.carbons or not named)
+                        if others is None
+                        else is_among(others, session)
+                    )
+                ]
+                if not had:
                     self._waiting.append((stanza, stamp))
+                for session in had:
+                    # Who got the message itself leaves it, too; who got a copy has to know that it is the only one.
+                    if session.carbons:
+                        self._rely(session, stanza)
             elif stanza.kind == "iq" and stanza.type in ("get", "set"):
                 bounce(self._router, stanza, StanzaError("recipient-unavailable"))
+
+    def _rely(self, session: Session, stanza: Stanza) -> None:
+        crossing = self._router.crossing
+        if not session.remote:
+            rely(session, stanza)
+        elif crossing is not None:
+            crossing.rely(session, stanza)  # type: ignore[arg-type]
 
     def begin(self, tasks: Tasks) -> None:
         """Bring the first ones home at once, and the rest from a task."""

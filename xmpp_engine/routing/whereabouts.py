@@ -58,6 +58,8 @@ MARK: Final = "m"
 #: Entries of one record of a snapshot, and accounts looked through in one turn of the loop.
 _ROWS: Final = 100
 _AT_ONCE: Final = 100
+#: Seconds by which a session is later than the one whose place it takes, at least: more than one that has only moved.
+_REPLACES: Final = 0.01
 #: Accounts remembered for which something was stored while a node was gone.
 _STORED: Final = 20_000
 #: Seconds that a record may take, at the very most.
@@ -118,7 +120,7 @@ class Whereabouts:
         old = self.directory.find(session.account.bare, session.jid.resource)
         if old is not None and old.since >= session.since:
             # The clock of its node is ahead of ours; this one is later all the same.
-            session.since = old.since + LATER
+            session.since = old.since + _REPLACES
         self.flagged(session)
 
     def flagged(self, session: Session) -> None:

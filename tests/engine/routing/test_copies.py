@@ -1,0 +1,126 @@
+"""Carbon copies that nobody acknowledged, on which somebody has relied."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.cluster_story import ClusterStory, bodies
+from tests.engine.routing.test_handover import managed
+from tests.story import Client
+from xmpp_engine.xml import ns
+from xmpp_engine.xml.errors import StreamError
+
+HELLO = "<message to='{}' type='chat' id='m1'><body>hello</body></message>"
+
+
+async def with_copies(client: Client) -> None:
+    """Online, with stream management and carbons."""
+    await managed(client)
+    client.send(f"<presence/><iq type='set' id='c'><enable xmlns='{ns.CARBONS}'/></iq>")
+    await client.receives_all()
+
+
+def acknowledge(client: Client) -> None:
+    """What came so far."""
+    sm = client.session.sm
+    assert sm is not None
+    client.send(f"<a xmlns='{ns.SM}' h='{sm.sent}'/>")
+
+
+def out(client: Client) -> None:
+    """Its session ends."""
+    client.session.kick(StreamError("conflict", "out"))
+
+
+async def _later(world: Any) -> list[str]:
+    await asyncio.sleep(0.1)
+    again = await world.login("bob", "later")
+    again.send("<presence/>")
+    return bodies(await again.receives_all())
+
+
+async def test_the_message_is_kept_when_neither_its_resource_nor_the_one_with_the_copy_has_it(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    alice.send(HELLO.format(desk.full))
+    await alice.receives_nothing()
+    out(desk)
+    out(phone)
+    assert await _later(story.world) == ["hello"]
+
+
+async def test_the_message_is_not_kept_when_the_copy_was_acknowledged(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    alice.send(HELLO.format(desk.full))
+    await phone.receives_all()
+    acknowledge(phone)
+    out(desk)
+    out(phone)
+    assert await _later(story.world) == []
+
+
+async def test_the_message_is_not_kept_when_its_resource_has_it(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    alice.send(HELLO.format(desk.full))
+    await desk.receives_all()
+    acknowledge(desk)
+    out(desk)
+    out(phone)
+    assert await _later(story.world) == []
+
+
+async def test_a_copy_on_another_node_stands_in_too(cluster: ClusterStory) -> None:
+    romeo, desk, phone = await cluster("romeo n1", "juliet n1", "juliet n2")
+    await with_copies(desk)
+    await with_copies(phone)
+    romeo.send(HELLO.format(desk.full))
+    await romeo.receives_nothing()
+    out(desk)
+    await cluster.world.settle()
+    out(phone)
+    await cluster.world.settle()
+    again = await cluster.world.login("juliet n1", "later")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["hello"]
+
+
+async def test_a_copy_on_its_way_to_a_node_that_dies_is_not_relied_on(cluster: ClusterStory) -> None:
+    romeo, desk, phone = await cluster("romeo n1", "juliet n1", "juliet n2")
+    await with_copies(desk)
+    await with_copies(phone)
+    cluster.world.freeze("n2")
+    romeo.send(HELLO.format(desk.full))
+    await romeo.receives_nothing()
+    out(desk)
+    await cluster.world.settle()
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    again = await cluster.world.login("juliet n1", "later")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["hello"]
+
+
+async def test_later_sessions_of_the_same_names_have_not_got_it(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, desk, phone = await cluster("romeo n2", "juliet n1", "juliet n2")
+    for client in (desk, phone):
+        await managed(client)
+        await client.comes_online()
+    cluster.world.cut("n3")
+    await cluster.world.notice()
+    later = [await cluster.world.login("juliet n3", client.jid.resource) for client in (desk, phone)]
+    for client in later:
+        client.send("<presence/>")
+    await cluster.world.settle()
+    romeo.send(HELLO.format(desk.bare))
+    await cluster.world.settle()
+    cluster.world.heal()
+    await cluster.world.notice()
+    got = [bodies(await client.receives_all()) for client in later]
+    assert max(got) == ["hello"]
