@@ -10,7 +10,9 @@
     iq get, set        answered for the account          that resource              service-unavailable
 
 Who has no resource for a message (chat, normal) gets the `offline` hooks, and where none of them takes it the sender
-gets `service-unavailable`, as for an account that does not exist, so nobody learns which accounts there are.
+gets `service-unavailable`, as for an account that does not exist, so nobody learns which accounts there are. In a
+domain that is an alias of another (`HostConfig.moved_to`) who asks for an account that does not exist is told to look
+there, whether there is one or not.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
-from xmpp_engine.routing.bounce import bounce, failed, run
+from xmpp_engine.routing.bounce import bounce, failed, gone, run
 from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
@@ -206,6 +209,14 @@ class LocalDelivery:
         if isinstance(verdict, Reject) and not verdict.silent:
             bounce(self._router, stanza, verdict.error)
 
+    def _nobody(self, stanza: Stanza, host: Host) -> None:
+        """There is no such account."""
+        target = host.config.moved_to
+        if target and (stanza.kind != "presence" or stanza.type == "subscribe"):
+            bounce(self._router, stanza, gone(Jid(stanza.to.local, target)))  # type: ignore[union-attr]
+        elif stanza.kind != "presence":
+            bounce(self._router, stanza, StanzaError("service-unavailable"))
+
     def _wait(self, stanza: Stanza, host: Host, then: object) -> None:
         """The account is not resident: load it, the sender's session waits meanwhile so that its order holds."""
         origin = stanza.origin
@@ -221,8 +232,8 @@ class LocalDelivery:
                         stanza,
                         StanzaError("internal-server-error", "the database does not answer", type="wait"),
                     )
-                elif stanza.kind != "presence":
-                    bounce(self._router, stanza, StanzaError("service-unavailable"))
+                else:
+                    self._nobody(stanza, host)
             finally:
                 if held:
                     # Behind all that waited: what the session sends next must not overtake what was said for it.
