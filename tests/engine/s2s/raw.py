@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from xmpp_engine.config.schema import TlsConfig
+from xmpp_engine.stream.dialback import Keys
 from xmpp_engine.xml import ns
 
 SECONDS = 10.0
@@ -157,3 +158,30 @@ class Host:
         finally:
             self._playing.discard(task)
             writer.close()
+
+
+class Authoritative:
+    """The server of a domain that is asked about keys, in clear: `Host(Authoritative(...))`. `right(domain)` says
+    whether the key of a domain is; `asked` is what it was asked: (who asks, domain, id, key)."""
+
+    def __init__(self, right: Callable[[str], bool]) -> None:
+        self._right: Callable[[str, str, str, str], bool] = lambda _source, domain, _id, _key: right(domain)
+        self.asked: list[tuple[str, str, str, str]] = []
+
+    @classmethod
+    def with_keys(cls, keys: Keys) -> Authoritative:
+        """One that knows its own keys."""
+        made = cls(bool)
+        made._right = lambda source, domain, id, key: keys.check(key, source, domain, id)
+        return made
+
+    async def __call__(self, wire: Wire) -> None:
+        """One connection."""
+        opened = await wire.until(r"<stream:stream[^>]* from='([^']*)' to='([^']*)'[^>]*>")
+        wire.send(header(opened[2], opened[1], id="theirs") + "<stream:features/>")
+        while True:
+            told = await wire.until(r"<db:verify from='([^']*)' to='([^']*)' id='([^']*)'>([^<]*)</db:verify>")
+            source, domain, id, key = told.groups()
+            self.asked.append((source, domain, id, key))
+            answer = "valid" if self._right(source, domain, id, key) else "invalid"
+            wire.send(f"<db:verify from='{domain}' to='{source}' id='{id}' type='{answer}'/>")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.s2s.raw import Host, Wire, connect, header, result
+from tests.engine.s2s.raw import Authoritative, Host, Wire, connect, header, result
 from tests.engine.s2s.servers import Network, Server, got, until
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.s2s import exchange
@@ -37,18 +37,14 @@ async def home(network: Network) -> Server:
     return await network.server(HOME, listener="optional", default=PeerConfig(tls="optional"))
 
 
-async def authority(wire: Wire) -> None:
+@pytest.fixture
+def authority() -> Authoritative:
     """Holds all keys of good.* to be right and all others to be wrong."""
-    opened = await wire.until(r"<stream:stream[^>]* from='([^']*)' to='([^']*)'[^>]*>")
-    wire.send(header(opened[2], opened[1], id="theirs") + "<stream:features/>")
-    while True:
-        asked = await wire.until("<db:verify from='([^']*)' to='([^']*)' id='([^']*)'>")
-        answer = "valid" if asked[2].startswith("good.") else "invalid"
-        wire.send(f"<db:verify from='{asked[2]}' to='{asked[1]}' id='{asked[3]}' type='{answer}'/>")
+    return Authoritative(lambda domain: domain.startswith("good."))
 
 
 async def test_one_stream_speaks_for_so_many_domains(
-    network: Network, home: Server, monkeypatch: pytest.MonkeyPatch
+    network: Network, home: Server, authority: Authoritative, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "PAIRS", 3)
     async with Host(authority) as host:
@@ -74,7 +70,9 @@ async def test_one_stream_speaks_for_so_many_domains(
         assert home.federation._ways == {}
 
 
-async def test_wrong_keys_of_many_domains_end_the_stream_of_a_good_one(network: Network, home: Server) -> None:
+async def test_wrong_keys_of_many_domains_end_the_stream_of_a_good_one(
+    network: Network, home: Server, authority: Authoritative
+) -> None:
     """Each has us call somebody whom the other side names."""
     async with Host(authority) as host:
         network.dns.server("good.example", host.port)
@@ -115,7 +113,9 @@ async def test_both_sides_prove_by_dialback_at_once(network: Network) -> None:
 
 
 @pytest.mark.parametrize("first", ["", "other.example"])
-async def test_policy_holds_for_all_domains_of_a_stream(network: Network, home: Server, first: str) -> None:
+async def test_policy_holds_for_all_domains_of_a_stream(
+    network: Network, home: Server, authority: Authoritative, first: str
+) -> None:
     """Whoever names another domain in his header, or none, is not overlooked when his is switched off."""
     async with Host(authority) as host:
         network.dns.server("good.example", host.port)
@@ -130,7 +130,9 @@ async def test_policy_holds_for_all_domains_of_a_stream(network: Network, home: 
         assert "<policy-violation " in await wire.ends()
 
 
-async def test_a_domain_that_becomes_ours_is_no_longer_theirs(network: Network, home: Server) -> None:
+async def test_a_domain_that_becomes_ours_is_no_longer_theirs(
+    network: Network, home: Server, authority: Authoritative
+) -> None:
     async with Host(authority) as host:
         network.dns.server("good.example", host.port)
         wire = await connect(home.port)

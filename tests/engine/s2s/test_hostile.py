@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.s2s.raw import Host, Wire, client_context, connect, header, result, secured, verify
+from tests.engine.s2s.raw import Authoritative, Host, Wire, client_context, connect, header, result, secured, verify
 from tests.engine.s2s.servers import Network, Server, until
 from tests.kits.authority import Authority, self_signed
 from xmpp_engine.config.schema import PeerConfig, StreamLimits
@@ -181,28 +181,6 @@ async def test_another_domain_after_authentication(network: Network, home: Serve
     assert "<not-authorized " in await wire.ends()
 
 
-class Authoritative:
-    """The server of a domain that is asked about keys: it says what it is told to."""
-
-    def __init__(self, answer: str = "valid", keys: Keys | None = None) -> None:
-        self.answer = answer
-        self.keys = keys
-        self.asked: list[tuple[str, str, str, str]] = []
-
-    async def __call__(self, wire: Wire) -> None:
-        """One connection, in clear: the policy of these tests allows that."""
-        opened = await wire.until(r"<stream:stream[^>]* from='([^']*)' to='([^']*)'[^>]*>")
-        wire.send(header(opened[2], opened[1], id="theirs") + "<stream:features/>")
-        while True:
-            told = await wire.until(r"<db:verify from='([^']*)' to='([^']*)' id='([^']*)'>([^<]*)</db:verify>")
-            source, to, id, key = told.groups()
-            self.asked.append((source, to, id, key))
-            answer = self.answer
-            if self.keys is not None:
-                answer = "valid" if self.keys.check(key, source, to, id) else "invalid"
-            wire.send(f"<db:verify from='{to}' to='{source}' id='{id}' type='{answer}'/>")
-
-
 @pytest.fixture
 async def open_home(network: Network) -> Server:
     """Ours, which does with dialback in clear."""
@@ -211,7 +189,7 @@ async def open_home(network: Network) -> Server:
 
 async def test_dialback_keys_right_wrong_and_used_again(network: Network, open_home: Server) -> None:
     keys = Keys("the secret of the good server")
-    async with Host(Authoritative(keys=keys)) as host:
+    async with Host(Authoritative.with_keys(keys)) as host:
         network.dns.server(GOOD, host.port)
         wire = await connect(open_home.port)
         id = await wire.open(GOOD, HOME)
@@ -233,8 +211,8 @@ async def test_dialback_keys_right_wrong_and_used_again(network: Network, open_h
 
 async def test_who_claims_the_domain_of_another_is_found_out(network: Network, open_home: Server) -> None:
     """The evil server answers for itself that all keys are right; for the good one the good one is asked."""
-    good = Authoritative("invalid")
-    async with Host(Authoritative("valid")) as evil_host, Host(good) as good_host:
+    good = Authoritative(lambda _domain: False)
+    async with Host(Authoritative(lambda _domain: True)) as evil_host, Host(good) as good_host:
         network.dns.server(EVIL, evil_host.port)
         network.dns.server(GOOD, good_host.port)
         wire = await connect(open_home.port)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.s2s.raw import Host, Wire, connect, header, result
+from tests.engine.s2s.raw import Authoritative, Host, Wire, connect, header, result
 from tests.engine.s2s.servers import Network, Server, got, until
 from tests.story import Client
 from xmpp_engine.config.schema import PeerConfig
@@ -206,31 +206,13 @@ async def test_an_error_of_our_own_is_told_once_and_tried_again_later(
     assert home.federation.drop(HOME, EVIL) == 1
 
 
-class Resuming:
-    """A server that comes to us and resumes, proven by dialback."""
-
-    def __init__(self, network: Network, home: Server) -> None:
-        self.network = network
-        self.home = home
-        self.keys = Keys("the secret of the others")
-
-    async def authority(self, wire: Wire) -> None:
-        """Answers for all domains that are asked about."""
-        opened = await wire.until(r"<stream:stream[^>]* from='([^']*)' to='([^']*)'[^>]*>")
-        wire.send(header(opened[2], opened[1], id="theirs") + "<stream:features/>")
-        while True:
-            asked = await wire.until(r"<db:verify from='([^']*)' to='([^']*)' id='([^']*)'>([^<]*)</db:verify>")
-            source, to, id, key = asked.groups()
-            answer = "valid" if self.keys.check(key, source, to, id) else "invalid"
-            wire.send(f"<db:verify from='{to}' to='{source}' id='{id}' type='{answer}'/>")
-
-    async def proven(self, domain: str, as_header: str = "") -> Wire:
-        """A stream on which a domain is proven; the header may name another one."""
-        wire = await connect(self.home.port)
-        id = await wire.open(as_header or domain, HOME)
-        wire.send(result(domain, HOME, self.keys.make(HOME, domain, id)))
-        await wire.until("<db:result[^>]* type='valid'/>")
-        return wire
+async def proven(home: Server, keys: Keys, domain: str, as_header: str = "") -> Wire:
+    """A stream to us on which a domain is proven; the header may name another one."""
+    wire = await connect(home.port)
+    id = await wire.open(as_header or domain, HOME)
+    wire.send(result(domain, HOME, keys.make(HOME, domain, id)))
+    await wire.until("<db:result[^>]* type='valid'/>")
+    return wire
 
 
 async def test_only_who_has_proved_himself_resumes(
@@ -238,22 +220,22 @@ async def test_only_who_has_proved_himself_resumes(
 ) -> None:
     problems: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
-    others = Resuming(network, home)
-    async with Host(others.authority) as host:
+    keys = Keys("the secret of the others")
+    async with Host(Authoritative.with_keys(keys)) as host:
         network.dns.server(GOOD, host.port)
         network.dns.server(EVIL, host.port)
-        good = await others.proven(GOOD)
+        good = await proven(home, keys, GOOD)
         good.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
         id = (await good.until("<enabled[^>]* id='([^']*)'"))[1]
         resume = f"<resume xmlns='{ns.SM}' previd='{id}' h='0'/>"
         # Its id has leaked, and somebody else writes its name into his header.
-        evil = await others.proven(EVIL, as_header=GOOD)
+        evil = await proven(home, keys, EVIL, as_header=GOOD)
         evil.send(resume)
         await evil.until("<failed.*?<item-not-found")
         good.send(f"<r xmlns='{ns.SM}'/>")
         await good.until("<a [^>]*h='0'")
         # Its own next stream may, also while the first one is thought to be there.
-        again = await others.proven(GOOD)
+        again = await proven(home, keys, GOOD)
         again.send(resume)
         await again.until(f"<resumed[^>]* previd='{id}'")
         await good.ends()
