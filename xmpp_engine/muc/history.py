@@ -70,6 +70,16 @@ class History:
         if lasting(stanza.element):
             self._kept.append(Kept(stamp, stanza))
 
+    def hear(self, stamp: float, stanza: Stanza, room: Jid) -> None:
+        """Keep a message that another replica of the room has sent, unless a third one's history had it already."""
+        key = None
+        for kept in self._kept:
+            if kept.stamp == stamp:
+                key = key or _key(Kept(stamp, stanza), room)
+                if _key(kept, room) == key:
+                    return
+        self.add(stamp, stanza)
+
     def restore(self, rows: Iterable[tuple[float, str]]) -> None:
         """Put messages of before a restart in front of those kept already; `rows` are (stamp, stored text), oldest
         first. What cannot be read is left out."""

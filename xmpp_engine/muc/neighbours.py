@@ -32,8 +32,10 @@ from xmpp_engine.muc.everything import Everything
 from xmpp_engine.muc.moving import Moving
 from xmpp_engine.muc.room import Room
 from xmpp_engine.observe.log import refused
+from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
     from xmpp_engine.muc.service import RoomService
@@ -74,9 +76,12 @@ class Switch:
         for neighbours in list(self.services.values()):
             neighbours.joined(node, returned)
 
-    def _gone(self, node: str, _unacknowledged: list[Record]) -> None:
+    def _gone(self, node: str, unacknowledged: list[Record]) -> None:
         for neighbours in list(self.services.values()):
             neighbours.gone(node)
+        for record in unacknowledged:
+            if record[0] == _KIND and record[2] == "stanza" and record[1] in self.services:
+                self.services[record[1]].came_back(Stanza.restore(record[4]))
 
 
 def switch(services: Services) -> Switch | None:
@@ -147,10 +152,18 @@ class Neighbours:
         self.cluster.broadcast((_KIND, self._service.domain, op, local, *values))
 
     def pass_on(self, node: str, local: str, stanza: Stanza) -> None:
-        """A stanza that another node is to deal with; one that was passed on too often goes no further."""
+        """A stanza that another node is to deal with; one that was passed on too often goes back to its sender."""
         hops = (stanza.notes or {}).get("hops", 0)
-        if hops < _HOPS:
+        if hops < _HOPS and node in self.cluster.nodes:
             self.post(node, "stanza", local, wire.stanza(stanza), hops + 1)
+        else:
+            error = StanzaError("remote-server-timeout", "the node that serves this cannot be reached", type="wait")
+            bounce(self._service.services.router, stanza, error)
+
+    def came_back(self, stanza: Stanza) -> None:
+        """A stanza that was passed on to a node that is gone, and that it may not have taken."""
+        if stanza.type not in ("result", "error"):
+            self._service.receive(stanza)
 
     def to_holder(self, stanza: Stanza, local: str) -> None:
         """A stanza for a room that other nodes have goes to one of them."""

@@ -295,7 +295,7 @@ class Room:
         archived: history and those who are served here."""
         with self.turn:
             self.record.last_activity = max(self.record.last_activity, stamp)
-            self.history.add(stamp, stanza)
+            self.history.hear(stamp, stanza, self.jid)
             for heard in self.service.muc.heard.values():
                 heard(stanza, self)
             everyone = self.pairs()
