@@ -184,7 +184,8 @@ class PeerStream:
                 text = child.text[:200]
             elif child.ns == ns.STREAM_ERRORS:
                 condition = child.name[:64]
-        log.info("%s at %s ended the stream: %s %s", self.remote or "?", self.stream.transport.peer, condition, text)
+        _local, remote = self.known_as()
+        log.info("%s at %s ended the stream: %s %s", remote or "?", self.stream.transport.peer, condition, text)
         self._peer_failed = True
         self.fail(Failure.of_stream_error(condition, text))
 
@@ -199,8 +200,10 @@ class PeerStream:
 
     def note(self, code: str, text: str, sender: Jid | None = None) -> None:
         """Note a refusal that does not end the stream."""
-        remote = self.remote or (sender.domain if sender is not None else "")
-        self.federation.refusals.add(self.direction, self.local, remote, self.stream.transport.peer, code, text)
+        local, remote = self.known_as()
+        if not remote and sender is not None:
+            remote = sender.domain
+        self.federation.refusals.add(self.direction, local, remote, self.stream.transport.peer, code, text)
 
     def _unproven(self, sender: Jid, to: Jid) -> StreamError:
         """RFC 6120, 4.9.3.12, 8.1.1.2 and 8.1.2.2."""
@@ -345,6 +348,14 @@ class PeerStream:
         """Whether something is being proven or verified on it."""
         return self.exchange.busy
 
+    def known_as(self) -> tuple[str, str]:
+        """Our domain and theirs by which people are told of it: those of the header, unless others were proven and
+        these were not."""
+        local, remote = self.local, self.remote
+        if self.receives and (remote, local) not in self.receives and (local, remote) not in self.accepted_pairs:
+            remote, local = next(iter(self.receives))
+        return local, remote
+
     def domains(self) -> tuple[set[str], set[str]]:
         """Ours and theirs for which it speaks, or wants to by its header."""
         pairs = {(self.local, self.remote), *self.sends, *self.accepted_pairs}
@@ -391,6 +402,7 @@ class PeerStream:
             self._choked = None
         error = self.stream.error
         self.exchange.fail(Failure("remote-server-timeout", f"the stream ended: {error or reason}"))
+        _local, remote = self.known_as()
         destinations = list(self.sends.values())
         how = "theirs" if clean else "error" if self._peer_failed else "ours" if error or reason == "closed" else "lost"
         self.management.ended(how)
@@ -403,7 +415,7 @@ class PeerStream:
             log.info(
                 "the stream %s %s (%s) ended: %s",
                 "from" if self.direction == "in" else "to",
-                self.remote or "?",
+                remote or "?",
                 self.stream.transport.peer,
                 reason,
             )
@@ -413,14 +425,15 @@ class PeerStream:
         stream = self.stream
         facts = stream.transport.tls_facts()
         judgement = self.judgement
-        pairs = {*self.sends, *((local, remote) for remote, local in self.receives)} - {(self.local, self.remote)}
+        local, remote = self.known_as()
+        pairs = {*self.sends, *((ours, theirs) for theirs, ours in self.receives)} - {(local, remote)}
         return {
             "kind": "stream",
             "id": self.federation.stream_id(self.number),
             "state": "ready" if self.authentication else "negotiating",
             "direction": "both" if self.receives and (self.sends or self.bidi) else self.direction,
-            "local": self.local,
-            "remote": self.remote,
+            "local": local,
+            "remote": remote,
             "pairs": sorted(list(pair) for pair in pairs),
             "authentication": self.authentication,
             "address": stream.transport.peer,

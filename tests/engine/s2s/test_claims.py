@@ -123,6 +123,8 @@ async def test_policy_holds_for_all_domains_of_a_stream(
         await wire.open(first, HOME)
         wire.send(result("good.example", HOME))
         await wire.until("type='valid'")
+        # Nor is he shown as somebody whom he only names.
+        assert [row["remote"] for row in home.streams()] == ["good.example"]
         await home.change(peers={"elsewhere.example": PeerConfig("elsewhere.example", enabled=False)})
         wire.send(result("good.example", HOME))
         await wire.until("type='valid'")
