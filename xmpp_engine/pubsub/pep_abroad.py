@@ -5,11 +5,13 @@ they want to hear. `pep.elsewhere` asks here when an event goes out. An app that
 first time, or wants more than before, gets the last items (4.3.4).
 
 An app is known by its full JID, with the accounts to which it has shown itself: to others it is not there. What is
-known goes with its unavailable presence. In a cluster the other nodes are told, for an event may begin on any of them.
+known goes with its unavailable presence. In a cluster the other nodes are told, for an event may begin on any of them;
+one that joins is told by each of what has shown itself there.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
@@ -30,6 +32,8 @@ _SEEING: Final = frozenset({"from", "both"})
 _PEOPLE: Final = 50_000
 _APPS: Final = 20
 _ACCOUNTS: Final = 1_000
+#: Accounts in one record to a node that has joined.
+_AT_ONCE: Final = 1_000
 #: Apps that wait for last items.
 _WAITING: Final = 10_000
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -67,7 +71,7 @@ class Abroad(Module):
     def setup(self, reg: Registrar) -> None:
         self.needs("pep").elsewhere = self.resources
         self.needs("roster").listeners[self.name] = self.contact_changed
-        self.services.hear(self.host.domain, _WANTS, self.heard)
+        self.services.hear(self.host.domain, _WANTS, self.heard, self.tell_all)
         # Before errors of presence end with the module that sends it.
         reg.presence_in(Phase.COPY, self.seen)
 
@@ -157,8 +161,35 @@ class Abroad(Module):
     def _tell(self, app: _App, bare: str) -> None:
         self.services.tell(bare, _WANTS, app.jid.full, sorted(app.wanted))
 
+    def tell_all(self, node: str) -> None:
+        """A node has joined: it learns of the apps that have shown themselves here."""
+        self.services.tasks.spawn(f"apps of other servers for {node}", self._tell_all(node))
+
+    async def _tell_all(self, node: str) -> None:
+        coherence = self.services.coherence
+        assert coherence is not None
+        rows: list[tuple[str, list[str], list[str]]] = []
+        count = 0
+        for apps in list(self._people.values()):
+            for app in apps.values():
+                if app.key is not None and app.wanted and not app.gone:
+                    rows.append((app.jid.full, sorted(app.wanted), sorted(app.accounts)))
+                    count += len(app.accounts)
+            if count >= _AT_ONCE:
+                coherence.tell_one(node, self.host.domain, _WANTS, rows)
+                rows, count = [], 0
+                await asyncio.sleep(0)
+        if rows:
+            coherence.tell_one(node, self.host.domain, _WANTS, rows)
+
     def heard(self, _account: Account | None, bare: str, values: list[Any]) -> None:
-        """An app has shown itself to an account, or has left it, says the node that its server talks to."""
+        """An app has shown itself to an account, or has left it, says the node that its server talks to; or all that
+        have shown themselves there."""
+        if bare == self.host.domain:
+            for full, wanted, accounts in values[0]:
+                for shown_to in accounts:
+                    self.heard(None, shown_to, [full, wanted])
+            return
         jid = Jid.parse(values[0])
         if values[1] is None:
             apps = self._people.get(jid.bare, {})

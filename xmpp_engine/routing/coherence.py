@@ -69,16 +69,29 @@ class Coherence:
         #: Who changed which account last, the newest last.
         self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._reading: dict[str, bool] = {}
+        self._whole: dict[tuple[str, str], Callable[[str], Any]] = {}
         peers.handle(TOLD, self._told)
+        peers.on_joined(self._joined)
         peers.on_gone(self._gone)
 
     def tell(self, bare: str, what: str, *values: Any) -> None:
         """Something of an account has changed here."""
         self._peers.broadcast((TOLD, what, bare, *values))
 
-    def hear(self, domain: str, what: str, function: Heard) -> None:
-        """Call the function when another node tells of this; a module says so in its `setup`, again and again."""
+    def tell_one(self, node: str, domain: str, what: str, *values: Any) -> None:
+        """Tell one node of all accounts of a domain: its function gets the domain where an account's address is."""
+        self._peers.post(node, (TOLD, what, domain, *values))
+
+    def hear(self, domain: str, what: str, function: Heard, whole: Callable[[str], Any] | None = None) -> None:
+        """Call the function when another node tells of this, and `whole` with a node that has joined; a module says so
+        in its `setup`, again and again."""
         self._heard[(domain, what)] = function
+        if whole is not None:
+            self._whole[(domain, what)] = whole
+
+    def _joined(self, node: str, _returned: bool) -> None:
+        for whole in list(self._whole.values()):
+            whole(node)
 
     def settled(self, account: Account) -> None:
         """An account was read and is resident now."""

@@ -93,7 +93,14 @@ class Services:
         if self.coherence is not None:
             self.coherence.tell(bare, what, *values)
 
-    def hear(self, domain: str, what: str, function: Callable[[Account | None, str, list[Any]], Any]) -> None:
-        """Call function(account or None, bare JID, values) when another node has told so."""
+    def hear(
+        self,
+        domain: str,
+        what: str,
+        function: Callable[[Account | None, str, list[Any]], Any],
+        whole: Callable[[str], Any] | None = None,
+    ) -> None:
+        """Call function(account or None, bare JID, values) when another node has told so, and whole(node) when a node
+        has joined and knows nothing yet."""
         if self.coherence is not None:
-            self.coherence.hear(domain, what, function)
+            self.coherence.hear(domain, what, function, whole)

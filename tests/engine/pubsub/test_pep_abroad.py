@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.engine.pubsub.pep_stage import MOOD, TUNE, capable, done, payload, publishing, stage
-from tests.story import Client, Story, elements
+from tests.cluster_story import ClusterStory
+from tests.engine.pubsub.pep_stage import MODULES, MOOD, PERSONAL, TUNE, capable, done, payload, publishing, stage
+from tests.story import Client, Story, World, elements
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -169,3 +172,36 @@ async def test_somebody_has_few_apps(story: Story) -> None:
     await done(client, publishing(TUNE, payload(TUNE, "x"), "one"))
     await story.world.settle()
     assert len(told(story)) == 20
+
+
+class On:
+    """A node of a cluster where the functions of this file take a story."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+
+async def test_a_node_that_joins_tells_apps_elsewhere_too(cluster: ClusterStory) -> None:
+    """What they want was said before it was there; they do not show themselves again for it."""
+    modules = (*(name for name in MODULES if name not in PERSONAL), *PERSONAL)
+    await cluster.begin(nodes=1, modules=modules)
+    here: Any = On(cluster.world.nodes["n1"])
+    client = await cluster("ada n1")
+    here.world.elsewhere.domains = {"there.example"}
+    await arrives(here, f"<presence from='{JULIET}' to='{client.bare}' type='subscribe'/>")
+    client.send(f"<presence/><presence to='{JULIET}' type='subscribed'/>")
+    await cluster.world.settle()
+    await shows(here, client, "phone", TUNE)
+    await shows(here, client, "desk", TUNE)
+    phone = await cluster("ada n2")
+    there: Any = On(cluster.world.nodes["n2"])
+    there.world.elsewhere.domains = {"there.example"}
+    there.world.elsewhere.sent.clear()
+    await done(phone, publishing(TUNE, payload(TUNE, "x"), "one"))
+    await cluster.world.settle()
+    assert told(there) == [("desk", TUNE), ("phone", TUNE)]
+    # Who has gone meanwhile is gone for it too.
+    await arrives(here, f"<presence from='{JULIET}/desk' to='{client.bare}' type='unavailable'/>")
+    await done(phone, publishing(TUNE, payload(TUNE, "y"), "two"))
+    await cluster.world.settle()
+    assert told(there) == [("phone", TUNE)]
