@@ -16,7 +16,9 @@ def listed(
     """The rows of the list; `status` is what `component status` answered, None where no node did, and `warning` says
     which nodes of a cluster did not."""
     live = {row["domain"]: row for row in status or ()}
-    rows = [_row(component, live.get(component.domain), status is not None) for component in components]
+    # It may be connected to a node that gave no answer.
+    known = status is not None and not warning
+    rows = [_row(component, live.get(component.domain), known) for component in components]
     return {
         "components": rows,
         "connected": sum(row["state"] == "connected" for row in rows),

@@ -81,9 +81,12 @@ def form(**given: Any) -> dict[str, Any]:
 
 def test_nodes_that_gave_no_answer_are_named(console: Client, node: SimpleNamespace) -> None:
     services.add(NAME)
+    services.add("other.localhost")
+    assert "not connected" in text(console.get("/admin/components/"))
     node.silent = "The node n2 did not answer: its part is missing."
     page = text(console.get("/admin/components/"))
     assert node.silent in page
+    assert "not connected" not in page, "that is not known"
     assert "127.0.0.1:5000" in page
 
 
