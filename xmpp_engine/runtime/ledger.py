@@ -118,6 +118,10 @@ class Ledger:
         self._outgoing[row.id] = row
         return self._added()
 
+    def made(self, id: str) -> bool:
+        """Whether the row of a stanza that waits is one of this run, and none of the one before."""
+        return self._outbox.gave(id)
+
     def sent(self, ids: Iterable[str]) -> None:
         """These stanzas wait no more: they go with the next batch, or are never written where they are still in the
         open one. After a crash they may be there again: what is sent twice is better than what is lost."""

@@ -44,7 +44,9 @@ class Adoption:
             self._services.cluster.on_joined(self._joined)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look; what is left of this node's own was taken up."""
+        if self._ended:
+            return
         if self._services.cluster is None:
             self._spawn()
         else:

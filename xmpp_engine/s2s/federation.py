@@ -99,7 +99,11 @@ class Federation:
         self.counters.gauge("s2s_streams_out", lambda: len(self.streams) - self._incoming)
         self.counters.gauge("s2s_queued", lambda: sum(len(one.queue) for one in self._destinations.values()))
         self._sweep_later()
-        self.services.tasks.spawn("what waits for other servers", restore(self))
+        self.services.tasks.spawn("what waits for other servers", self._restore())
+
+    async def _restore(self) -> None:
+        await restore(self)
+        # Not before: what is taken over would be found once more among our own.
         self._adoption.start()
 
     async def stop(self) -> None:

@@ -56,6 +56,10 @@ class OutboxIds:
         # Two nodes, or two runs whose clock was set back, differ in this.
         self._run = secrets.token_hex(4)[:7]
 
+    def gave(self, id: str) -> bool:
+        """Whether this object gave an id."""
+        return id.endswith(self._run)
+
     def next(self) -> str:
         """A new id, greater than all that this object gave before."""
         now = int(self._now() * 1000)

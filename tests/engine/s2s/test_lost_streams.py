@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.engine.s2s.servers import Network, Server, got, until
 from tests.story import Client
 from xmpp_engine.config.schema import PeerConfig
 from xmpp_engine.s2s.peer_stream import PeerStream
+from xmpp_engine.s2s.restore import restore
+from xmpp_engine.storage.memory import MemoryStores
+from xmpp_engine.storage.outbox import OutboxIds, OutboxRow
 
 pytestmark = pytest.mark.net
 
@@ -193,6 +197,24 @@ async def test_a_queue_outlives_a_restart(network: Network) -> None:
     await until(lambda: not again.engine.ledger._sent, "the removal")
     await asyncio.sleep(0.1)
     assert await capulet.stores.outbox.load("node1") == []
+
+
+async def test_what_was_stored_under_a_clock_that_was_ahead_is_found(network: Network) -> None:
+    network.dns.server(MONTAGUE, 1)
+    stores = MemoryStores()
+    text = f"<message xmlns='jabber:client' from='juliet@{CAPULET}/x' to='romeo@{MONTAGUE}' id='early' type='chat'/>"
+    now = time.time()
+    ids = OutboxIds(lambda: now + 86_400)
+    row = OutboxRow(CAPULET, MONTAGUE, text, now, now + 600, len(text), "node1", ids.next())
+    stores.memory.outbox[row.id] = row
+    capulet = await network.server(CAPULET, stores=stores, retry_seconds=500.0, durable=True)
+    (destination,) = await until(lambda: capulet.federation.destinations, "the queue")
+    juliet = await capulet.login("juliet")
+    say(juliet, f"romeo@{MONTAGUE}", "late")
+    await capulet.engine.ledger.sync()
+    await restore(capulet.federation)
+    # What this run has stored is not taken for what the one before has left.
+    assert [waiting.stanza.id for waiting in destination.queue] == ["early", "late", "early"]
 
 
 async def test_policy_changes_end_streams(network: Network) -> None:
