@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,30 @@ async def test_what_was_stored_under_a_clock_that_was_ahead_is_found(network: Ne
     await restore(capulet.federation)
     # What this run has stored is not taken for what the one before has left.
     assert [waiting.stanza.id for waiting in destination.queue] == ["early", "late", "early"]
+
+
+async def test_what_is_taken_over_at_the_start_is_taken_once(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    network.dns.server(MONTAGUE, 1)
+    stores = MemoryStores()
+    now = time.time()
+    ids = OutboxIds(lambda: now)
+    for node in ("node1", "gone"):
+        text = f"<message xmlns='jabber:client' from='juliet@{CAPULET}/x' to='romeo@{MONTAGUE}' id='{node}'/>"
+        row = OutboxRow(CAPULET, MONTAGUE, text, now, now + 600, len(text), node, ids.next())
+        stores.memory.outbox[row.id] = row
+    load = stores.outbox.load
+
+    async def slowly(*arguments: Any, **named: Any) -> list[OutboxRow]:
+        rows = await load(*arguments, **named)
+        await asyncio.sleep(0.05)
+        return rows
+
+    monkeypatch.setattr(stores.outbox, "load", slowly)
+    capulet = await network.server(CAPULET, stores=stores, retry_seconds=500.0, durable=True)
+    (destination,) = await until(lambda: capulet.federation.destinations, "the queue")
+    await until(lambda: len(destination.queue) > 1, "what is taken over")
+    await asyncio.sleep(0.2)
+    assert [waiting.stanza.id for waiting in destination.queue] == ["node1", "gone"]
 
 
 async def test_policy_changes_end_streams(network: Network) -> None:
