@@ -74,7 +74,10 @@ class Account(AbstractBaseUser):
 
     class Meta:
         ordering = ("username",)
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("domain", "local"), name="account_domain_local")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("domain", "local"), name="account_domain_local"),
+            models.Index(fields=("moved_to",), name="account_moved_to", condition=~models.Q(moved_to="")),
+        ]
 
     def __str__(self) -> str:
         return self.username

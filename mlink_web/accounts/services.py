@@ -249,7 +249,11 @@ def delete(bare: str, using: str = DEFAULT_DB_ALIAS) -> None:
             return
         StreamMark.objects.using(using).filter(account_id=account.pk).delete()
         account.delete(using=using)
-        changed([bare], using)
+        # Whoever gets the address later is not where these have moved to: contacts would follow him.
+        moved = Account.objects.using(using).filter(moved_to=bare)
+        orphans = list(moved.values_list("username", flat=True))
+        moved.update(moved_to="")
+        changed([bare, *orphans], using)
 
 
 def _set_state(account: Account, state: Account.State) -> None:

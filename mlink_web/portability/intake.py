@@ -95,6 +95,7 @@ class Intake:
     created: float = 0.0
     last_logout: float = 0.0
     last_status: str = ""
+    moved_to: str = ""
     contacts: dict[str, Contact] | None = None
     roster_version: int = 0
     requests: dict[str, str] = field(default_factory=dict)
@@ -153,6 +154,9 @@ class Intake:
         state = element.get("state") or ""
         self.state = state if state in _STATES else ""
         self.created = _time(element.get("created"))
+        moved_to = self.addresses.jid(element.get("moved-to") or self.bare)
+        if moved_to.local and moved_to.full != self.bare:
+            self.moved_to = moved_to.bare
         last = element.find(names.MLINK, "last")
         if last is not None:
             self.last_logout, self.last_status = _time(last.get("stamp")), last.text[:4_096]

@@ -143,9 +143,11 @@ def _credentials(database: Database, account: Account) -> Iterator[str]:
 
 
 def _about(account: Account) -> str:
-    """What the specification has no place for: whether the account may sign in, since when there is one, and when it
-    was last there (XEP-0012)."""
+    """What the specification has no place for: whether the account may sign in, since when there is one, where its
+    owner has moved to, and when it was last there (XEP-0012)."""
     attrs = {"state": account.state, "created": build.timestamp(account.created.astimezone(UTC).timestamp())}
+    if account.moved_to:
+        attrs["moved-to"] = account.moved_to
     element = Element(names.MLINK, "account", attrs)
     if account.last_logout is not None:
         last = {"stamp": build.timestamp(account.last_logout.astimezone(UTC).timestamp())}

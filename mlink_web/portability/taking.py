@@ -163,6 +163,9 @@ class Taker:
             account.last_logout = datetime.fromtimestamp(intake.last_logout, UTC)
             account.last_status = intake.last_status
             fields += ["last_logout", "last_status"]
+        if intake.moved_to:
+            account.moved_to = intake.moved_to
+            fields.append("moved_to")
         if fields:
             account.save(using=self.alias, update_fields=fields)
 

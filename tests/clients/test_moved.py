@@ -94,3 +94,42 @@ async def test_a_client_moves_its_account(login: Login, user: NewUser) -> None:
     await subscribed(romeo, people[1].jid, "to")
     await new.until(lambda: new.client_roster[people[0].jid]["pending_in"], "the request in return")
     assert romeo.client_roster[people[3].jid]["subscription"] == "none"
+
+
+async def test_an_administrator_does_it_in_a_client(live_node: LiveNode, login: Login, user: NewUser) -> None:
+    boss_user, old, new = user(), user(), user()
+    live_node.ctl("user", "role", boss_user.jid, "yes")
+    boss = await login(boss_user)
+    commands, domain = boss.plugin["xep_0050"], live_node.domain
+    first = (await commands.send_command(domain, "mlink:command:user-move"))["command"]
+    form = boss.plugin["xep_0004"].make_form("submit")
+    for name, value in (("old", old.jid), ("new", new.jid), ("undo", "no")):
+        form.add_field(var=name, value=value)
+    done = await commands.send_command(domain, first["node"], payload=form, sessionid=first["sessionid"])
+    assert done["command"]["status"] == "completed"
+    assert live_node.ctl_json("user", "show", old.jid)["moved_to"] == new.jid
+
+
+async def test_a_domain_becomes_an_alias_without_a_restart(live_node: LiveNode, login: Login, user: NewUser) -> None:
+    romeo = await login(user())
+    name = f"alias-{romeo.boundjid.user}.localhost"
+    live_node.ctl("domain", "add", name)
+    try:
+        live_node.ctl("user", "add", f"there@{name}", "--password", "correct horse")
+        live_node.ctl("domain", "set", name, "moved_to", "elsewhere.example")
+        for _attempt in range(100):
+            answer = await refusal(romeo, f"juliet@{name}")
+            gone = answer.xml.find(f".//{GONE}")
+            if gone is not None:
+                break
+            await asyncio.sleep(0.1)
+        assert gone is not None
+        assert gone.text == "xmpp:juliet@elsewhere.example"
+        # Who is still there is reached.
+        here = await login(User(f"there@{name}", "correct horse"))
+        romeo.send_message(f"there@{name}", "Still there?")
+        await here.hears("Still there?")
+    finally:
+        live_node.ctl("domain", "set", name, "moved_to", "")
+        live_node.ctl("user", "remove", f"there@{name}")
+        live_node.ctl("domain", "remove", name)

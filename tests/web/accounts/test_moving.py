@@ -162,6 +162,16 @@ def test_accounts_do_not_move_in_circles() -> None:
     call("user move", old="old@a.example", new="new@b.example")
 
 
+def test_who_gets_the_address_later_is_not_where_an_account_has_moved_to() -> None:
+    call("user move", old="old@a.example", new="new@b.example")
+    AccountChange.objects.all().delete()
+    services.remove(services.find("new@b.example"))
+    assert moved_to() == ""
+    assert set(AccountChange.objects.values_list("bare", flat=True)) == {"old@a.example", "new@b.example"}
+    services.create_account("new@b.example", "another one")
+    assert loaded("old@a.example") == ""
+
+
 def test_a_command_says_what_it_needs() -> None:
     for arguments, sentence in (
         ({"old": "old@a.example"}, "needs a new address, or --undo"),

@@ -102,7 +102,7 @@ def furnished(alias: str) -> tuple[Account, Account]:
         last_logout=Account.objects.using(alias).get(pk=romeo.pk).created
     )
     roster.create(account=juliet, jid=romeo.username, subscription="both", version=1)
-    Account.objects.using(alias).filter(pk=juliet.pk).update(roster_version=1)
+    Account.objects.using(alias).filter(pk=juliet.pk).update(roster_version=1, moved_to="j@elsewhere.example")
     for jid in ("tybalt@capulet.example", "spam.example", "mercutio@montague.example/sword"):
         BlockItem.objects.using(alias).create(account=romeo, jid=jid)
     for space, name in (("exodus:prefs", "exodus"), ("other:prefs", "exodus")):

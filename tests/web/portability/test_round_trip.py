@@ -64,6 +64,7 @@ def test_a_server_comes_back_whole(database: str, tmp_path: Path) -> None:
     assert kit.contents(kit.export(database, tmp_path / "b")) == kit.contents(first)
     assert archived(database, ROMEO) == before
     assert find(database, ROMEO).check_password(kit.PASSWORD)
+    assert (find(database, ROMEO).moved_to, find(database, JULIET).moved_to) == ("", "j@elsewhere.example")
     assert len(archived(database, ROMEO, "speaks")) == 1
     assert archived(database, JULIET, "wherefore") == archived(database, ROMEO, "wherefore")
     assert len(archived(database, ROMEO, "wherefore")) == 1, "what was corrected is not found any more"
