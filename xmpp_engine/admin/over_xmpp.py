@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Argument, Command, CommandError, Registry, cell
+from xmpp_engine.admin.everywhere import Outcome
 from xmpp_engine.admin.service_administration import ServiceAdministration
 from xmpp_engine.admin.within import RULES, Domain, Rule
 from xmpp_engine.observe.log import audit
@@ -86,6 +87,10 @@ class Administration(Module):
 
     async def perform(self, caller: Caller, name: str, /, **arguments: str) -> Any:
         """Run a command for an administrator; returns its result. What it refuses becomes a StanzaError."""
+        return (await self._perform(caller, name, arguments)).value
+
+    async def _perform(self, caller: Caller, name: str, arguments: Mapping[str, str]) -> Outcome:
+        """The same with sentences about nodes of a cluster that did not take part."""
         command = self._registry().get(name)
         # A session may last longer than the right to use it.
         whole = administrators(caller)
@@ -125,7 +130,7 @@ class Administration(Module):
             outcome,
         )
 
-    async def _call_within(self, command: Command, rule: Rule, arguments: Mapping[str, str]) -> Any:
+    async def _call_within(self, command: Command, rule: Rule, arguments: Mapping[str, str]) -> Outcome:
         """Run a command for an administrator of this domain."""
         domain = self._domain()
         bound = domain.bind(command, rule, arguments)
@@ -136,12 +141,14 @@ class Administration(Module):
             await self._data(may_change, {"domain": domain.name, "jid": bound[name].strip().partition("/")[0]})
         if rule.judge is not None:
             await self._data(partial(rule.judge, domain.name), bound)
-        return domain.shown(rule, await self._call(command, bound))
+        outcome = await self._call(command, bound)
+        return Outcome(domain.shown(rule, outcome.value), outcome.warnings)
 
-    async def _call(self, command: Command, bound: dict[str, str]) -> Any:
+    async def _call(self, command: Command, bound: dict[str, str]) -> Outcome:
         if command.where == "node":
-            return (await self.services.extras["engine"].everywhere.run(command, bound)).value
-        return await self._data(command.function, bound)
+            found: Outcome = await self.services.extras["engine"].everywhere.run(command, bound)
+            return found
+        return Outcome(await self._data(command.function, bound))
 
     async def _data(self, function: Callable[..., Any], arguments: Mapping[str, str]) -> Any:
         run: RunData = self.services.extras.get("run_data") or _in_thread
@@ -152,7 +159,11 @@ class Administration(Module):
         known = {argument.name: argument for argument in command.arguments}
         # An empty field is one that was left out: the default stands for it.
         arguments = {n: v for n, v in given.items() if v or known[n].default is None}
-        return shown(await self.perform(run.caller, command.name, **arguments))
+        outcome = await self._perform(run.caller, command.name, arguments)
+        done = shown(outcome.value)
+        if not outcome.warnings:
+            return done
+        return Done(" ".join(filter(None, (done.note, *outcome.warnings))), "warn", done.payloads)
 
 
 def _form(command: Command, _run: Run) -> Form:

@@ -10,6 +10,7 @@ import pytest
 from tests.story import MODULES, Client, Story
 from xmpp_engine.admin import live
 from xmpp_engine.admin.command import Argument, CommandError, Registry
+from xmpp_engine.admin.everywhere import Outcome
 from xmpp_engine.storage.protocols import AccountExists
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -289,6 +290,24 @@ async def test_results_are_tables_and_forms(boss: Client) -> None:
     assert boss.full in [field.child_text(ns.DATA_FORMS, "value") for field in row.elements()]
     answer = await run(boss, "mlink:command:stats")
     assert ["story.example"] in fields(answer).values()
+
+
+async def test_nodes_that_gave_no_answer_are_named(story: Story, boss: Client) -> None:
+    class TwoNodes:
+        """As where the other one did not answer."""
+
+        async def run(self, _command: object, _arguments: object) -> Outcome:
+            return Outcome([{"jid": boss.full, "node": "n1"}], ("The node n2 did not answer: its part is missing.",))
+
+    story.world.engine.everywhere = TwoNodes()  # type: ignore[assignment]
+    command = (await run(boss, "mlink:command:sessions", {"jid": ""}, "")).find(ns.COMMANDS, "command")
+    assert command is not None
+    note = command.find(ns.COMMANDS, "note")
+    assert note is not None
+    assert (note.get("type"), note.text) == ("warn", "The node n2 did not answer: its part is missing.")
+    table = command.find(ns.DATA_FORMS, "x")
+    assert table is not None
+    assert len(list(table.find_all(ns.DATA_FORMS, "item"))) == 1
 
 
 async def test_motd_and_welcome(story: Story, boss: Client) -> None:
