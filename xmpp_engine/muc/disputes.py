@@ -90,6 +90,18 @@ def settle_number(room: Room, number: int) -> None:
         room.saver.put(room.record, list(room.record.affiliations.values()))
 
 
+def other_ids(room: Room) -> None:
+    """Two nodes had made a key for occupant ids (XEP-0421), and that of the other one counts: everybody inside has
+    another id from now on, and is shown with it."""
+    for occupant in list(room.occupants.values()):
+        id = room.occupant_id(occupant.user.bare)
+        if id != occupant.id:
+            occupant.id = id
+            occupant.changed()
+            room.send(occupant, views.present(room, occupant, True, (110,)))
+            affiliations.show_soon(room, occupant)
+
+
 # Rooms
 
 

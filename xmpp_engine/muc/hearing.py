@@ -16,6 +16,7 @@ from xmpp_engine.muc import affiliations, disputes, leave, presence, views, voic
 from xmpp_engine.muc.config import RoomConfig, from_values, to_values
 from xmpp_engine.muc.occupant import Client, Occupant
 from xmpp_engine.muc.replica import EXTRA, Replica
+from xmpp_engine.muc.room import KEY
 from xmpp_engine.muc.wire import Entry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.rooms import RoomAffiliation
@@ -271,6 +272,8 @@ def take_facts(room: Room, told: Mapping[str, Sequence[Any]], actor: Jid | None 
             record.extras.pop(name, None)
         else:
             record.extras[name] = news[EXTRA + name]
+    if EXTRA + KEY in news:
+        disputes.other_ids(room)
     if "number" in news and news["number"] != record.number:
         disputes.settle_number(room, news["number"])
     if "config" in news or "locked" in news:

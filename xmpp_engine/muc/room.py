@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 
 Pair = tuple["Session | None", Jid]
 
-_KEY: Final = "occupant_key"
+#: The name in `record.extras` of what occupant ids are made with.
+KEY: Final = "occupant_key"
 #: Stanzas that may wait for the end of a turn; only farewells of sessions that end while it sends come then.
 _INBOX: Final = 20_000
 
@@ -65,7 +66,6 @@ class Room:
     __slots__ = (
         "_everyone",
         "_inbox",
-        "_key",
         "_subject",
         "blind",
         "config",
@@ -124,9 +124,8 @@ class Room:
         self._everyone: tuple[Pair, ...] | None = None
         self._inbox: deque[Stanza] = deque()
         self._subject: Stanza | None = None
-        if _KEY not in record.extras:
-            record.extras[_KEY] = secrets.token_hex(32)
-        self._key = str(record.extras[_KEY]).encode()
+        if KEY not in record.extras:
+            record.extras[KEY] = secrets.token_hex(32)
 
     # What it is
 
@@ -180,7 +179,7 @@ class Room:
 
     def occupant_id(self, bare: str) -> str:
         """The stable, opaque id of a bare JID in this room (XEP-0421)."""
-        digest = hmac.digest(self._key, bare.encode(), hashlib.sha256)
+        digest = hmac.digest(str(self.record.extras[KEY]).encode(), bare.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(digest[:24]).decode()
 
     # In

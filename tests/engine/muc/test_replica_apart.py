@@ -10,6 +10,7 @@ from tests.engine.muc.replicas import agree, codes, hall, quiet, room_on, seen, 
 from tests.engine.routing.test_handover import managed, resume
 from xmpp_engine.muc import versions
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.xml import ns
 from xmpp_engine.xml.parser import parse_document
 
 
@@ -183,9 +184,16 @@ async def test_two_who_make_one_room_are_in_one_room(cluster: ClusterStory) -> N
     assert known["lists"] == {alice.bare: ("owner", "")}
     assert known["occupants"]["bob"][1:3] == ("participant", "none")
     the_room(cluster, "n1").unlock()
+    # Everybody has one id (XEP-0421), whichever node is asked, and was shown with it.
+    ids = {nick: one.id for nick, one in the_room(cluster, "n1").occupants.items()}
+    assert {nick: one.id for nick, one in the_room(cluster, "n2").occupants.items()} == ids
+    for client in (alice, bob):
+        shown = {stanza.get("from"): stanza.find(ns.OCCUPANT_ID, "occupant-id") for stanza in client.wire.inbox}
+        assert {nick: shown[f"{ROOM}/{nick}"].get("id") for nick in ids} == ids
     await quiet(cluster, alice, bob)
     bob.send(says("hello"))
-    await alice.receives(f"<message from='{ROOM}/bob' type='groupchat'><body>hello</body></message>")
+    said = await alice.receives(f"<message from='{ROOM}/bob' type='groupchat'><body>hello</body></message>")
+    assert said.find(ns.OCCUPANT_ID, "occupant-id").get("id") == ids["bob"]
     agree(cluster, "n1", "n2")
 
 
