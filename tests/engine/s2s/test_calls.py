@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +15,6 @@ from xmpp_engine.s2s import federation as federation_module
 pytestmark = pytest.mark.net
 
 HOME, EVIL = "home.example", "evil.example"
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 @pytest.fixture

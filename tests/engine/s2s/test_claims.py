@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,13 +20,6 @@ pytestmark = pytest.mark.net
 
 HOME, EVIL = "home.example", "evil.example"
 DIALBACK = PeerConfig(authentication="dialback-only", revocation="off")
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ show and end the streams of both."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +19,6 @@ pytestmark = pytest.mark.net
 
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
 DIALBACK = PeerConfig(authentication="dialback-only", revocation="off")
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority; servers are made by the tests."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 async def pair(network: Network, **second: Any) -> list[Server]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -24,13 +22,6 @@ pytestmark = pytest.mark.net
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
 DIALBACK = PeerConfig(authentication="dialback-only", revocation="off")
 CERTIFICATE = PeerConfig(authentication="certificate", revocation="off")
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority; servers are made by the tests."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 @pytest.mark.parametrize("listener", ["required", "direct"])

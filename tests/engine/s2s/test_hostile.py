@@ -4,8 +4,6 @@ used twice, certificates that are not good, streams that are no streams, and flo
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -21,13 +19,6 @@ pytestmark = pytest.mark.net
 HOME, EVIL, GOOD = "home.example", "evil.example", "good.example"
 AUTH = f"<auth xmlns='{ns.SASL}' mechanism='EXTERNAL'>=</auth>"
 PING = "<iq type='get' id='1' from='{}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>"
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 @pytest.fixture

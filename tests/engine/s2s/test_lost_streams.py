@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,13 +21,6 @@ from xmpp_engine.storage.outbox import OutboxIds, OutboxRow
 pytestmark = pytest.mark.net
 
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority; servers are made by the tests."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 def say(client: Client, to: str, body: str) -> None:

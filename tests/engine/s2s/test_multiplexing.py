@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,13 +20,6 @@ pytestmark = pytest.mark.net
 
 CAPULET, MONTAGUE = "capulet.example", "montague.example"
 DIALBACK = PeerConfig(authentication="dialback-only", revocation="off")
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority; servers are made by the tests."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 async def test_a_room_is_reached_over_the_stream_that_is_there(network: Network) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -25,13 +23,6 @@ HOME, SECOND, EVIL, GOOD = "home.example", "second.example", "evil.example", "go
 FEATURES = f"<dialback xmlns='{ns.DIALBACK_FEATURE}'><errors/></dialback><sm xmlns='{ns.SM}'/>"
 MESSAGE = r"<message[^>]* id='([^']*)'.*?</message>"
 CLAIM = "<db:result from='([^']*)' to='([^']*)'>[^<]*</db:result>"
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 @pytest.fixture
