@@ -37,6 +37,9 @@ log = logging.getLogger("mlink.cluster")
 MAX_COMPLAINTS: Final = 1_000
 #: Turns that a node which leaves gives its links to be acknowledged.
 LEAVING_TURNS: Final = 50
+#: Seconds between two looks whether there is room in a link, and how many there are: longer than a node may be silent.
+ROOM_SECONDS: Final = 0.005
+ROOM_TURNS: Final = 4_000
 #: Bytes of a source's name in a log.
 _NAME: Final = 64
 
@@ -205,6 +208,15 @@ class Cluster:
                 return
             for link in self._established.values():
                 link.post(packed)
+
+    async def room(self, node: str) -> None:
+        """See Peers."""
+        await asyncio.sleep(0)
+        for _ in range(ROOM_TURNS):
+            link = self._established.get(node)
+            if link is None or not link.behind:
+                return
+            await asyncio.sleep(ROOM_SECONDS)
 
     def handle(self, kind: str, function: Callable[[str, Record], Any]) -> None:
         """See Peers; one function for each kind."""

@@ -39,6 +39,8 @@ IN_FLIGHT_BYTES: Final = 4_194_304
 #: Seconds without an answer until the first records are sent again, at least and at most.
 RESEND_SECONDS: Final = 0.3
 RESEND_MOST: Final = 2.0
+#: The part of the bounds from which on a link is behind.
+BEHIND: Final = 8
 #: Envelopes that came before their turn.
 EARLY: Final = 64
 
@@ -150,6 +152,12 @@ class Link:
     def queued_bytes(self) -> int:
         """Their bytes."""
         return self._bytes
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits that who has much to send should not send it now."""
+        config = self._config
+        return self.queued > config.window // BEHIND or self._bytes > config.window_bytes // BEHIND
 
     def configure(self, config: ClusterConfig) -> None:
         """Take other bounds."""

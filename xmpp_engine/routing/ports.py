@@ -60,6 +60,10 @@ class Peers(Protocol):
     def broadcast(self, record: Record) -> None:
         """Post to all others."""
 
+    async def room(self, node: str) -> None:
+        """Give others a turn, and wait while much waits for a node already: who has many records to post asks for it
+        now and then, or the node is given up as one that does not keep up."""
+
     def handle(self, kind: str, function: Callable[[str, Record], Any]) -> None:
         """Call function(node, record) for records whose first value is `kind`; what it raises is logged."""
 

@@ -191,7 +191,7 @@ class Sightings:
             await self._ask_theirs(node, fresh)
             for number, session in enumerate(list(self._services.registry.full.values())):
                 if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                    await self._peers.room(node)
                 self._show_one(session, node)
         if self._meeting.get(node) is fresh:
             del self._meeting[node]
@@ -201,7 +201,7 @@ class Sightings:
         the node thinks that they know all, for it had said how many there are."""
         for number, session in enumerate(fresh.values()):
             if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await self._peers.room(node)
             if session.presence is None or session.ended:
                 continue
             account = session.account

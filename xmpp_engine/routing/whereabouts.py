@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
@@ -58,6 +59,10 @@ MARK: Final = "m"
 #: Entries of one record of a snapshot, and accounts looked through in one turn of the loop.
 _ROWS: Final = 100
 _AT_ONCE: Final = 100
+#: Bytes of one such record beside what is short in each entry, and where these are.
+_BYTES: Final = 131_072
+_SHOWN: Final = 5
+_WANTED: Final = 7
 #: Seconds by which a session is later than the one whose place it takes, at least: more than one that has only moved.
 _REPLACES: Final = 0.01
 #: Accounts remembered for which something was stored while a node was gone.
@@ -177,9 +182,8 @@ class Whereabouts:
     def _tell(self) -> None:
         self._due = False
         changed, self._changed = self._changed, {}
-        rows = [_row(session) for session in changed.values() if not session.ended]
-        for start in range(0, len(rows), _ROWS):
-            self.peers.broadcast((BOUND, rows[start : start + _ROWS]))
+        for rows in _slices(session for session in changed.values() if not session.ended):
+            self.peers.broadcast((BOUND, rows))
 
     def fill(self, account: Account) -> None:
         """An account has become resident: what is known of its sessions elsewhere."""
@@ -351,9 +355,9 @@ class Whereabouts:
         token = self._doubts.out.get(node)
         everybody = list(self._services.registry.full.values())
         for start in range(0, len(everybody), _ROWS):
-            rows = [_row(session) for session in everybody[start : start + _ROWS] if not session.ended]
-            self.peers.post(node, (BOUND, rows))
-            await asyncio.sleep(0)
+            for rows in _slices(session for session in everybody[start : start + _ROWS] if not session.ended):
+                self.peers.post(node, (BOUND, rows))
+            await self.peers.room(node)
             if self._doubts.out.get(node) is not token:
                 return
         self.peers.post(node, (TOLD,))
@@ -385,7 +389,7 @@ class Whereabouts:
                 if entry.node == node and entry.receptive:
                     self.peers.post(node, (LOOK, f"{bare}/{entry.resource}"))
             if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await self.peers.room(node)
 
     async def _look_soon(self, node: str, bare: str, resource: str) -> None:
         await self._services.ledger.sync()
@@ -416,6 +420,22 @@ class Whereabouts:
         if dropped:
             sessions.info("%d sessions were on %s, which is gone", len(dropped), node)
             self._services.tasks.spawn(f"farewell of {node}", self.sightings.mourn(node, dropped))
+
+
+def _slices(some: Iterable[Session]) -> Iterator[list[tuple[Any, ...]]]:
+    """Their entries, as many at a time as fit a record: what a client shows may be long."""
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    for session in some:
+        row = _row(session)
+        length = len(row[_SHOWN] or b"") + sum(map(len, row[_WANTED] or ()))
+        if rows and (len(rows) >= _ROWS or size + length > _BYTES):
+            yield rows
+            rows, size = [], 0
+        rows.append(row)
+        size += length
+    if rows:
+        yield rows
 
 
 def _row(session: Session) -> tuple[Any, ...]:

@@ -161,3 +161,16 @@ async def test_who_comes_while_a_node_is_still_telling_sees_its_people(cluster: 
     seen = [stanza for stanza in await other.receives_all() if stanza.attrs.get("from") == ann.full]
     assert [stanza.child_text(ns.CLIENT, "status") for stanza in seen] == ["here"]
     assert other.full in [stanza.attrs.get("from") for stanza in await ann.receives_all()]
+
+
+async def test_many_who_show_much_are_told_in_several_records(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=1)
+    people = [await cluster.world.login("romeo n1") for _ in range(8)]
+    for client in people:
+        client.send(f"<presence><status>{'x' * 200_000}</status></presence>")
+    await cluster.world.settle()
+    node = await cluster.world.node("n2")
+    await cluster.world.pass_time(2)
+    whereabouts = node.services.whereabouts
+    assert whereabouts is not None
+    assert {entry.resource for entry in whereabouts.directory.of(people[0].bare)} == {c.jid.resource for c in people}

@@ -11,6 +11,8 @@ from tests.engine.routing.test_handover import managed
 from tests.story import Client, Wire, elements
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.cluster.envelope import LINK, Seal
+from xmpp_engine.config.schema import ClusterConfig
+from xmpp_engine.storage.types import RosterItem
 from xmpp_engine.xml import ns
 
 SHOWS = "<presence><status>{}</status></presence>"
@@ -149,3 +151,33 @@ async def test_a_session_that_moves_to_a_node_which_has_given_up_another_learns_
     await cluster.world.notice()
     unavailable = [e for e in await again.receives_all() if e.attrs.get("from") == romeo.full]
     assert [e.attrs.get("type") for e in unavailable] == ["unavailable"]
+
+
+async def test_a_node_that_is_told_of_many_is_not_given_up_for_that(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2)
+    world = cluster.world
+    (juliet,) = [await cluster("juliet n2")]
+    await juliet.comes_online()
+    known = [RosterItem(juliet.bare, subscription="both", version=1)]
+    for number in range(400):
+        bare = await world.nodes["n1"].account(f"u{number}")
+        data = await world.stores.accounts.load(bare)
+        assert data is not None
+        await world.stores.rosters.put(data.account_id, known, 1)
+        client = await world.nodes["n1"].login(f"u{number}", "r")
+        client.send("<presence/>")
+    await world.settle()
+    world.cut("n2")
+    await world.notice()
+    for node in world.nodes.values():
+        assert node.engine.cluster is not None
+        node.engine.cluster.configure(ClusterConfig(number=node.engine.cluster._config.number, window=240))
+    forget(juliet)
+    world.heal()
+    await world.notice()
+    await world.pass_time(2)
+    told = [row["sentence"] for node in world.nodes.values() for row in node.engine.cluster.describe()["told"]]
+    assert [sentence for sentence in told if "did not take" in sentence] == []
+    whereabouts = world.nodes["n2"].services.whereabouts
+    assert whereabouts is not None
+    assert len(whereabouts.directory) == 400
