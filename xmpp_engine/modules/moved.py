@@ -14,10 +14,9 @@ asked, on the user's behalf:
 goes out: an account that is not here when the answer comes, or a node that stops meanwhile, makes it an ordinary one
 that waits. An old address is followed once, for after that it may not see the user any more.
 
-What is not asked about is an ordinary request from the start: where the old address may not see the user (section 4.3),
-where a request of the same contact is being examined already, and where too many are. Hooks of rosters, blocking and
-limits have their word as for any request; what follows of an answer is done by `subscription.py`, as if the user's
-client had sent it.
+What is not asked about is an ordinary request from the start: where the old address may not see the user (section 4.3)
+or is blocked, where a request of the same contact is being examined already or was too often, and where too many are.
+What follows of an answer is done by `subscription.py`, as if the user's client had sent it.
 """
 
 from __future__ import annotations
@@ -30,10 +29,11 @@ from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.uri import jid_of
-from xmpp_engine.observe.log import refused
+from xmpp_engine.observe.log import refused, sessions
 from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.routing.account import Account
+from xmpp_engine.runtime.buckets import Buckets
 from xmpp_engine.stanza.build import iq, presence
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import RosterItem
@@ -47,6 +47,11 @@ _SEEING: Final = frozenset({"from", "both"})
 _SEEN: Final = frozenset({"to", "both"})
 #: Where the number of questions that are open on this node stands in `Services.extras`: it is one for all domains.
 _OPEN: Final = "moved contacts asked"
+#: Questions about one contact that may follow each other at once, and seconds for each further one.
+_AGAIN: Final = 3
+_AGAIN_SECONDS: Final = 60.0
+#: Seconds between two lines of the log about one account.
+_QUIET_SECONDS: Final = 60.0
 #: Contacts that are told between two waits for the database.
 _AT_ONCE: Final = 20
 
@@ -93,6 +98,9 @@ class Moved(Module):
         super().__init__(*arguments)
         #: Requests that are examined: bare JID of the account, bare JID of the contact, whether it is yet to be shown.
         self._open: dict[str, dict[str, bool]] = {}
+        #: Questions about one contact of an account: who is not confirmed and comes again costs others nothing.
+        self._asked = Buckets(1 / _AGAIN_SECONDS, _AGAIN)
+        self._logged = Buckets(1 / _QUIET_SECONDS, 1)
         self._on_node: list[int] = self.services.extras.setdefault(_OPEN, [0])
 
     def setup(self, reg: Registrar) -> None:
@@ -112,10 +120,12 @@ class Moved(Module):
         mine = self._open.get(account.bare, {})
         if contact in mine:
             return False
+        now = self.services.clock.now()
         if len(mine) >= self.config.account or self._on_node[0] >= self.config.node:
-            refused.warning("whether %s was %s is not asked for %s: too much is", contact, old, account.bare)
+            if self._logged.take(account.bare, now):
+                refused.warning("whether %s was %s is not asked for %s: too much is", contact, old, account.bare)
             return False
-        return True
+        return self._asked.take(f"{account.bare} {contact}", now)
 
     def examine(self, request: Stanza, account: Account, *, fresh: bool) -> None:
         """Ask the old address."""
@@ -188,6 +198,7 @@ class Moved(Module):
             subscription.say(account, presence(account.jid, old, "unsubscribed"))
             if mutual and account.roster[new.bare].subscription not in _SEEN:
                 subscription.say(account, presence(account.jid, new, "subscribe"))
+            sessions.info("%s follows %s to %s", account.bare, old, new)
         except StanzaError as error:
             refused.warning("%s does not follow %s to %s: %s", account.bare, old, new, error)
         except Exception:

@@ -257,6 +257,22 @@ async def test_questions_are_bounded(story: Story, limit: str) -> None:
     assert len(stage.questions()) == 2
 
 
+async def test_who_is_never_confirmed_is_not_asked_about_for_ever(story: Story) -> None:
+    stage = await meet(story)
+    for _ in range(3):
+        stage.comes(notification())
+        await stage.answers(REFUSAL)
+    stage.comes(notification())
+    assert stage.questions() == []
+    # Others are no worse off, and a minute later it may be true.
+    stage.comes(notification(new=EVE))
+    await stage.answers(REFUSAL)
+    story.world.clock.advance(61.0)
+    stage.comes(notification())
+    await stage.answers(statement())
+    assert stage.state(NEW) == ("from", True, False)
+
+
 async def test_nothing_is_lost_when_the_account_goes(story: Story) -> None:
     stage = await meet(story)
     stage.comes(notification())
