@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from mlink_web.certificates import bundle, expiry, naming, renewal, services
 from mlink_web.certificates.authorities import Failed
+from mlink_web.certificates.checks import Finding
 from mlink_web.certificates.models import AcmeDomain, Certificate
 from mlink_web.conf import services as conf
 from mlink_web.conf.models import Domain
@@ -67,10 +69,7 @@ def certificate_install(domain: str, file: str, key: str, password: str) -> str:
     except OSError as error:
         raise CommandError(f"{error.filename} cannot be read: {error.strerror}.") from None
     row, findings = services.take(found, files, password, by="xmppctl")
-    if row.used:
-        return f"{found.name} shows this certificate from now on, until {row.ends:%Y-%m-%d}."
-    doubts = " ".join(finding.text for finding in findings if finding.level == "doubt")
-    return f"The certificate is kept but not in use: {doubts} Use it all the same with certificate use {found.name}."
+    return _taken(row, findings)
 
 
 @registry.command(
@@ -122,10 +121,7 @@ def certificate_complete(domain: str, file: str) -> str:
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     row, findings = services.complete(row, [data], by="xmppctl")
-    if row.used:
-        return f"{found.name} shows this certificate from now on, until {row.ends:%Y-%m-%d}."
-    doubts = " ".join(finding.text for finding in findings if finding.level == "doubt")
-    return f"The certificate is kept but not in use: {doubts}"
+    return _taken(row, findings)
 
 
 @registry.command(
@@ -182,6 +178,15 @@ def certificate_account(directory: str, contact: str, trusted: str) -> str:
     except Failed as failure:
         raise CommandError(str(failure)) from None
     return f"The account is {row.uri}." + (f" You agreed to {terms}." if terms else "")
+
+
+def _taken(row: Certificate, findings: Sequence[Finding]) -> str:
+    """What became of a certificate that somebody brought."""
+    name = row.domain.name
+    if row.used:
+        return f"{name} shows this certificate from now on, until {row.ends:%Y-%m-%d}."
+    doubts = " ".join(finding.text for finding in findings if finding.level == "doubt")
+    return f"The certificate is kept but not in use: {doubts} Use it all the same with certificate use {name}."
 
 
 def _content(name: str) -> bytes:

@@ -20,7 +20,8 @@ from mlink_web.accounts.models import Account
 from mlink_web.console import node
 from mlink_web.console.access import may_change, reach, within_domains
 from mlink_web.console.audit import record
-from mlink_web.console.forms import MoveForm, PasswordForm, RemoveForm, UserForm
+from mlink_web.console.forms import MoveForm, PasswordForm, UserForm
+from mlink_web.console.replies import removal
 
 PAGE_SIZE = 50
 STATES = (("", "All users"), ("active", "Active"), ("disabled", "Disabled"), ("staff", "Administrators"))
@@ -219,23 +220,16 @@ def remove_user(request: HttpRequest, pk: int) -> HttpResponse:
     if account.pk == request.user.pk:
         messages.error(request, "You cannot remove your own account.")
         return redirect("console:user", pk)
-    form = RemoveForm(name, request.POST or None)
-    if form.is_valid():
-        try:
-            services.remove(account)
-        except ValueError as error:
-            form.add_error(None, str(error))
-        else:
-            record(request, "removed user", name)
-            messages.success(request, f"{name} is removed.")
-            return redirect("console:users")
-    context = {
-        "section": "users",
-        "title": f"Remove {name}",
-        "warning": "Its contacts, offline messages, private data and profile are deleted for good. "
+    return removal(
+        request,
+        name,
+        lambda: services.remove(account),
+        did="removed user",
+        done=f"{name} is removed.",
+        then="console:users",
+        section="users",
+        title=f"Remove {name}",
+        warning="Its contacts, offline messages, private data and profile are deleted for good. "
         "Messages in the archive stay. To keep the person out but the data in, disable the account instead.",
-        "action": "Remove for good",
-        "back": reverse("console:user", args=[pk]),
-        "form": form,
-    }
-    return render(request, "console/remove.html", context, status=400 if form.errors else 200)
+        back=reverse("console:user", args=[pk]),
+    )
