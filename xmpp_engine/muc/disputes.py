@@ -75,6 +75,11 @@ def served_elsewhere(room: Room, client: Client, told: Entry) -> bool:
 def settle_line(room: Room, entry: RoomAffiliation, stamps: Sequence[int]) -> None:
     """Changes of one address were made apart: whoever has written one of them writes what counts."""
     log.info("%s was changed on several nodes at once in %s and is %s", entry.jid, room.jid, entry.affiliation)
+    write_behind(room, entry)
+
+
+def write_behind(room: Room, entry: RoomAffiliation) -> None:
+    """What counts is written here too, behind what this node is still writing, which would come last otherwise."""
     if room.config.persistent and not room.gone:
         room.saver.put(room.record, [room.record.affiliations[entry.jid]])
 

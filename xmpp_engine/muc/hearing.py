@@ -238,6 +238,8 @@ def line(room: Room, _node: str, jid: str, version: int, values: Sequence[Any], 
     affiliations.take_line(room, entry, version)
     if len(versions) > 1:
         disputes.settle_line(room, entry, [one.stamp for one in versions])
+    elif not room.saver.idle:
+        disputes.write_behind(room, entry)
     if differs and judged:
         affiliations.judge_line(room, entry, _actor(actor))
 
@@ -245,7 +247,7 @@ def line(room: Room, _node: str, jid: str, version: int, values: Sequence[Any], 
 def facts(room: Room, _node: str, told: Mapping[str, Sequence[Any]], actor: str = "") -> None:
     """Facts have changed elsewhere."""
     take_facts(room, told, _actor(actor))
-    if room.replica.overlapped():
+    if room.replica.overlapped() or not room.saver.idle:
         room.keep()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from tests.cluster_story import ClusterStory, bodies, forget
@@ -130,6 +133,40 @@ async def test_who_was_away_does_not_bring_back_what_was_changed_twice(cluster: 
     stored = await cluster.world.stores.rooms.load("conference.story.example", "hall")
     assert stored is not None
     assert stored.affiliations[carol].affiliation == "member"
+
+
+@pytest.mark.parametrize("what", ["affiliation", "subject"])
+async def test_a_node_that_writes_late_does_not_take_back_what_was_changed_since(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Its database was away for a while."""
+    await hall(cluster, "bob n2", persistent=True)
+    here, there = the_room(cluster, "n1"), the_room(cluster, "n2")
+    await here.saved()
+    store, late = cluster.world.stores.rooms, asyncio.Event()
+    name = "put_affiliations" if what == "affiliation" else "save"
+    write = getattr(store, name)
+
+    async def hangs(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store, name, write)
+        await late.wait()
+        return await write(*arguments, **options)
+
+    monkeypatch.setattr(store, name, hangs)
+    for room, affiliation, text in ((here, "member", "first"), (there, "outcast", "second")):
+        if what == "affiliation":
+            room.set_affiliation("carol@story.example", affiliation)
+        else:
+            room.set_subject(text, "bob")
+        await cluster.world.pass_time(7.0)
+    late.set()
+    await cluster.world.settle()
+    stored = await store.load("conference.story.example", "hall")
+    assert stored is not None
+    if what == "affiliation":
+        assert stored.affiliations["carol@story.example"].affiliation == "outcast"
+    else:
+        assert stored.subject == "second"
 
 
 async def test_removed_addresses_are_forgotten_on_every_node(
