@@ -54,7 +54,6 @@ class Peer:
     heard: float
     #: When it last said that it hears us.
     confirmed: float
-    serial: int = 0
     #: Whether it is one of us, and why not.
     accepted: bool = False
     refusal: str = ""
@@ -118,6 +117,8 @@ class Membership:
         self._running = False
         #: Tokens that were here with us: one of those that comes again has gone on meanwhile.
         self._been_here: dict[bytes, None] = {}
+        #: The last heartbeat of each process that was heard, also of those that are gone: earlier ones are repeated.
+        self._serials: dict[bytes, int] = {}
         self._ticked = clock.now()
         self._ticked_wall = clock.time()
 
@@ -240,16 +241,20 @@ class Membership:
             if token != self.token:
                 self._namesake(token, epoch, time, since, facts)
             return
+        if serial <= self._serials.get(token, 0):
+            return  # doubled, or a later one came first, or somebody repeats it
         peer = self.peers.get(name) if epoch else self._joiners.get(token)
         if peer is None or peer.token != token or peer.epoch != epoch:
             peer = self._appeared(name, token, epoch, since, protocol, time)
             if peer is None:
                 return
-        elif serial <= peer.serial:
-            return  # doubled, or a later one came first
+        self._serials.pop(token, None)
+        self._serials[token] = serial
+        if len(self._serials) > MAX_PEERS * 4:
+            del self._serials[next(iter(self._serials))]
         self._stamps.heard(stamp)
         here = self._clock.now()
-        peer.serial, peer.heard, peer.echo, peer.facts = serial, here, now, facts
+        peer.heard, peer.echo, peer.facts = here, now, facts
         peer.started, peer.hears = since, tuple(name for name, _echo, _held in hears.values())
         mine = hears.get(self.token)
         if mine is not None:

@@ -188,3 +188,43 @@ async def test_a_node_without_time_to_listen_joins_at_once() -> None:
     await nodes.run(0.1)
     assert (a.cluster.nodes, len(a.seen)) == (("b",), 1)
     await nodes.end()
+
+
+def heard_by(nodes: Nodes, name: str) -> list[tuple[str, bytes]]:
+    """What arrives at a node from now on."""
+    heard: list[tuple[str, bytes]] = []
+
+    def listen(sender: str, target: str, data: bytes) -> bytes:
+        if target == name:
+            heard.append((sender, data))
+        return data
+
+    nodes.hub.tamper = listen
+    return heard
+
+
+async def test_who_repeats_how_a_node_joined_does_not_part_it_from_the_others(nodes: Nodes) -> None:
+    (a,) = await nodes.start("a")
+    heard = heard_by(nodes, "a")
+    b = nodes.make("b")
+    await nodes.join(b)
+    await nodes.until(lambda: a.cluster.nodes == ("b",))
+    assert a.bus.receive is not None
+    for _sender, data in list(heard):
+        a.bus.receive(data)
+    await nodes.run(1)
+    assert (a.cluster.nodes, a.seen) == (("b",), [("+", "b", False)])
+
+
+async def test_who_repeats_the_heartbeats_of_a_node_that_has_left_does_not_bring_it_back(nodes: Nodes) -> None:
+    a, b = await nodes.start("a", "b")
+    heard = heard_by(nodes, "b")
+    await nodes.run(1)
+    nodes.hub.tamper = None
+    await a.cluster.stop()
+    await nodes.run(0.1)
+    assert b.cluster.leader == "b"
+    assert b.bus.receive is not None
+    for _sender, data in list(heard):
+        b.bus.receive(data)
+    assert (b.cluster.leader, list(b.cluster.membership.peers)) == ("b", [])
