@@ -132,6 +132,23 @@ def test_commands_reach_both_nodes(site: Site) -> None:
     assert len({row["number"] for row in ask(one, "cluster nodes")}) == 2
 
 
+def test_an_account_that_moves_has_moved_on_both_nodes(site: Site) -> None:
+    one, two = site.nodes
+    romeo, old, new = (one.add_user(name) for name in ("romeo", "old", "new"))
+    client = PlainClient(two, romeo, "desk")
+    version = "<query xmlns='jabber:iq:version'/>"
+    # The other node has the account in memory, as it was.
+    client.say(f"<iq type='get' id='before' to='{old.jid}'>{version}</iq>", b"</iq>")
+    assert b"gone" not in client.seen
+    assert one.ctl_json("user", "move", old.jid, new.jid)["moved_to"] == new.jid
+    client.say(f"<iq type='get' id='after' to='{old.jid}'>{version}</iq>", b"</iq>")
+    assert f">xmpp:{new.jid}</gone>".encode() in client.seen
+    one.ctl("user", "move", old.jid, "--undo")
+    client.say(f"<iq type='get' id='undone' to='{old.jid}'>{version}</iq>", b"</iq>")
+    assert b"gone" not in client.seen
+    client.socket.close()
+
+
 def test_what_changes_in_the_database_takes_effect_on_all_nodes(site: Site) -> None:
     one, two = site.nodes
     user = one.add_user()
