@@ -262,6 +262,7 @@ class Engine:
             await self._remove(hosts.pop(domain))
         hosts.update(made)
         ordered = {domain: hosts[domain] for domain in new.hosts}
+        before = {domain: host.modules for domain, host in ordered.items() if domain not in changes.added}
         for domain in changes.changed:
             self._reconfigure(ordered[domain], new.hosts[domain])
         self.components.apply(new)
@@ -269,6 +270,7 @@ class Engine:
         self.federation.apply(new)
         for domain in changes.added:
             await self._started(ordered[domain])
+        self.components.introduce(host for domain, host in ordered.items() if host.modules is not before.get(domain))
         for name in changes.closed:
             listener = self._listeners.pop(name, None)
             if listener is not None:

@@ -19,7 +19,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from xmpp_engine.component.delegation import looked_at
@@ -280,9 +280,16 @@ class Components:
         for watcher in self._watchers():
             watcher.arrived(component)
 
-    def _watchers(self) -> list[Watcher]:
+    def introduce(self, hosts: Iterable[Host]) -> None:
+        """These hosts are new, or have other modules than before: they learn which components are connected."""
+        for watcher in self._watchers(hosts):
+            for component in self:
+                if component.present:
+                    watcher.arrived(component)
+
+    def _watchers(self, hosts: Iterable[Host] | None = None) -> list[Watcher]:
         found: list[Watcher] = []
-        for host in self._services.router.hosts.values():
+        for host in self._services.router.hosts.values() if hosts is None else hosts:
             for name in ("delegation", "privilege"):
                 module: Any = host.modules.get(name)
                 if module is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.engine.component.stage import NAME, WITH_COMPONENTS, Component, begin, configure, connect, gateway
 from tests.story import DOMAIN, Client, Story
+from xmpp_engine.config.schema import HostConfig
 from xmpp_engine.modules.caps import ver
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -232,6 +235,35 @@ async def test_a_change_is_told_to_who_is_connected(story: Story) -> None:
     await component.receives_nothing()
     await configure(world, gateway(delegated={SPACE: ()}))
     await settled(component)
+
+
+@pytest.mark.parametrize("change", ["added", "modules"])
+async def test_a_host_that_is_new_knows_who_is_connected(story: Story, change: str) -> None:
+    """A domain that is added, or one that gets other modules, which know nothing yet."""
+    other = "other.example"
+    world = await begin(story, gateway(delegated={SPACE: ()}, privileges={"message": "outgoing"}))
+    component = connect(world)
+    await taken(component)
+    config = world.engine.config
+    hosts = dict(config.hosts)
+    if change == "added":
+        hosts[other] = HostConfig(other)
+    else:
+        hosts[DOMAIN] = dataclasses.replace(hosts[DOMAIN], disabled_modules=frozenset({"time"}))
+    await world.engine.apply(dataclasses.replace(config, hosts=hosts))
+    domain = other if change == "added" else DOMAIN
+    told = [stanza for stanza in await taken(component) if stanza.get("from") == domain]
+    first = [stanza.first() for stanza in told if stanza.name == "message"]
+    assert [child.name for child in first if child is not None] == ["delegation", "privilege"]
+    assert len([stanza for stanza in told if stanza.name == "iq"]) == 2
+
+
+async def taken(component: Component) -> list[Element]:
+    """Everything that has come."""
+    await component._world.settle()
+    found = list(component.inbox)
+    component.inbox.clear()
+    return found
 
 
 # Disco
