@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.addressing.prep import resourcepart
 from xmpp_engine.observe.log import sessions
-from xmpp_engine.routing.handover import settled
+from xmpp_engine.routing.handover import settled, unsettled
 from xmpp_engine.routing.host import Host, Services
 from xmpp_engine.routing.inline import InlineBind, InlineResumption, take_over
 from xmpp_engine.routing.session import Session
@@ -157,15 +157,20 @@ class SessionBinder:
         sm_id = element.get("previd") or ""
         session = self._services.registry.resumable.get(sm_id)
         if session is None and sm_id and self._services.whereabouts is not None:
-            session = await self._services.whereabouts.handover.fetch(account, sm_id, stream, facts)
+            heard = element.get("h") or ""
+            session = await self._services.whereabouts.handover.fetch(account, sm_id, heard, stream, facts)
         if session is None or session.ended or session.account.bare != account.bare:
             return await self._refusal(account, sm_id), None
         sm = session.sm
         assert sm is not None
         # The count we report must cover all that was taken from the old connection, or the client sends it twice.
-        if not await settled(self._services, session) or stream.closed:
+        if not await settled(self._services, session):
+            unsettled(session)
             return await self._refusal(account, ""), None
         sm.acknowledged(element.get("h"))
+        if stream.closed:
+            unsettled(session)
+            return await self._refusal(account, ""), None
         sm.forget_connection()
         # Where the client gives no id of itself it is still the device that it was.
         if not getattr(facts, "device", ""):

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -32,6 +33,7 @@ from xmpp_engine.routing.rescue import Rescue
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stream.feature_sm import StreamManagement
+from xmpp_engine.xml.errors import StreamError
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.account import Account
@@ -67,6 +69,12 @@ async def settled(services: Services, session: Session) -> bool:
         await asyncio.sleep(_SETTLE_STEP)
     await services.ledger.sync()
     return not session.held and not session.ended
+
+
+def unsettled(session: Session) -> None:
+    """Its client did not get to the new stream: the old one, where it is still there, goes on."""
+    if session.stream is not None and not session.held and not session.ended:
+        session.stream.transport.resume()
 
 
 class Arrival:
@@ -108,17 +116,18 @@ class Handover:
 
     # The new node
 
-    async def fetch(self, account: Jid, sm_id: str, stream: Any, facts: Any) -> Session | None:
-        """The session of a stream that another node has, for this new one; None where no node has it."""
+    async def fetch(self, account: Jid, sm_id: str, heard: str, stream: Any, facts: Any) -> Session | None:
+        """The session of a stream that another node has, for this new one; None where no node has it. `heard` is what
+        the client says it has of it: the old node need not bring that anywhere if the client does not get here."""
         tag = sm_id.partition(".")[0]
         owner = self._crossing.tags.get(tag)
         arrival = Arrival()
         self._arrivals.setdefault(account.bare, []).append(arrival)
         try:
-            state = await self._ask(owner, account.bare, sm_id) if owner is not None else None
+            state = await self._ask(owner, account.bare, sm_id, heard) if owner is not None else None
             for node in self._peers.nodes if state is None else ():
                 if node != owner and state is None:
-                    owner, state = node, await self._ask(node, account.bare, sm_id)
+                    owner, state = node, await self._ask(node, account.bare, sm_id, heard)
             if state is None or owner is None:
                 return None
             host = self._services.router.hosts.get(account.domain)
@@ -133,9 +142,11 @@ class Handover:
             if not arrival.full:
                 self._close(account.bare, arrival)
 
-    async def _ask(self, node: str, bare: str, sm_id: str) -> dict[str, Any] | None:
+    async def _ask(self, node: str, bare: str, sm_id: str, heard: str) -> dict[str, Any] | None:
         try:
-            state: dict[str, Any] | None = await self._peers.ask(node, _ASK, _ANSWER_SECONDS, bare=bare, id=sm_id)
+            state: dict[str, Any] | None = await self._peers.ask(
+                node, _ASK, _ANSWER_SECONDS, bare=bare, id=sm_id, heard=heard
+            )
         except Exception as error:
             sessions.info("the stream of %s cannot be had from %s: %s", bare, node, error)
             return None
@@ -244,13 +255,18 @@ class Handover:
 
     # The old node
 
-    async def _asked(self, node: str, bare: str, id: str) -> dict[str, Any] | None:
+    async def _asked(self, node: str, bare: str, id: str, heard: str) -> dict[str, Any] | None:
         session = self._services.registry.resumable.get(id)
         if session is None or session.ended or session.account.bare != bare:
             return None
         # The count we report must cover all that was taken from the old connection, or the client sends it twice.
         if not await settled(self._services, session) or self._services.registry.resumable.get(id) is not session:
+            unsettled(session)
             return None
+        if session.sm is not None:
+            # A count that cannot be is told the client by the new node.
+            with suppress(StreamError):
+                session.sm.acknowledged(heard)
         return self._give(session, node)
 
     def _let_in(self, session: Session) -> None:

@@ -100,3 +100,39 @@ async def test_messages_keep_their_order_while_a_session_moves(cluster: ClusterS
     assert await moving
     again = Client(world, wire, juliet.jid)
     assert bodies(await again.receives_all()) == [str(number) for number in range(200)]
+
+
+async def test_what_a_client_has_does_not_come_again_when_it_gets_lost_while_it_moves(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await juliet.comes_online()
+    sm_id = await managed(juliet)
+    for text in ("one", "two", "three"):
+        romeo.send(f"<message to='{juliet.full}' type='chat'><body>{text}</body></message>")
+    assert bodies(await juliet.receives_all()) == ["one", "two", "three"]
+    await juliet.leaves(clean=False)
+    world = cluster.world.nodes["n1"]
+    wire = Wire(world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='2'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    moving = asyncio.ensure_future(world.binder.resume(wire, Jid.parse(juliet.bare), request, facts))
+    wire.closed = True
+    await cluster.world.pass_time(1)
+    assert not await moving
+    await cluster.world.pass_time(20)
+    again = await cluster.world.login("juliet n1", "again")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["three"]
+
+
+async def test_who_does_not_get_to_his_new_stream_is_read_on_the_old_one(cluster: ClusterStory) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n1")
+    await romeo.comes_online()
+    sm_id = await managed(juliet)
+    wire = Wire(juliet._world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='0'/>")
+    wire.closed = True
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    assert not await juliet._world.binder.resume(wire, Jid.parse(juliet.bare), request, facts)
+    assert not juliet.wire.paused
+    juliet.send(f"<message to='{romeo.full}' type='chat'><body>still here</body></message>")
+    assert bodies(await romeo.receives_all()) == ["still here"]
