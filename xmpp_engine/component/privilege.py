@@ -48,6 +48,8 @@ _AT_ONCE: Final = 50 * AT_ONCE
 _PRESENCES: Final = 50_000
 #: How long a component that has much to read is waited for, in seconds at a time.
 _PAUSE: Final = 0.05
+#: Presences that are sent to one of another node before such a pause.
+_SOME: Final = 200
 
 
 class Privilege(Module):
@@ -307,7 +309,11 @@ class Privilege(Module):
     async def _catch_up(self, component: External) -> None:
         """The presences of all resources that are here; as fast as the component reads."""
         where = (component.stream, component.node)
-        for session in list(self.services.registry.full.values()):
+        for index, session in enumerate(list(self.services.registry.full.values())):
+            if component.node and index and index % _SOME == 0 and self.services.cluster is not None:
+                # How much the component takes only its own node knows; how much the link to that node, this one.
+                await self.services.cluster.room(component.node)
+                await asyncio.sleep(_PAUSE)
             if not await self._room(component, where):
                 return
             shown = session.presence

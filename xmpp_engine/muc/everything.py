@@ -3,11 +3,15 @@
 `head` (facts, and what the room remembers of people), `lines` of the lists, `past` (the history), `entry` for those
 whom the telling node serves, `done`. In the moment of telling the asking node is put among `Room.nodes`: what changes
 later follows on the same link. Who has the room already merges what is told into it; replica.py says by which rules.
+
+When a cut heals, each side asks for all rooms that both have. They are told one after another, as fast as the link
+takes them: a link on which too much waits begins anew, as after a cut.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +35,45 @@ class Everything:
     def __init__(self, service: RoomService, neighbours: Neighbours) -> None:
         self._service = service
         self._neighbours = neighbours
+        #: Rooms that a node is still to be told, and whether with their whole lists; while it is being told some.
+        self._asked: dict[str, OrderedDict[str, bool]] = {}
 
     def on_hello(self, node: str, local: str, whole: bool) -> None:
-        """A node wants to know everything of a room, and what changes from now on."""
+        """A node wants to know everything of a room, and what changes from now on: at once, unless it is being told
+        other rooms."""
+        waiting = self._asked.get(node)
+        if waiting is None:
+            self._asked[node] = OrderedDict()
+            self._tell(node, local, whole)
+            self._service.services.tasks.spawn(f"rooms for {node}", self._tell_rest(node))
+            return
+        waiting[local] = whole or waiting.get(local, False)
+        if whole:
+            # Somebody is waiting to enter.
+            waiting.move_to_end(local, last=False)
+
+    async def _tell_rest(self, node: str) -> None:
+        waiting = self._asked[node]
+        try:
+            while True:
+                await self._neighbours.cluster.room(node)
+                if not waiting:
+                    return
+                local, whole = waiting.popitem(last=False)
+                self._tell(node, local, whole)
+        finally:
+            del self._asked[node]
+
+    def not_any_more(self, node: str, local: str | None = None) -> None:
+        """A node that has asked for a room has it no more, or with None is gone."""
+        waiting = self._asked.get(node)
+        if waiting is not None:
+            if local is None:
+                waiting.clear()
+            else:
+                waiting.pop(local, None)
+
+    def _tell(self, node: str, local: str, whole: bool) -> None:
         room = self._service.rooms.get(local)
         if room is None or room.gone:
             self._neighbours.post(node, "none", local)

@@ -237,6 +237,7 @@ class Neighbours:
 
     def gone(self, node: str) -> None:
         """A node is gone: so are its occupants."""
+        self.everything.not_any_more(node)
         for arrival_local, arrival in list(self.arrivals.items()):
             self.told(arrival_local, arrival, node, told=False)
         for local, holders in list(self.holders.items()):
@@ -376,6 +377,7 @@ class Neighbours:
                 self.post(node, "hello", local, False)
 
     def _on_none(self, node: str, local: str) -> None:
+        self.everything.not_any_more(node, local)
         holders = self.holders.get(local)
         if holders is not None and holders.pop(node, None) is not None and not holders:
             self._unheld(local)

@@ -11,7 +11,6 @@ one that joins is told by each of what has shown itself there.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
@@ -166,8 +165,9 @@ class Abroad(Module):
         self.services.tasks.spawn(f"apps of other servers for {node}", self._tell_all(node))
 
     async def _tell_all(self, node: str) -> None:
-        coherence = self.services.coherence
+        coherence, cluster = self.services.coherence, self.services.cluster
         assert coherence is not None
+        assert cluster is not None
         rows: list[tuple[str, list[str], list[str]]] = []
         count = 0
         for apps in list(self._people.values()):
@@ -178,7 +178,7 @@ class Abroad(Module):
             if count >= _AT_ONCE:
                 coherence.tell_one(node, self.host.domain, _WANTS, rows)
                 rows, count = [], 0
-                await asyncio.sleep(0)
+                await cluster.room(node)
         if rows:
             coherence.tell_one(node, self.host.domain, _WANTS, rows)
 

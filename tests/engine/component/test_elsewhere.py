@@ -9,6 +9,7 @@ import pytest
 from tests.cluster_story import ClusterStory, Node
 from tests.engine.component.stage import NAME, SECRET, WITH_COMPONENTS, Component, connect, gateway
 from tests.story import DOMAIN
+from xmpp_engine.component import privilege
 from xmpp_engine.config.schema import ComponentConfig
 from xmpp_engine.xml import ns
 
@@ -240,3 +241,25 @@ async def test_another_name_is_no_new_connection(cluster: ClusterStory) -> None:
     await romeo.receives("<message/>")
     await component.receives_nothing()
     assert f"chat.{NAME}" in one.router.services
+
+
+async def test_presences_of_another_node_are_shown_as_fast_as_the_link_takes_them(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privilege, "_SOME", 2)
+    monkeypatch.setattr(privilege, "_PAUSE", 0.0)
+    one, two = await begin(cluster, gateway(privileges={"presence": "managed_entity"}))
+    people = [await cluster("romeo n1") for _ in range(5)]
+    for client in people:
+        await client.comes_online()
+    peers, waits = one.engine.cluster, []
+    assert peers is not None
+
+    async def room(node: str) -> None:
+        waits.append(node)
+
+    monkeypatch.setattr(peers, "room", room)
+    component = connect(two)
+    await component.receives("<message/>", *(f"<presence from='{client.full}' to='{NAME}'/>" for client in people))
+    await component.receives_nothing()
+    assert waits == ["n2", "n2"]

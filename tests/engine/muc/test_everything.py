@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+
+import pytest
+
 from tests.cluster_story import ClusterStory
-from tests.engine.muc.inside import ROOM, enter
-from tests.engine.muc.replicas import agree, hall, quiet, room_on, service_on, the_room
+from tests.engine.muc.inside import ROOM, SERVICE, enter
+from tests.engine.muc.replicas import agree, hall, quiet, room_on, service_on, start, the_room
+from xmpp_engine.cluster.cluster import ROOM_SECONDS
 from xmpp_engine.xml import ns
 
 
@@ -40,3 +46,57 @@ async def test_a_room_of_the_store_is_the_same_for_who_has_it_from_another_node(
     stored = await cluster.world.stores.rooms.load("conference.story.example", "hall")
     assert stored is not None
     assert (stored.subject, stored.approved, stored.config["name"]) == ("old", True, "Other")
+
+
+async def test_many_rooms_are_told_as_fast_as_the_link_takes_them(
+    cluster: ClusterStory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cut heals: all rooms that both nodes have are told, and the link does not begin anew for it."""
+    await start(cluster, 2)
+    alice, bob = await cluster("alice n1", "bob n2")
+    names = [f"room{number}" for number in range(60)]
+    for client in (alice, bob):
+        for name in names:
+            client.send(enter(client.jid.local, room=f"{name}@{SERVICE}"))
+            await cluster.world.settle()
+            room = room_on(cluster, "n1", name)
+            assert room is not None
+            if room.locked:
+                room.unlock()
+    for node in cluster.world.nodes.values():
+        assert node.engine.cluster is not None
+        node.engine.cluster.configure(dataclasses.replace(node.engine.config.cluster, window=160))
+    cluster.world.cut("n1")
+    await cluster.world.notice()
+    caplog.clear()
+    cluster.world.heal()
+    await cluster.world.notice()
+    for _ in range(40):
+        # Who waits for the link does so by the loop's clock.
+        await asyncio.sleep(ROOM_SECONDS)
+        await cluster.world.settle()
+    assert "begins anew" not in caplog.text
+    for name in names:
+        here, there = room_on(cluster, "n1", name), room_on(cluster, "n2", name)
+        assert here is not None
+        assert there is not None
+        assert set(here.occupants) == set(there.occupants) == {"alice", "bob"}
+        assert (here.nodes, there.nodes) == ({"n2"}, {"n1"})
+
+
+async def test_a_room_that_somebody_wants_to_enter_is_told_before_others(cluster: ClusterStory) -> None:
+    await start(cluster, 2)
+    everything = service_on(cluster, "n1").neighbours.everything  # type: ignore[union-attr]
+    for local, whole in (("first", False), ("second", False), ("third", False), ("wanted", True), ("second", False)):
+        everything.on_hello("n2", local, whole)
+    assert list(everything._asked["n2"]) == ["wanted", "second", "third"]
+    everything.not_any_more("n2", "second")
+    assert list(everything._asked["n2"]) == ["wanted", "third"]
+    await cluster.world.settle()
+    assert not everything._asked
+    everything.on_hello("n2", "first", False)
+    everything.on_hello("n2", "second", False)
+    cluster.world.cut("n2")
+    everything.not_any_more("n2")
+    await cluster.world.settle()
+    assert not everything._asked
