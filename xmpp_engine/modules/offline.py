@@ -36,6 +36,9 @@ _AT_ONCE: Final = 5
 #: Seconds between two looks at what the client has taken, growing from the first to the second.
 _SHORT: Final = 0.01
 _LONG: Final = 1.0
+#: While another resource has the turn, the same.
+_TURN: Final = 0.2
+_TURN_MOST: Final = 30.0
 #: Where the client is there and has to acknowledge something.
 _SOON: Final = 0.1
 #: Note of a session: the rows which it was sent and which are not deleted yet, each with the number of the stanza
@@ -150,6 +153,7 @@ class Offline(Module):
         whereabouts = self.services.whereabouts
         replaying = account.note("offline", set)
         replayed = False
+        turn = _TURN
         try:
             while True:
                 replaying.discard(_AGAIN)
@@ -158,9 +162,14 @@ class Offline(Module):
                 if whereabouts is None:
                     await self._replay_all(session)
                 elif (await self.services.stores.offline.usage(account.id))[0]:
-                    # One resource gets them, whichever node it is on.
+                    # One resource gets them, whichever node it is on. Where that does not get all, this one does: it
+                    # may end, its node may die, or it was this one before it came here.
                     if not await whereabouts.claims.take(session.jid):
-                        break
+                        await self._pause(turn)
+                        turn = min(2 * turn, _TURN_MOST)
+                        if session.ended or session.presence is None:
+                            break
+                        continue
                     replayed = True
                     try:
                         await self._replay_all(session)

@@ -56,8 +56,8 @@ class Claims:
     async def _asked(self, node: str, bare: str, resource: str) -> bool:
         now = self._services.clock.now()
         held = self._held.get(bare)
-        # A resource that has gone on on another node has what it had.
-        if held is not None and held[2] > now and held[0] != resource:
+        # The same resource on another node is another one: on the first it may still be finishing.
+        if held is not None and held[2] > now and held[:2] != (resource, node):
             return False
         if len(self._held) >= _MOST:
             self._held = {name: claim for name, claim in self._held.items() if claim[2] > now}

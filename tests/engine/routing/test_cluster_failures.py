@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.cluster_story import ClusterStory, bodies, forget
+from tests.engine.routing.test_handover import managed
 from tests.story import Client
+from xmpp_engine.xml import ns
 
 
 async def friends(cluster: ClusterStory, *places: str) -> tuple[Client, ...]:
@@ -139,3 +141,45 @@ async def test_a_later_session_of_the_same_name_has_not_got_what_the_earlier_one
     cluster.world.kill("n2")
     await cluster.world.notice()
     assert bodies(await back.receives_all()) == ["wait"]
+
+
+async def test_what_was_acknowledged_just_before_signing_in_on_another_node_does_not_come_again(
+    cluster: ClusterStory,
+) -> None:
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await juliet.leaves()
+    for text in ("1", "2"):
+        romeo.send(f"<message to='{juliet.bare}' type='chat'><body>{text}</body></message>")
+    await romeo.receives_nothing()
+    back = await cluster.world.login("juliet n1", "x")
+    await managed(back)
+    back.send("<presence/>")
+    assert bodies(await back.receives_all()) == ["1", "2"]
+    await cluster.world.pass_time(1.0)
+    back.send(f"<a xmlns='{ns.SM}' h='{back.session.sm.sent}'/>")
+    await back.leaves()
+    again = await cluster.world.login("juliet n2", "x")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == []
+
+
+async def test_who_waits_for_another_resource_gets_the_messages_when_that_one_dies_with_its_node(
+    cluster: ClusterStory,
+) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await cluster("romeo n1", "juliet n1")
+    await juliet.leaves()
+    for text in ("1", "2"):
+        romeo.send(f"<message to='{juliet.bare}' type='chat'><body>{text}</body></message>")
+    await romeo.receives_nothing()
+    dies = await cluster.world.login("juliet n2")
+    await managed(dies)
+    dies.send("<presence/>")
+    assert bodies(await dies.receives_all()) == ["1", "2"]
+    other = await cluster.world.login("juliet n3")
+    other.send("<presence/>")
+    assert bodies(await other.receives_all()) == []
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    await cluster.world.pass_time(30)
+    assert bodies(await other.receives_all()) == ["1", "2"]
