@@ -26,9 +26,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final
 
-from xmpp_engine.muc import disputes, hearing, leave, views, wire
+from xmpp_engine.muc import disputes, hearing, leave, wire
 from xmpp_engine.muc.directory import Listing, of_room
 from xmpp_engine.muc.everything import Everything
+from xmpp_engine.muc.farewells import Farewells
 from xmpp_engine.muc.moving import Moving
 from xmpp_engine.muc.room import Room
 from xmpp_engine.observe.log import refused
@@ -53,8 +54,6 @@ _ENDED: Final = 1_000
 _ENDED_SECONDS: Final = 86_400.0
 #: Nodes that a stanza is passed through.
 _HOPS: Final = 2
-#: Presences that the end of a node sends at once, about; more go in slices.
-_SLICE: Final = 20_000
 
 
 class Switch:
@@ -123,6 +122,7 @@ class Neighbours:
         self.arrivals: dict[str, Arrival] = {}
         self.moving = Moving(service, self)
         self.everything = Everything(service, self)
+        self.farewells = Farewells(service)
         self._changed: dict[str, None] = {}
         self._due = False
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
@@ -246,6 +246,7 @@ class Neighbours:
         for room in list(self._service.rooms.values()):
             if node in room.nodes or any(at == node for at, _told in room.replica.rivals.values()):
                 self._forget_node(room, node)
+        self.farewells.begin()
 
     def _unheld(self, local: str) -> None:
         """No other node has the room any more."""
@@ -262,27 +263,8 @@ class Neighbours:
             room.replica.adopting = ""
         here = self.cluster.name
         if here == min({here, *room.nodes}):
-            self._farewell(room, node)
-        self._forget_clients(room, node)
-
-    def _farewell(self, room: Room, node: str) -> None:
-        """Users of other servers whom the node served learn that they are not inside any more."""
-        hosts = self._service.services.router.hosts
-        for full, occupant in list(room.users.items()):
-            client = occupant.clients[full]
-            if client.node == node and client.jid.domain not in hosts:
-                gone = views.absent(room, occupant, client, (110, 333))
-                self._service.services.router.route(gone.addressed(client.jid))
-
-    def _forget_clients(self, room: Room, node: str) -> None:
-        if room.gone or node in room.nodes:
-            return  # It is back, and has told who is there.
-        limit = max(1, _SLICE // max(1, room.served))
-        with room.turn:
-            left = hearing.forget(room, node, limit=limit)
-            room.replica.settled()
-        if left:
-            self._service.services.clock.call_later(0.01, self._forget_clients, room, node)
+            self.farewells.tell_abroad(room, node)
+        self.farewells.add(room, node)
 
     # Getting a room
 

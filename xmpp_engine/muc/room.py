@@ -216,7 +216,7 @@ class Room:
         try:
             if self.gone:
                 self.service.receive(stanza)
-            elif self.nodes and self._served_elsewhere(stanza):
+            elif self.service.neighbours is not None and self._served_elsewhere(stanza):
                 pass
             elif stanza.kind == "message":
                 message.receive(self, stanza)
