@@ -3,9 +3,6 @@ on three."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.engine.s2s.servers import Network, Server, got, until
@@ -17,13 +14,6 @@ pytestmark = pytest.mark.net
 
 WITH_PEP = (*MODULES, "xmpp_engine.pubsub.pep.Pep")
 OLD, NEW = "juliet@im.example", "juliet@capulet.example"
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Names and an authority; servers are made by the tests."""
-    async with Network(tmp_path) as network:
-        yield network
 
 
 async def meet(network: Network) -> tuple[Server, Server, Client, Client]:
