@@ -8,6 +8,7 @@ on a copy notes that in it; a session that ends without having acknowledged such
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.stanza.stanza import Stanza
@@ -18,6 +19,7 @@ from xmpp_engine.xml.errors import StanzaError
 if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
+KnownBy = tuple[str, str | None, str | None]
 #: Note of a copy: somebody relies on it.
 SOLE: Final = "sole copy"
 
@@ -35,23 +37,35 @@ def original(copy: Stanza) -> Stanza | None:
         return None
 
 
-def rely(session: Session, stanza: Stanza) -> bool:
+def rely(session: Session, message: Stanza) -> bool:
     """Note that nobody else has this message than the session, where it has a copy of it that its client has not
     acknowledged; False where it has none."""
-    if session.sm is None:
-        return False
-    wanted = _known_by(stanza)
-    # Both may be long: of the queue only what may be it is looked at.
-    mark = stanza.id.encode() if stanza.id and stanza.id.isascii() and stanza.id.isalnum() else b""
     bare = session.account.bare
-    for copy, _stamp in session.sm.queue:
+    # Both may be long: of the queue only what may be it is looked at.
+    mark = _mark(message)
+    for copy, _stamp in session.sm.queue if session.sm is not None else ():
         if copy.kind == "message" and copy.sender.full == bare and mark in copy.parts()[1]:
-            message = original(copy)
-            if message is not None and _known_by(message) == wanted:
+            inner = original(copy)
+            if inner is not None and known_by(inner) == known_by(message):
                 copy.note(SOLE, True)
                 return True
     return False
 
 
-def _known_by(message: Stanza) -> tuple[str, str | None, str | None]:
+def waiting(session: Session, wanted: KnownBy) -> Iterator[Stanza]:
+    """The messages in the queue of a session that are this one: mostly one."""
+    sender, id, body = wanted
+    for stanza, _stamp in session.sm.queue if session.sm is not None else ():
+        same = stanza.kind == "message" and stanza.sender.full == sender and stanza.id == id
+        if same and stanza.element.child_text(ns.CLIENT, "body") == body:
+            yield stanza
+
+
+def known_by(message: Stanza) -> KnownBy:
+    """What a message is known by in copies: its sender, its id and its text."""
     return message.sender.full, message.id, message.element.child_text(ns.CLIENT, "body")
+
+
+def _mark(message: Stanza) -> bytes:
+    """Bytes that stand in every copy of a message."""
+    return message.id.encode() if message.id and message.id.isascii() and message.id.isalnum() else b""

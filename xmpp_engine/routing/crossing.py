@@ -11,7 +11,7 @@ durable, and what XEP-0198 promises to the sender holds as on one node.
     a   carried, to                            the answer to a request of that node itself
     k   full JID, since, silent, condition, text    a session ends
     s   full JID, carried, to                  a copy of this message is the only one
-    l   full JID, sender, tail, doubt          of a message that it has another resource may have got nothing
+    l   full JID, known by, doubt              of a message that it has another resource may have got nothing
     v   full JID, since, carried               its presence is another one, by what the server adds
 
 What cannot be delivered where it was sent (the session ended while it was on its way) is that node's to bring home, by
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
-from xmpp_engine.routing.copies import SOLE, rely
+from xmpp_engine.routing.copies import SOLE, KnownBy, known_by, original, rely, waiting
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import shown_presence
@@ -321,24 +321,29 @@ class Crossing:
 
     def _tell_holders(self, account: Account, stanza: Stanza) -> None:
         """The other resources that have got a message which is in doubt must not rely on that one, or each of two would
-        be left out because the other one has it."""
+        be left out because the other one has it. Nor must they where it was to get a copy."""
         notes = stanza.notes or {}
         doubt = notes.get(DOUBT)
         if doubt is None:
             return
-        tail = stanza.parts()[1]
+        message: Stanza | None = stanza
+        if stanza.sender.bare == account.bare:
+            message = original(stanza)
+        if message is None:
+            return
+        wanted = known_by(message)
         for session in account.sessions.values():
-            if is_among(notes.get(OTHERS) or (), session):
+            if message is not stanza or is_among(notes.get(OTHERS) or (), session):
                 if session.remote:
                     node: str = session.node  # type: ignore[attr-defined]
-                    self._post(node, (LACKS, session.jid.full, stanza.sender.full, tail, doubt))
+                    self._post(node, (LACKS, session.jid.full, wanted, doubt))
                 else:
-                    note_lacking(session, stanza.sender.full, tail, doubt)
+                    note_lacking(session, wanted, doubt)
 
     def _lacks(self, _node: str, record: Record) -> None:
         session = self._full.get(record[1])
         if session is not None:
-            note_lacking(session, record[2], record[3], record[4])
+            note_lacking(session, tuple(record[2]), record[3])
 
     def _relies(self, _node: str, record: Record) -> None:
         full = record[1]
@@ -474,15 +479,14 @@ def shown_to(record: Record, addresses: Sequence[str]) -> Record:
     return (*record[:7], addresses, record[8])
 
 
-def note_lacking(session: Session, sender: str, tail: bytes, doubt: tuple[str, int, str]) -> None:
+def note_lacking(session: Session, wanted: KnownBy, doubt: tuple[str, int, str]) -> None:
     """Let a message that waits for its acknowledgement know that another resource may not have got it."""
     resource = doubt[2].partition("/")[2]
-    for stanza, _stamp in session.sm.queue if session.sm is not None else ():
-        if stanza.kind == "message" and stanza.sender.full == sender and stanza.parts()[1] == tail:
-            without(stanza, resource)
-            if DOUBT not in (stanza.notes or {}):
-                # Of several the first one: where that has not arrived none has.
-                stanza.note(DOUBT, tuple(doubt))
+    for stanza in waiting(session, wanted):
+        without(stanza, resource)
+        if DOUBT not in (stanza.notes or {}):
+            # Of several the first one: where that has not arrived none has.
+            stanza.note(DOUBT, tuple(doubt))
 
 
 def is_in(session: Session, room: str) -> bool:

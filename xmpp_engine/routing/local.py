@@ -111,6 +111,12 @@ class LocalDelivery:
         others = account.receptive()
         if others:
             late = _delayed(stanza, account)
+            if self._router.crossing is not None:
+                if late is stanza and stanza.to is not None:
+                    late = stanza.addressed(stanza.to)
+                    late.notes = dict(stanza.notes or {})
+                # No copies are made of it any more: these have got it, whomever it was for.
+                late.note(OTHERS, [(s.jid.resource, s.since) for s in others] if len(others) > 1 else [])
             for session in others:
                 session.deliver(late)
             return

@@ -124,3 +124,35 @@ async def test_later_sessions_of_the_same_names_have_not_got_it(cluster: Cluster
     await cluster.world.notice()
     got = [bodies(await client.receives_all()) for client in later]
     assert max(got) == ["hello"]
+
+
+async def test_a_copy_that_did_not_come_to_another_node_is_not_relied_on(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, desk, phone = await cluster("romeo n1", "juliet n2", "juliet n3")
+    await with_copies(desk)
+    await with_copies(phone)
+    cluster.world.cut("n3")
+    romeo.send(HELLO.format(desk.full))
+    await cluster.world.notice()
+    cluster.world.heal()
+    await cluster.world.notice()
+    out(desk)
+    await cluster.world.settle()
+    assert bodies(await phone.receives_all()) == ["hello"]
+
+
+async def test_what_came_late_in_place_of_another_is_not_believed_to_have_been_copied(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, desk, phone = await cluster("romeo n1", "juliet n3", "juliet n1")
+    await managed(phone)
+    await phone.comes_online()
+    await with_copies(desk)
+    cluster.world.hub.cut("n1", "n3")
+    romeo.send(HELLO.format(desk.full))
+    await cluster.world.pass_time(7)
+    cluster.world.heal()
+    await cluster.world.notice()
+    await phone.leaves(clean=False)
+    out(phone)
+    await cluster.world.settle()
+    assert bodies(await desk.receives_all()) == ["hello"]
