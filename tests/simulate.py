@@ -55,6 +55,8 @@ UNTOLD = 3.0
 #: How often somebody shows something else, and how many have carbons.
 SHOWING = 0.08
 WITH_CARBONS = 0.5
+#: How often a client loses its new connection while it resumes.
+LOST_RESUMING = 0.1
 #: What may happen in a step, and how often.
 WEIGHTS = {
     "bind": 12.0,
@@ -165,7 +167,7 @@ class Simulation:
         self.problems: list[str] = []
         self.devices = [Device(user, resource) for user in USERS for resource in RESOURCES]
         self.messages: dict[str, Sent] = {}
-        self.killed = False
+        self.killed = self.mending = False
         self.frozen: set[str] = set()
         self.cut = False
         self.quiet_since = 0.0
@@ -311,6 +313,9 @@ class Simulation:
         if device.sm_id:
             (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{device.sm_id}' h='{device.heard}'/>")
             resuming = asyncio.ensure_future(node.binder.resume(wire, bare, request, facts))
+            if self.more.random() < LOST_RESUMING and not self.mending:
+                await self._lose(device, wire, resuming)
+                return
             resumed = await self._finish(resuming)
             self._say(f"resume {device.full} on {place}: {resumed}")
             answer = wire.inbox.popleft() if wire.inbox else Element("", "nothing")
@@ -354,6 +359,17 @@ class Simulation:
         for sent in (*first, _presence(device), *left):
             device.unacked.append(sent)
             self._again(device, sent)
+
+    async def _lose(self, device: Device, wire: Wire, resuming: asyncio.Future[Any]) -> None:
+        """It does not learn what became of its resumption."""
+        if self.more.random() < 0.5:
+            wire.closed = True
+        resumed = await self._finish(resuming)
+        self._say(f"{device.full} loses its connection while it resumes: {resumed}")
+        lost = wire.on_lost
+        wire.closed = True
+        if lost is not None:
+            lost("reset", False)
 
     def _again(self, device: Device, sent: Sent | str) -> None:
         if isinstance(sent, str):
@@ -470,6 +486,7 @@ class Simulation:
 
     async def _mend(self) -> None:
         self._say("everything is mended")
+        self.mending = True
         self.world.hub.loss = self.world.hub.jitter = 0.0
         now = self.world.clock.now()
         self.blows += [(self._cut_since, now)] * self.cut + [(self._frozen_since, now)] * bool(self.frozen)
