@@ -12,8 +12,9 @@ What is delivered meanwhile must not get lost, nor get out of order. Three thing
                     one ("g"). From then on what they send directly is younger than what came by the old node.
     the new node    keeps what comes directly from a node until then, for some seconds at most
 
-Until the new node has said that it has the session ("y") the old one keeps the queue: where it never says so, the queue
-goes the way of all unacknowledged stanzas (`rescue.py`).
+Until the new node has said that it has the session ("y") the old one keeps the queue: where it never says so, or that
+the client got lost on the way ("x"), the queue goes the way of all unacknowledged stanzas (`rescue.py`), and everybody
+forgets the session ("z").
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import sessions
@@ -47,6 +48,8 @@ GOES: Final = "w"
 FENCE: Final = "f"
 FENCED: Final = "g"
 TAKEN: Final = "y"
+LEFT: Final = "x"
+NOWHERE: Final = "z"
 _SETTLE_SECONDS: Final = 10.0
 _SETTLE_STEP: Final = 0.005
 #: Longer than a session may take to come to rest.
@@ -54,6 +57,8 @@ _ANSWER_SECONDS: Final = 12.0
 #: Seconds for which the new node waits for the word of others, and the old one for that of the new.
 _FENCE_SECONDS: Final = 3.0
 _TAKEN_SECONDS: Final = 15.0
+#: After so long the new node does not take a session any more: the old one is about to see to it.
+_TAKE_SECONDS: Final = 12.0
 #: Sessions that were here and are elsewhere now, and stanzas that wait for one that is on its way.
 _MOVED: Final = 20_000
 _EARLY: Final = 2_000
@@ -89,6 +94,16 @@ class Arrival:
         self.waiting: deque[tuple[str, str, Record]] = deque()
 
 
+class Given(NamedTuple):
+    """A session that was given to a node, since when it is bound there, and what its client has not acknowledged."""
+
+    node: str
+    account: Account
+    jid: Jid
+    since: float
+    queue: deque[tuple[Any, float]]
+
+
 class Handover:
     """Gives sessions to other nodes, and takes theirs."""
 
@@ -99,7 +114,7 @@ class Handover:
         self._crossing = whereabouts.crossing
         self._moved: OrderedDict[str, str] = OrderedDict()
         #: Sessions given away, by the id of their stream, until the other node has them.
-        self._given: dict[str, tuple[str, Account, deque[tuple[Any, float]]]] = {}
+        self._given: dict[str, Given] = {}
         self._arrivals: dict[str, list[Arrival]] = {}
         self._crossing.moved = self._moved
         self._crossing.arrivals = self._arrivals
@@ -112,6 +127,8 @@ class Handover:
         peers.handle(FENCE, self._fence)
         peers.handle(FENCED, self._fenced)
         peers.handle(TAKEN, self._taken)
+        peers.handle(LEFT, self._left)
+        peers.handle(NOWHERE, self._nowhere)
         peers.on_gone(self._gone)
 
     # The new node
@@ -121,6 +138,9 @@ class Handover:
         the client says it has of it: the old node need not bring that anywhere if the client does not get here."""
         tag = sm_id.partition(".")[0]
         owner = self._crossing.tags.get(tag)
+        begun = self._services.clock.now()
+        taken = False
+        state: dict[str, Any] | None = None
         arrival = Arrival()
         self._arrivals.setdefault(account.bare, []).append(arrival)
         try:
@@ -132,13 +152,17 @@ class Handover:
                 return None
             host = self._services.router.hosts.get(account.domain)
             resident = await self._services.accounts.load(account.bare, host) if host is not None else None
-            if resident is None or resident.data.state != "active" or stream.closed:
+            late = self._services.clock.now() > begun + _TAKE_SECONDS
+            if resident is None or resident.data.state != "active" or stream.closed or late:
                 return None  # The old node will see to what waited.
-            session = self._take(resident, state, stream, facts)
+            session = self._take(resident, state, owner, stream, facts)
+            taken = True
             self._peers.post(owner, (TAKEN, sm_id, session.jid.full))
             self._open(session, owner, arrival)
             return session
         finally:
+            if state is not None and owner is not None and not taken:
+                self._peers.post(owner, (LEFT, sm_id))
             if not arrival.full:
                 self._close(account.bare, arrival)
 
@@ -152,7 +176,7 @@ class Handover:
             return None
         return state
 
-    def _take(self, account: Account, state: dict[str, Any], stream: Any, facts: Any) -> Session:
+    def _take(self, account: Account, state: dict[str, Any], owner: str, stream: Any, facts: Any) -> Session:
         jid = account.jid.with_resource(state["resource"])
         current: Any = account.sessions.get(jid.resource)
         if current is not None and current.remote:
@@ -182,7 +206,7 @@ class Handover:
         self._services.registry.add(session)
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
-        self._whereabouts.moved_in(session, state["seen"])
+        self._whereabouts.moved_in(session, owner, state["seen"])
         rooms: Any = account.host.modules.get("muc")
         if rooms is not None:
             rooms.resumed(jid.full)
@@ -317,7 +341,7 @@ class Handover:
         # The new node too: until it has the session it shows presence for it here.
         unfenced = self._unfenced[full] = set(self._peers.nodes)
         self._services.clock.call_later(_TAKEN_SECONDS, self._all_fenced, full, unfenced)
-        given = self._given[sm.id] = (node, account, deque(sm.queue))
+        given = self._given[sm.id] = Given(node, account, session.jid, session.since + LATER, deque(sm.queue))
         self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id, given)
         self._peers.broadcast((GOES, full, session.since, node))
         session.leave("resumed on another node")
@@ -342,19 +366,31 @@ class Handover:
         if self._unfenced.get(full) is unfenced:
             del self._unfenced[full]
 
-    def _not_taken(self, sm_id: str, given: tuple[str, Account, deque[tuple[Any, float]]]) -> None:
-        """The new node has not said that it has the session: its client has lost it."""
+    def _left(self, node: str, record: Record) -> None:
+        given = self._given.get(record[1])
+        if given is not None and given.node == node:
+            self._not_taken(record[1], given)
+
+    def _not_taken(self, sm_id: str, given: Given) -> None:
+        """The new node has not got the session, or not said so: its client has lost it. Others believe it there."""
         if self._given.get(sm_id) is not given:
             return  # It has; and the session may have been back here since, and gone again.
         del self._given[sm_id]
-        _node, account, queue = given
+        account, full = given.account, given.jid.full
+        if self._moved.get(full) == given.node:
+            del self._moved[full]
+        self._peers.broadcast((NOWHERE, full, given.node, given.since))
+        self._whereabouts.is_nowhere(account, given.jid, given.node, given.since)
         rescue = account.rescue or Rescue(self._services.router, account)
-        rescue.add(queue)
+        rescue.add(given.queue)
         rescue.begin(self._services.tasks)
 
     def _gone(self, node: str, _records: list[Record]) -> None:
-        for sm_id, given in [(sm_id, given) for sm_id, given in self._given.items() if given[0] == node]:
+        for sm_id, given in [(sm_id, given) for sm_id, given in self._given.items() if given.node == node]:
             self._not_taken(sm_id, given)
+        # It may have gone on from there, and even here: by a new link nothing may go round and round.
+        for full in [full for full, to in self._moved.items() if to == node]:
+            del self._moved[full]
         for full in list(self._unfenced):
             self._no_more_of(node, full)
         for bare in list(self._arrivals):
@@ -370,9 +406,18 @@ class Handover:
 
     def _heard(self, node: str, record: Record) -> None:
         _kind, full, since, to = record
-        if to != self._peers.name:
+        if to == self._peers.name:
+            self._moved.pop(full, None)
+        else:
             self._whereabouts.moved_elsewhere(Jid.parse(full), node, since, to)
             self._peers.post(node, (FENCE, full, to))
+
+    def _nowhere(self, _node: str, record: Record) -> None:
+        _kind, full, to, since = record
+        if full in self._services.registry.full:
+            return
+        jid = Jid.parse(full)
+        self._whereabouts.forget(jid, to, since)
 
 
 def _notes_of(notes: dict[str, Any] | None) -> dict[str, Any]:

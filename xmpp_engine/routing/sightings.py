@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
-from xmpp_engine.routing.crossing import Crossing
+from xmpp_engine.routing.crossing import SHOW, Crossing
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.stanza.build import presence
 
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 AGAIN: Final = "q"
+ANEW: Final = "i"
 #: Sessions looked through in one turn of the loop.
 _AT_ONCE: Final = 100
 #: Changes that are remembered: as many as there may be while a record is on its way.
 _RECENT: Final = 10_000
+#: Sessions that have come from other nodes.
+_MOVED: Final = 2_000
 #: Sessions of nodes that are gone.
 _MOURNED: Final = 20_000
 _TO: Final = frozenset({"to", "both"})
@@ -82,7 +86,10 @@ class Sightings:
         self.lost: set[str] = set()
         #: Sessions of nodes that are gone, of which contacts here have heard that they are unavailable.
         self._mourned: OrderedDict[str, None] = OrderedDict()
+        #: Sessions that have come here lately, and from where.
+        self._moved_in: OrderedDict[str, tuple[str, Session]] = OrderedDict()
         peers.handle(AGAIN, self._wanted_again)
+        peers.handle(ANEW, self._anew)
 
     # Ours
 
@@ -108,9 +115,13 @@ class Sightings:
         how many of their changes this one had heard."""
         return {node: self.count if node == self._peers.name else self.heard.get(node, 0) for node in self.known}
 
-    def moved_in(self, session: Session, state: dict[str, int]) -> None:
-        """An available session has come from another node, which had this `state`."""
+    def moved_in(self, session: Session, owner: str, state: dict[str, int]) -> None:
+        """An available session has come from its old node, which had this `state`."""
         self.came(session)
+        self._moved_in[session.jid.full] = (owner, session)
+        self._moved_in.move_to_end(session.jid.full)
+        if len(self._moved_in) > _MOVED:
+            self._moved_in.popitem(last=False)
         here, known = self.known, state.keys()
         shows = shows_of(session.account)
         if here - known and shows is not None:
@@ -240,6 +251,30 @@ class Sightings:
                 self._mourned[f"{bare}/{entry.resource}"] = None
         while len(self._mourned) > _MOURNED:
             self._mourned.popitem(last=False)
+
+        for full, (owner, session) in list(self._moved_in.items()):
+            if owner == node:
+                # What it had said of the session may not have come to others, nor what others said of themselves.
+                del self._moved_in[full]
+                self._come_again(session)
+
+    def told_too_late(self, node: str, records: list[Record], moved: Mapping[str, str]) -> None:
+        """A node that is gone has not heard this of sessions that have moved from here meanwhile, nor have they what it
+        would have answered: they shall come again."""
+        told = {record[4] for record in records if record[0] == SHOW}
+        for full in told & moved.keys():
+            if moved[full] != node:
+                self._peers.post(moved[full], (ANEW, full))
+
+    def _anew(self, _node: str, record: Record) -> None:
+        session = self._services.registry.full.get(record[1])
+        if session is not None:
+            self._come_again(session)
+
+    def _come_again(self, session: Session) -> None:
+        shows = shows_of(session.account)
+        if shows is not None and not session.ended and session.presence is not None:
+            shows.come_again(session)
 
     async def mourn(self, node: str, dropped: list[tuple[str, Any]]) -> None:
         """Tell our sessions which contacts are not available any more; each roster says whom it concerns."""

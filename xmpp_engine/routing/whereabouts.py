@@ -122,6 +122,7 @@ class Whereabouts:
 
     def bound(self, session: Session) -> None:
         """A session was entered into the registry."""
+        self.crossing.moved.pop(session.jid.full, None)
         old = self.directory.find(session.account.bare, session.jid.resource)
         if old is not None and old.since >= session.since:
             # The clock of its node is ahead of ours; this one is later all the same.
@@ -146,12 +147,12 @@ class Whereabouts:
         here = self._services.registry.full.get(session.jid.full) is session
         self._show(session.account, session.jid, session if here else None)
 
-    def moved_in(self, session: Session, state: dict[str, int]) -> None:
+    def moved_in(self, session: Session, owner: str, state: dict[str, int]) -> None:
         """A session has come from another node (`Sightings.state`): it goes on here."""
         if session.presence is not None:
             self._show(session.account, session.jid, session, heard=self.sightings.heard, moved=True)
             self._tell()
-            self.sightings.moved_in(session, state)
+            self.sightings.moved_in(session, owner, state)
 
     def _show(
         self,
@@ -238,6 +239,22 @@ class Whereabouts:
         entry = self.directory.read(to, row)
         if self.directory.put(jid.bare, entry):
             self._enter(jid.bare, entry)
+
+    def forget(self, jid: Jid, node: str, since: float) -> None:
+        """A session is not on that node, where it was said to have gone."""
+        if self.directory.remove(jid.bare, jid.resource, node, since) is not None:
+            self._leave(jid.bare, jid.resource)
+
+    def is_nowhere(self, account: Account, jid: Jid, node: str, since: float) -> None:
+        """The same of a session that had gone there from here: its contacts learn that it is unavailable."""
+        entry = self.directory.find(jid.bare, jid.resource)
+        if entry is None or entry.node != node or entry.since != since:
+            return
+        self.forget(jid, node, since)
+        shows = shows_of(account)
+        if entry.presence is not None and shows is not None:
+            self._show(account, jid, None)
+            shows.gone(account, jid)
 
     def stored(self, account: Account, commit: int) -> None:
         """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come
@@ -411,6 +428,7 @@ class Whereabouts:
             self._leave(bare, entry.resource)
         for tag in [tag for tag, owner in self.crossing.tags.items() if owner == node]:
             del self.crossing.tags[tag]
+        self.sightings.told_too_late(node, records, self.crossing.moved)
         homeless = self.crossing.in_doubt(node, records)
         mark = self._doubts.ended(node)
         if mark is not None:

@@ -136,3 +136,53 @@ async def test_who_does_not_get_to_his_new_stream_is_read_on_the_old_one(cluster
     assert not juliet.wire.paused
     juliet.send(f"<message to='{romeo.full}' type='chat'><body>still here</body></message>")
     assert bodies(await romeo.receives_all()) == ["still here"]
+
+
+async def lost_while_it_moves(cluster: ClusterStory, client: Client, node: str, sm_id: str) -> None:
+    """A client whose connection breaks while its session is on its way to another node."""
+    world = cluster.world.nodes[node]
+    wire = Wire(world)
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='0'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    moving = asyncio.ensure_future(world.binder.resume(wire, Jid.parse(client.bare), request, facts))
+    wire.closed = True
+    await cluster.world.pass_time(1)
+    assert not await moving
+
+
+async def test_a_session_that_got_lost_while_it_moved_is_nowhere(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await cluster("romeo n3", "juliet n2")
+    await romeo.comes_online()
+    await juliet.comes_online()
+    await cluster.contacts(romeo, juliet)
+    sm_id = await managed(juliet)
+    await juliet.leaves(clean=False)
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>kept</body></message>")
+    await lost_while_it_moves(cluster, juliet, "n1", sm_id)
+    await romeo.receives(f"<presence from='{juliet.full}' type='unavailable'/>")
+    for node in cluster.world.nodes.values():
+        assert node.services.whereabouts is not None
+        assert node.services.whereabouts.directory.of(juliet.bare) == ()
+    again = await cluster.world.login("juliet n3", "again")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["kept"]
+
+
+async def test_nothing_goes_round_for_a_session_that_moved_there_and_back(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await cluster("romeo n3", "juliet n2")
+    await juliet.comes_online()
+    sm_id = await managed(juliet)
+    await juliet.leaves(clean=False)
+    there = await resume(cluster, "n1", juliet, sm_id, 0)
+    assert there is not None
+    await there.leaves(clean=False)
+    # n3 does not hear that she is gone.
+    cluster.world.hub.cut("n2", "n3", both=False)
+    await lost_while_it_moves(cluster, juliet, "n2", sm_id)
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>where?</body></message>")
+    await cluster.world.settle()
+    carried = cluster.world.hub.carried
+    await cluster.world.pass_time(1)
+    assert cluster.world.hub.carried - carried < 200
