@@ -58,7 +58,7 @@ class History:
         self.nodes = list(NODES)
 
     async def run(self) -> None:
-        self.world = ClusterWorld(modules=MORE, options={"muc": {"services": {"conference": {}}}})
+        self.world = ClusterWorld(modules=MORE, options={"muc": {"services": {"conference": {"unload_seconds": 0}}}})
         for name in NODES:
             await self.world.node(name)
         for number in range(8):
@@ -110,11 +110,14 @@ class History:
                 self.affiliate,
                 self.configure,
                 self.cut,
+                self.sweep,
             ),
-            (6, 2, 3, 2, 6, 3, 2, 1, 1),
+            (6, 2, 3, 2, 6, 3, 2, 1, 1, 2),
         )[0]
         if act == self.cut:
             await self.cut()
+        elif act == self.sweep:
+            await self.sweep()
         elif act == self.say and self.stable and self.random.random() < 0.5:
             await self.say_and_look()
         else:
@@ -207,6 +210,12 @@ class History:
             self.read()
             self.stable = True
 
+    async def sweep(self) -> None:
+        """A node lets go of a room in which it serves nobody."""
+        service = self.world.nodes[self.random.choice(self.nodes)].module("muc").chat[SERVICE]
+        for _ in range(2):
+            await service.sweep()
+
     def read(self) -> None:
         for client in self.clients:
             view = self.views[client.full]
@@ -225,6 +234,9 @@ class History:
         first = next(iter(states.values()), None)
         for node, found in states.items():
             assert found == first, node
+        for node, room in rooms.items():
+            kept = [one.stanza.element.child_text(ns.CLIENT, "body") for one in room.history] if room else []
+            assert len(set(kept)) == len(kept), f"a message stands twice in the history of {node}"
         for client in self.clients:
             self.check_view(client, rooms[self.places[client.full]])
             got = self.texts[client.full]

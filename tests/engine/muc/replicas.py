@@ -82,6 +82,8 @@ def state(room: Room) -> dict[str, Any]:
             for nick, one in room.occupants.items()
         },
         "children": {full: [child.name for child in o.clients[full].children] for full, o in room.users.items()},
+        "ids": {nick: one.id for nick, one in room.occupants.items()},
+        "approved": room.record.approved,
         "config": room.config,
         "locked": room.locked,
         "subject": (room.record.subject, room.record.subject_nick, room.record.subject_time),
