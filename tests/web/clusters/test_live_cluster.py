@@ -4,10 +4,12 @@ HAProxy as docs/examples configures it, Redis that goes and comes back, a second
 from __future__ import annotations
 
 import asyncio
+import http.client
 import re
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -224,15 +226,21 @@ class Balancer:
         if program is None:
             pytest.skip("HAProxy is not installed; `make test` installs it")
         text = (ROOT / "docs/examples/haproxy.cfg").read_text()
-        self.ports = {port: free_port() for port in ("5222", "5223", "5269", "80")}
+        self.ports = {port: free_port() for port in ("5222", "5223", "5269", "80", "443")}
         for place, node in zip(("10.0.0.11", "10.0.0.12"), site.nodes, strict=True):
             ports = {"5222": node.c2s_port, "5223": node.c2s_tls_port, "5269": node.c2s_port, "8080": node.http_port}
             for port, real in ports.items():
                 text = text.replace(f"{place}:{port} check port 8080", f"127.0.0.1:{real} check port {node.http_port}")
                 text = text.replace(f"{place}:{port} check", f"127.0.0.1:{real} check")
         for port, real in self.ports.items():
-            text = text.replace(f"bind :{port}\n", f"bind 127.0.0.1:{real}\n")
+            text = re.sub(rf"bind :{port}\b", f"bind 127.0.0.1:{real}", text)
         assert "10.0.0." not in text
+        assert "bind :" not in text
+        certificates = folder / "certs"
+        certificates.mkdir()
+        tls = site.nodes[0].home / "tls"
+        (certificates / "site.pem").write_bytes(b"".join(path.read_bytes() for path in sorted(tls.glob("localhost.*"))))
+        text = text.replace("/etc/haproxy/certs/", f"{certificates}/")
         # As the machine that MLINK_PROXIES names, so that others reach the nodes directly.
         text = text.replace("default-server inter 2s", f"default-server source {BALANCER} inter 2s")
         path = folder / "haproxy.cfg"
@@ -296,3 +304,62 @@ def test_a_drain_behind_a_balancer(site: Site, balancer: Balancer) -> None:
     direct = PlainClient(two, user, "again")
     assert whereabouts(one)[f"{user.jid}/again"] == "two"
     direct.socket.close()
+
+
+def through(balancer: Balancer, method: str, path: str, body: str = "", **headers: str) -> tuple[int, Any, str]:
+    """A request by TLS that the balancer ends: status, headers and text of the answer."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", balancer.ports["443"], timeout=30, context=context)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body or None, {"Host": "localhost", **names})
+    answer = connection.getresponse()
+    found = answer.status, answer.headers, "" if answer.status == 101 else answer.read().decode()
+    connection.close()
+    return found
+
+
+def is_up(balancer: Balancer) -> bool:
+    """Whether it has begun, and knows that the nodes are there."""
+    try:
+        return through(balancer, "GET", "/")[0] != 503
+    except OSError:
+        return False
+
+
+def test_pages_websocket_and_bosh_behind_a_balancer(balancer: Balancer) -> None:
+    wait(lambda: is_up(balancer))
+    status, _headers, page = through(balancer, "GET", "/")
+    assert (status, "<html" in page) == (200, True)
+    # Who comes without TLS is sent to it, but for the authority that wants to see a proof.
+    plain = http.client.HTTPConnection("127.0.0.1", balancer.ports["80"], timeout=30)
+    plain.request("GET", "/admin/", headers={"Host": "localhost"})
+    answer = plain.getresponse()
+    answer.read()
+    assert (answer.status, answer.headers["Location"]) == (301, "https://localhost/admin/")
+    plain.request("GET", "/.well-known/acme-challenge/nothing", headers={"Host": "localhost"})
+    assert plain.getresponse().status == 404
+    plain.close()
+    # What clients say of addresses is believed of the balancer alone.
+    forged = {"X_Forwarded_For": "127.0.0.1", "X_Forwarded_Host": "elsewhere.example"}
+    assert (
+        through(balancer, "GET", "/.well-known/host-meta.json", **forged)[2]
+        == (through(balancer, "GET", "/.well-known/host-meta.json")[2])
+    )
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
+    upgrade |= {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec_WebSocket_Protocol": "xmpp"}
+    status, headers, _text = through(balancer, "GET", "/xmpp-websocket", **upgrade)
+    assert (status, headers["Sec-WebSocket-Protocol"]) == (101, "xmpp")
+    # A BOSH session lives on one node, and its password mechanisms need the word that the client came by TLS.
+    space = "xmlns='http://jabber.org/protocol/httpbind'"
+    begin = (
+        f"<body {space} rid='1' to='localhost' wait='1' hold='1' ver='1.6' xml:lang='en' xmpp:version='1.0'"
+        " xmlns:xmpp='urn:xmpp:xbosh'/>"
+    )
+    begun = through(balancer, "POST", "/http-bind", begin)[2]
+    assert ">PLAIN<" in begun
+    sid = re.search(r"sid=['\"]([^'\"]+)", begun)
+    assert sid is not None
+    for rid in range(2, 6):
+        status, _headers, told = through(balancer, "POST", "/http-bind", f"<body {space} sid='{sid[1]}' rid='{rid}'/>")
+        assert (status, "terminate" in told) == (200, False), told
