@@ -9,7 +9,10 @@ from celery import Celery, Task
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from mlink_web.node import parent
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlink_web.settings.dev")
+parent.follow()
 
 
 class DatabaseTask(Task):

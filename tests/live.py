@@ -8,12 +8,11 @@ ones for a test, with the product's environment variables as keywords:
     node.kill(); node.start()          # the same data, the same ports
 
 Each node has a folder of its own as MLINK_HOME, free loopback ports and a printed-nowhere administrator password. It
-dies with the test process (PR_SET_PDEATHSIG), and a test that uses one is marked `net`.
+dies with the test process (`services.dying_by`), and a test that uses one is marked `net`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import secrets
@@ -33,7 +32,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.services import PR_SET_PDEATHSIG, ServiceError, free_port
+from tests.services import ServiceError, dying_by, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
@@ -137,17 +136,15 @@ class LiveNode:
         raise ServiceError(f"the node is not ready. Its log ends:\n{self.log_tail()}")
 
     def spawn(self) -> None:
-        """Start the process and do not wait. It dies with the thread that calls this (PR_SET_PDEATHSIG)."""
-        prctl = ctypes.CDLL(None).prctl
+        """Start the process and do not wait. It dies with the thread that calls this."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command,
+                [*dying_by("KILL"), *self.command],
                 cwd=ROOT,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
             )
 
     def comes_up(self, seconds: float) -> bool:

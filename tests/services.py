@@ -1,7 +1,7 @@
 """Plugin: a throw-away PostgreSQL and Redis for the tests that speak to real ones.
 
 Each process of a run starts its own on first use, on an ephemeral loopback port and a data folder below the system's
-temporary one, and ends it when the run ends. The kernel ends it too if the run is killed (PR_SET_PDEATHSIG), so no
+temporary one, and ends it when the run ends. The kernel ends it too if the run is killed (`dying_by`), so no
 server is left behind. PostgreSQL refuses to run as root: there it runs as the user `postgres` that its package made.
 
 Fixtures: `postgres_url` and `redis_url` (one empty database per process, shared by its tests), `fresh_postgres_url`
@@ -10,7 +10,6 @@ Fixtures: `postgres_url` and `redis_url` (one empty database per process, shared
 
 from __future__ import annotations
 
-import ctypes
 import glob
 import os
 import secrets
@@ -30,7 +29,6 @@ import redis
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 PORT_ATTEMPTS = 3
-PR_SET_PDEATHSIG = 1
 MARKS = {
     "postgres_server": "postgres",
     "postgres_url": "postgres",
@@ -93,15 +91,9 @@ class Service:
 
     def spawn(self, arguments: list[str], output: int) -> subprocess.Popen[bytes]:
         """Start a process as the service's user; it dies with this one."""
-        prctl = ctypes.CDLL(None).prctl
-
-        def bind() -> None:
-            # A shell that runs the tests in its background has them ignore this signal, and children would too.
-            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-            prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
-
         return subprocess.Popen(
-            arguments,
+            # A shell that runs the tests in its background has them ignore this signal, and children would too.
+            ["env", "--default-signal=QUIT", *dying_by("QUIT"), *arguments],
             user=self.user,
             group=self.user,
             extra_groups=[] if self.user else None,
@@ -109,7 +101,6 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=bind,
         )
 
     def stop_process(self, how: signal.Signals) -> None:
@@ -127,6 +118,13 @@ class Service:
     def remove(self) -> None:
         """Delete the folder with all data."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def dying_by(name: str) -> list[str]:
+    """What stands before a command whose process the kernel shall end by this signal when the thread that started it
+    is gone. To ask for that between fork and exec would run Python in the copy of a process with threads, which may
+    stand still for ever."""
+    return ["setpriv", "--pdeathsig", name, "--"]
 
 
 def free_port() -> int:

@@ -11,7 +11,6 @@ MLINK_NODES_APART=1 each has its own XMPP ports too and tells its address, as on
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -22,7 +21,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
-PR_SET_PDEATHSIG: Final = 1
+from mlink_web.node import parent
+
 #: Pauses before a node that ended is started again, and how long it must have run for the first one to count anew.
 PAUSES: Final = (1.0, 5.0, 30.0)
 STEADY_SECONDS: Final = 60.0
@@ -89,15 +89,13 @@ class Child:
 
 def start(command: list[str], extra: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a node that ends with this process."""
-    prctl = ctypes.CDLL(None).prctl
     return subprocess.Popen(
         command,
         cwd=settings.BASE_DIR,
-        env={**os.environ, "MLINK_HOME": str(settings.MLINK_HOME), **extra},
+        env={**os.environ, "MLINK_HOME": str(settings.MLINK_HOME), **extra, **parent.bound()},
         stdin=subprocess.DEVNULL,
         # Ctrl-C is for this process, which ends the nodes in its turn.
         process_group=0,
-        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
     )
 
 

@@ -4,7 +4,6 @@ what is due every few seconds, one for jobs that take long."""
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import signal
@@ -15,9 +14,10 @@ from typing import Final
 
 from django.conf import settings
 
+from mlink_web.node import parent
+
 log = logging.getLogger("mlink.node")
 
-PR_SET_PDEATHSIG: Final = 1
 #: The queue of what is due every few seconds, and all queues.
 SCHEDULED: Final = "celery"
 QUEUES: Final = (SCHEDULED, "jobs")
@@ -91,7 +91,6 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
 
 def spawn(queue: str) -> subprocess.Popen[bytes]:
     """Start the process of a queue's worker; that of SCHEDULED starts what is due, too."""
-    prctl = ctypes.CDLL(None).prctl
     home = Path(settings.MLINK_HOME)
     # Who runs the node as root has been told that by the system already.
     command = [
@@ -112,11 +111,10 @@ def spawn(queue: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=settings.BASE_DIR,
-        env={**os.environ, "MLINK_HOME": str(home)},
+        # A node that is killed takes the worker with it.
+        env={**os.environ, "MLINK_HOME": str(home), **parent.bound()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         # A group of its own: Ctrl-C is for the node, which ends the worker in its turn.
         process_group=0,
-        # A node that is killed takes the worker with it.
-        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
     )

@@ -5,8 +5,8 @@ helper process is counted. Children die with the benchmark: at normal exit by `s
 signal if the benchmark itself is killed.
 """
 
-import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,17 +19,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.services import dying_by
+
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class StartError(RuntimeError):
     """A server is not installed or did not come up in time; the text says which and shows its last log lines."""
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def outer_environment() -> dict[str, str]:
@@ -111,20 +107,18 @@ class Child:
         """
         self.name = name
         self.console = home / "console.log"
+        if shutil.which(command[0]) is None:
+            raise StartError(f"{name} is not installed: {command[0]} was not found")
         with self.console.open("ab") as console:
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    cwd=home,
-                    env={**outer_environment(), **env},
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=console,
-                    start_new_session=True,
-                    preexec_fn=_die_with_parent,
-                )
-            except FileNotFoundError as error:
-                raise StartError(f"{name} is not installed: {error.filename} was not found") from None
+            self._process = subprocess.Popen(
+                [*dying_by("KILL"), *command],
+                cwd=home,
+                env={**outer_environment(), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float) -> None:

@@ -36,9 +36,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, with_web: bool, worker: bool, **_options: Any) -> None:
         """Prepare, run, and turn what goes wrong into a sentence."""
-        from mlink_web.node import several
+        from mlink_web.node import parent, several
         from mlink_web.node.runtime import StartError, run
 
+        parent.follow()
         if settings.MLINK_NODES > 1:
             several.run(with_web=with_web, worker=worker, say=self._say)
             return
