@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("MLINK_CLUSTER_HOME") or ROOT / "var" / "cluster")
 NODES = os.environ.get("MLINK_NODES") or "3"
 START_SECONDS = 60.0
+#: In their order; they are to end with this process however it ends.
+STARTED: list[Server] = []
 
 
 def free_port() -> int:
@@ -56,6 +58,7 @@ class Server:
             # Ctrl-C is for the nodes first: they write what they have.
             process_group=0,
         )
+        STARTED.append(self)
 
     def wait(self, port: int) -> None:
         """Until it answers; ends the process with a sentence where it does not."""
@@ -78,8 +81,8 @@ class Server:
                 self.process.kill()
 
 
-def postgres(password: str) -> tuple[Server, str]:
-    """PostgreSQL, and the URL of its database."""
+def postgres(password: str) -> str:
+    """The URL of the database of a PostgreSQL that was started."""
     initdb = program("initdb", "/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb")
     user = "postgres" if os.geteuid() == 0 else None
     # Its user reaches no folder of root's.
@@ -111,11 +114,11 @@ def postgres(password: str) -> tuple[Server, str]:
         command += ["-c", option]
     server = Server("postgres", command, user)
     server.wait(port)
-    return server, f"postgresql://mlink:{password}@127.0.0.1:{port}/postgres"
+    return f"postgresql://mlink:{password}@127.0.0.1:{port}/postgres"
 
 
-def redis(password: str) -> tuple[Server, str]:
-    """Redis, and its URL."""
+def redis(password: str) -> str:
+    """The URL of a Redis that was started."""
     port = free_port()
     options = [
         "--port",
@@ -131,7 +134,7 @@ def redis(password: str) -> tuple[Server, str]:
     ]
     server = Server("redis", [program("redis-server"), *options])
     server.wait(port)
-    return server, f"redis://:{password}@127.0.0.1:{port}/0"
+    return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def main() -> None:
@@ -142,12 +145,19 @@ def main() -> None:
         kept.touch(mode=0o600)
         kept.write_text(secrets.token_hex(16))
     password = kept.read_text().strip()
-    servers: list[Server] = []
+    nodes: subprocess.Popen[bytes] | None = None
+
+    def end(_number: int, _frame: object) -> None:
+        if nodes is None:
+            sys.exit(1)
+        nodes.terminate()
+
+    # From the beginning: servers in process groups of their own would outlive this process.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     try:
-        database, database_url = postgres(password)
-        servers.append(database)
-        bus, redis_url = redis(password)
-        servers.append(bus)
+        database_url = postgres(password)
+        redis_url = redis(password)
         environment = {
             **os.environ,
             "MLINK_HOME": str(HOME / "data"),
@@ -163,11 +173,9 @@ def main() -> None:
         nodes = subprocess.Popen(
             [sys.executable, "manage.py", "runnode", "--with-web"], cwd=ROOT, env=environment, process_group=0
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: nodes.terminate())
         nodes.wait()
     finally:
-        for server in reversed(servers):
+        for server in reversed(STARTED):
             server.stop()
 
 
