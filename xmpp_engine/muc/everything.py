@@ -114,8 +114,8 @@ class Everything:
             "last_activity": record.last_activity,
             "activity": record.activity,
             "version": record.affiliation_version,
-            "voices": voices.remembered(room),
-            "invited": invite.remembered(room),
+            "voices": _newest(voices.remembered(room)),
+            "invited": _newest(invite.remembered(room)),
         }
 
     def on_head(self, node: str, local: str, head: dict[str, Any]) -> None:
@@ -223,3 +223,9 @@ class Everything:
                 hearing.done(room, node)
         if arrival is not None:
             self._neighbours.told(local, arrival, node, told=True)
+
+
+def _newest(known: list[Any]) -> list[Any]:
+    """What a room remembers of people, the newest of it where all would make the record too long: a room that cannot be
+    told would be two."""
+    return next(iter(wire.pieces(known[::-1])), [])[::-1]

@@ -10,7 +10,9 @@ import pytest
 from tests.cluster_story import ClusterStory
 from tests.engine.muc.inside import ROOM, SERVICE, enter
 from tests.engine.muc.replicas import agree, hall, quiet, room_on, service_on, start, the_room
+from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.cluster.cluster import ROOM_SECONDS
+from xmpp_engine.muc import invite, voices
 from xmpp_engine.xml import ns
 
 
@@ -100,3 +102,22 @@ async def test_a_room_that_somebody_wants_to_enter_is_told_before_others(cluster
     everything.not_any_more("n2")
     await cluster.world.settle()
     assert not everything._asked
+
+
+async def test_a_room_that_remembers_very_long_addresses_can_be_told(cluster: ClusterStory) -> None:
+    """A record has a bound; what is remembered of people has one by number only."""
+    await hall(cluster, "bob n2", moderated=True)
+    await cluster.world.node("n3")
+    room = the_room(cluster, "n1")
+    long = [f"{number:04}{'x' * 1_000}@story.example" for number in range(1_000)]
+    for bare in long:
+        voices.note(room, bare, "participant")
+        invite.remember(room, bare, Jid.parse(f"alice@story.example/{'y' * 1_000}"))
+    carol = await cluster("carol n3")
+    carol.send(enter("carol"))
+    await cluster.world.settle()
+    agree(cluster, "n1", "n2", "n3")
+    there = the_room(cluster, "n3")
+    assert voices.has(there, long[-1])
+    assert (long[-1], f"alice@story.example/{'y' * 1_000}") in invite.remembered(there)
+    assert not voices.has(there, long[0])
