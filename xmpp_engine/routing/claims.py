@@ -31,27 +31,37 @@ class Claims:
         self._peers = peers
         #: Bare JID to resource, node and until when.
         self._held: dict[str, tuple[str, str, float]] = {}
+        #: Which node was asked for what this one has, by full JID.
+        self._from: dict[str, str] = {}
         peers.serve(_ASK, self._asked)
-        peers.handle(_RELEASE, self._released)
+        # A question too: what is asked first is done first, also where nobody waited for the answer any more.
+        peers.serve(_RELEASE, self._released)
         peers.on_gone(self._gone)
 
     async def take(self, jid: Jid) -> bool:
         """Whether this resource may go on; `release` comes next then."""
+        leader = self._peers.leader
         try:
-            granted: Any = await self._peers.ask(
-                self._peers.leader, _ASK, _ANSWER_SECONDS, bare=jid.bare, resource=jid.resource
-            )
+            granted: Any = await self._peers.ask(leader, _ASK, _ANSWER_SECONDS, bare=jid.bare, resource=jid.resource)
         except Exception as error:
             log.info("%s does not wait for the leader: %s", jid, error)
-            return True
+            granted = True
+        if granted:
+            self._from[jid.full] = leader
         return bool(granted)
 
     def release(self, jid: Jid) -> None:
         """It has done so."""
-        if self._peers.leader == self._peers.name:
-            self._release(self._peers.name, jid.bare, jid.resource)
-        else:
-            self._peers.post(self._peers.leader, (_RELEASE, jid.bare, jid.resource))
+        leader = self._from.pop(jid.full, None)
+        if leader is not None:
+            self._services.tasks.spawn(f"claim of {jid} ends", self._end(leader, jid))
+
+    async def _end(self, leader: str, jid: Jid) -> None:
+        try:
+            await self._peers.ask(leader, _RELEASE, _ANSWER_SECONDS, bare=jid.bare, resource=jid.resource)
+        except Exception as error:
+            # It has forgotten what it knew of this node, or is about to.
+            log.info("%s has done, but the leader does not hear it: %s", jid, error)
 
     async def _asked(self, node: str, bare: str, resource: str) -> bool:
         now = self._services.clock.now()
@@ -65,10 +75,7 @@ class Claims:
             self._held[bare] = (resource, node, now + _SECONDS)
         return True
 
-    def _released(self, node: str, record: Record) -> None:
-        self._release(node, record[1], record[2])
-
-    def _release(self, node: str, bare: str, resource: str) -> None:
+    async def _released(self, node: str, bare: str, resource: str) -> None:
         held = self._held.get(bare)
         if held is not None and (held[0], held[1]) == (resource, node):
             del self._held[bare]
