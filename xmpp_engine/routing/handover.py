@@ -207,10 +207,14 @@ class Handover:
         self._services.registry.resumable[sm.id] = session
         session.wait_for_client()
         self._whereabouts.moved_in(session, owner, state["seen"])
-        rooms: Any = account.host.modules.get("muc")
-        if rooms is not None:
+        for rooms in self._rooms():
             rooms.resumed(jid.full)
         return session
+
+    def _rooms(self) -> list[Any]:
+        """The rooms of all domains: somebody may be in those of any."""
+        found = (host.modules.get("muc") for host in self._services.router.hosts.values())
+        return [rooms for rooms in found if rooms is not None]
 
     def _open(self, session: Session, owner: str, arrival: Arrival) -> None:
         """The session is here: what the old node has passed on comes first, others wait until they have said that
@@ -331,8 +335,7 @@ class Handover:
             ],
         }
         full, account = session.jid.full, session.account
-        rooms: Any = session.host.modules.get("muc")
-        if rooms is not None:
+        for rooms in self._rooms():
             rooms.moved(full, self._peers.name, node)
         self._moved[full] = node
         self._moved.move_to_end(full)
