@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cluster_story import ClusterStory, bodies, forget
-from tests.engine.muc.inside import ROOM, enter, says
+from tests.engine.muc.inside import enter, says
 from tests.engine.muc.replicas import MORE, agree, quiet, seen, the_room
 from tests.engine.routing.test_handover import managed, resume
 
