@@ -20,6 +20,7 @@ from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.doubts import DOUBT, marker, take_marker
 from xmpp_engine.routing.handover import MOVED
 from xmpp_engine.routing.inline import BIND2
+from xmpp_engine.routing.repeats import is_repeat
 from xmpp_engine.routing.rescue import REPLAYED
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay
@@ -289,6 +290,8 @@ class Offline(Module):
         doubt = take_marker(stanza.element)
         if doubt is not None and whereabouts is not None and whereabouts.crossing.doubts.arrived(*doubt):
             return  # it has come after all, before the node that stored it lost the way here
+        if whereabouts is not None and is_repeat(session, stanza, remember=doubt is not None):
+            return  # another node has brought it already
         stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
         stanza.note(REPLAYED, True)
         session.deliver(stanza)

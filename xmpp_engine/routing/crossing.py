@@ -32,6 +32,7 @@ from xmpp_engine.routing.copies import SOLE, KnownBy, known_by, original, rely, 
 from xmpp_engine.routing.doubts import DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import shown_presence
+from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS, Rescue, is_among
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 #: Notes of stanzas that go along, and the room in which a session must be that is to get one.
-ALONG: Final = (REPLAYED, OTHERS, DOUBT, SOLE)
+ALONG: Final = (REPLAYED, OTHERS, DOUBT, SOLE, LATE)
 ROOM: Final = "room"
 SINCE: Final = "since"
 #: Kinds of records: they are short because there are many.
@@ -113,7 +114,7 @@ class Crossing:
         to_text = "" if to is None or to.full == full else to.full
         notes = stanza.notes
         along: dict[str, Any] | None = None
-        if notes and (notes.get(OTHERS) or REPLAYED in notes or DOUBT in notes or SOLE in notes):
+        if notes and (notes.get(OTHERS) or REPLAYED in notes or DOUBT in notes or SOLE in notes or LATE in notes):
             along = {name: notes[name] for name in ALONG if name in notes}
         if room:
             along = {**(along or {}), ROOM: room}
@@ -277,6 +278,8 @@ class Crossing:
                     session.deliver(fresh.addressed(jid))
                     return
             stanza.notes = along
+            if (LATE in along or DOUBT in along) and is_repeat(session, stanza):
+                return
         session.deliver(stanza)
 
     def _missed(self, full: str, record: Record) -> None:

@@ -25,6 +25,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.bounce import bounce, failed, gone, run
+from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.build import delay
 from xmpp_engine.stanza.stanza import Stanza
@@ -117,8 +118,11 @@ class LocalDelivery:
                     late.notes = dict(stanza.notes or {})
                 # No copies are made of it any more: these have got it, whomever it was for.
                 late.note(OTHERS, [(s.jid.resource, s.since) for s in others] if len(others) > 1 else [])
+                late.note(LATE, True)
             for session in others:
-                session.deliver(late)
+                # Of those elsewhere their nodes know.
+                if session.remote or self._router.crossing is None or not is_repeat(session, late):
+                    session.deliver(late)
             return
         verdict = run(account.host.table.offline, account.host.table, stanza, account)
         self._conclude(stanza, verdict or Reject("recipient-unavailable"))
