@@ -6,8 +6,9 @@ import logging
 import time
 from typing import Final
 
-#: Layers try again each second; after so many without a complaint the next one is of another outage.
+#: Something tries again every few seconds; after so many without a complaint the next one is of another outage.
 _QUIET_SECONDS: Final = 10.0
+_LONGEST_CHAIN: Final = 20
 
 
 class OneLine(logging.Formatter):
@@ -23,8 +24,8 @@ class OneLine(logging.Formatter):
 
 
 class RedisAway(logging.Filter):
-    """The channel layers log a traceback each second while Redis is away, each of them: one line says so, once for each
-    outage. What else they log stays as it is."""
+    """While Redis is away the channel layers log a traceback each second, each of them, and workers one for all that
+    falls due: one line says so, once for each outage. What else they log stays as it is."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
@@ -32,15 +33,24 @@ class RedisAway(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written; one about Redis becomes a line."""
-        # Not above: commands that write no such line do not wait for the library.
-        from redis.exceptions import RedisError
-
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, (RedisError, OSError)):
+        error = _trouble_with_redis(record.exc_info[1]) if record.exc_info else None
+        if error is None:
             return True
         now = time.monotonic()
         last, self._last = self._last, now
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg, record.args = "Redis does not answer, and is asked again each second: %s", (error,)
+        record.msg, record.args = "Redis does not answer, and is asked again: %s", (error,)
         record.exc_info = record.exc_text = None
         return now - last > _QUIET_SECONDS
+
+
+def _trouble_with_redis(error: BaseException | None) -> BaseException | None:
+    """The failed connection behind an exception, where there is one."""
+    # Not above: commands that write no such line do not wait for the library.
+    from redis.exceptions import RedisError
+
+    for _ in range(_LONGEST_CHAIN):
+        if error is None or isinstance(error, (RedisError, ConnectionError, TimeoutError)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

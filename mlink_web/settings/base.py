@@ -284,6 +284,9 @@ LOGGING = {
         "asyncio": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
+        "celery.beat": {"filters": ["redis_away"]},
+        "celery.bootsteps": {"filters": ["redis_away"]},
+        "celery.worker.consumer.consumer": {"filters": ["redis_away"]},
         "pikepdf": {"level": "WARNING"},
     },
 }

@@ -80,7 +80,7 @@ def test_redis_that_is_away_is_one_line(
     log, stream = layers
     clock = [100.0]
     monkeypatch.setattr("mlink_web.logs.time.monotonic", lambda: clock[0])
-    line = "WARNING Redis does not answer, and is asked again each second: Connection closed by server.\n"
+    line = "WARNING Redis does not answer, and is asked again: Connection closed by server.\n"
     for _ in range(60):
         _fail(log, RedisConnectionError("Connection closed by server."))
         _fail(log, ConnectionRefusedError("refused"))
@@ -95,3 +95,17 @@ def test_other_troubles_of_the_layers_keep_their_traceback(layers: tuple[logging
     log, stream = layers
     _fail(log, KeyError("channel"))
     assert stream.getvalue().startswith("ERROR Unexpected exception in receive task\nTraceback")
+
+
+def test_what_a_worker_says_of_it_is_the_same_line(layers: tuple[logging.Logger, io.StringIO]) -> None:
+    log, stream = layers
+    try:
+        try:
+            raise RedisConnectionError("refused")
+        except RedisConnectionError as error:
+            raise RuntimeError("a task that is due cannot be sent") from error
+    except RuntimeError:
+        log.exception("Message Error")
+    assert stream.getvalue() == "WARNING Redis does not answer, and is asked again: refused\n"
+    names = ("celery.beat", "celery.bootsteps", "celery.worker.consumer.consumer")
+    assert all(settings.LOGGING["loggers"][name]["filters"] == _filters() for name in names)
