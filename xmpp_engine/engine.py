@@ -203,11 +203,7 @@ class Engine:
         for listener in self._listeners.values():
             listener.abort()
         for host in self.router.hosts.values():
-            for module in host.modules.values():
-                try:
-                    await module.stopping()
-                except Exception:
-                    log.exception("module %s could not stop", module.name)
+            await self._end(host)
         await self.ledger.stop()
         if self.cluster is not None:
             await self.cluster.stop()
@@ -264,12 +260,13 @@ class Engine:
         ordered = {domain: hosts[domain] for domain in new.hosts}
         before = {domain: host.modules for domain, host in ordered.items() if domain not in changes.added}
         for domain in changes.changed:
-            self._reconfigure(ordered[domain], new.hosts[domain])
+            await self._reconfigure(ordered[domain], new.hosts[domain])
         self.components.apply(new)
         self._publish(ordered)
         self.federation.apply(new)
-        for domain in changes.added:
-            await self._started(ordered[domain])
+        for domain, host in ordered.items():
+            if host.modules is not before.get(domain):
+                await self._started(host)
         self.components.introduce(host for domain, host in ordered.items() if host.modules is not before.get(domain))
         for name in changes.closed:
             listener = self._listeners.pop(name, None)
@@ -305,13 +302,17 @@ class Engine:
         for seconds, function, owner in host.table.timers:
             self._repeat(seconds, function, owner, self._timers[host.domain])
 
-    def _reconfigure(self, host: Host, config: HostConfig) -> None:
-        """New options for a host: the modules learn of them, the table is compiled anew, sessions take it over."""
+    async def _reconfigure(self, host: Host, config: HostConfig) -> None:
+        """New options for a host: the modules learn of them, the table is compiled anew, sessions take it over. Where
+        one is switched on or off all are made anew, for they know each other: those that were end as with the host."""
         host.config = config
         kinds = {kind.name: kind for kind in self._kinds}
         wanted = [kind for kind in self._kinds if kind.name not in config.disabled_modules]
         if [kind.name for kind in wanted] != list(host.modules):
-            host.modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
+            modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
+            self._close(host)
+            await self._end(host)
+            host.modules = modules
         else:
             for module in host.modules.values():
                 module.reconfigured(options_of(kinds[module.name], config.modules.get(module.name, {})))
@@ -334,13 +335,20 @@ class Engine:
         for session in list(self.registry.full.values()):
             if session.host is host:
                 session.kick(StreamError("host-gone"))
-        for module in host.modules.values():
-            await module.stopping()
-        for timer in self._timers.pop(host.domain, []):
-            timer.cancel()
+        await self._end(host)
         for account in list(self.accounts.resident.values()):
             if account.host is host:
                 self.accounts.forget(account.bare)
+
+    async def _end(self, host: Host) -> None:
+        """The modules of a host finish what must not be lost, and do nothing more by themselves."""
+        for timer in self._timers.pop(host.domain, []):
+            timer.cancel()
+        for module in host.modules.values():
+            try:
+                await module.stopping()
+            except Exception:
+                log.exception("module %s could not stop", module.name)
 
     def _publish(self, hosts: dict[str, Host]) -> None:
         self.router.hosts = hosts
@@ -622,6 +630,8 @@ class Engine:
             again()
 
         def again() -> None:
+            if all(timers is not kept for kept in self._timers.values()):
+                return  # Its host has gone, or has other modules, while it was at work.
             handle[0] = self.clock.call_later(seconds, due)
             timers.append(handle[0])
 

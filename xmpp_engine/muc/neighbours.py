@@ -3,6 +3,7 @@
     have    a room is in memory there, and the line of the directory that it has: told when it comes, and now and then
     drop    it is not any more
     ended   it was destroyed
+    who     which rooms have you? Asked by a service that has just come
     hello   tell me everything of it, and then all that changes. Answered by `head` (facts, notes), `lines`, `past`,
             `entry` and `done`, or by `none`
 
@@ -128,6 +129,7 @@ class Neighbours:
         self._over: OrderedDict[str, tuple[float, str, float]] = OrderedDict()
         self._handlers: dict[str, Callable[..., None]] = {
             "have": self._on_have,
+            "who": self._on_who,
             "drop": self._on_none,
             "none": self._on_none,
             "ended": self._on_ended,
@@ -141,6 +143,14 @@ class Neighbours:
             "let": self.moving.on_let,
             "yours": self.moving.on_yours,
         }
+
+        # What nodes say when they find each other was said before this service was here.
+        self._broadcast("who", "")
+
+    def close(self) -> None:
+        """The service is gone: what comes for it from others is for nobody, or for the next of its name."""
+        if self._switch.services.get(self._service.domain) is self:
+            del self._switch.services[self._service.domain]
 
     # Out
 
@@ -226,8 +236,7 @@ class Neighbours:
 
     def joined(self, node: str, returned: bool) -> None:
         """A node is here: it is told which rooms are."""
-        for some in wire.pieces([self._line(room) for room in self._service.rooms.values()]):
-            self.post(node, "have", "", some)
+        self._on_who(node, "")
         now = self._service.services.clock.now()
         for local, (created, creator, until) in self._over.items():
             if until > now:
@@ -340,6 +349,10 @@ class Neighbours:
             return
         with room.turn:
             handler(room, node, *values)
+
+    def _on_who(self, node: str, _local: str) -> None:
+        for some in wire.pieces([self._line(room) for room in self._service.rooms.values()]):
+            self.post(node, "have", "", some)
 
     def _on_have(self, node: str, _local: str, lines: Sequence[Any]) -> None:
         service = self._service

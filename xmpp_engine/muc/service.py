@@ -493,6 +493,8 @@ class RoomService:
             if self.neighbours is not None:
                 self.neighbours.went(room.record.local)
         self.rooms.clear()
+        if self.neighbours is not None:
+            self.neighbours.close()
 
 
 #: A function that adds an element to an occupant's presence, or nothing.
