@@ -145,7 +145,9 @@ class Sightings:
 
     def has_come(self, node: str, bare: str, heard: dict[str, int]) -> None:
         """A session of that account has come there, and its node had heard of so many changes."""
-        known = heard.get(self._peers.name, 0)
+        known = heard.get(self._peers.name)
+        if known is None:
+            return  # It has not even been greeted: when this node has told it all it asks.
         shown: set[str] = set()
         for mine, account, jid in reversed(self._recent):
             if mine <= known:
