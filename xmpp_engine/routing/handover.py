@@ -56,8 +56,9 @@ _SETTLE_STEP: Final = 0.005
 _ANSWER_SECONDS: Final = 12.0
 #: Seconds for which the new node waits for the word of others, and the old one for that of the new.
 _FENCE_SECONDS: Final = 3.0
-_TAKEN_SECONDS: Final = 15.0
-#: After so long the new node does not take a session any more: the old one is about to see to it.
+_TAKEN_SECONDS: Final = 20.0
+#: After so long the new node does not take a session any more. A word of it is under way for at most the time after
+#: which a silent node is gone; until then the old one still waits.
 _TAKE_SECONDS: Final = 12.0
 #: Sessions that were here and are elsewhere now, and stanzas that wait for one that is on its way.
 _MOVED: Final = 20_000
@@ -95,12 +96,14 @@ class Arrival:
 
 
 class Given(NamedTuple):
-    """A session that was given to a node, since when it is bound there, and what its client has not acknowledged."""
+    """A session that was given to a node, since when it is bound there, how many stanzas of its client were handled,
+    and what that has not acknowledged."""
 
     node: str
     account: Account
     jid: Jid
     since: float
+    handled: int
     queue: deque[tuple[Any, float]]
 
 
@@ -344,8 +347,10 @@ class Handover:
         # The new node too: until it has the session it shows presence for it here.
         unfenced = self._unfenced[full] = set(self._peers.nodes)
         self._services.clock.call_later(_TAKEN_SECONDS, self._all_fenced, full, unfenced)
-        given = self._given[sm.id] = Given(node, account, session.jid, session.since + LATER, deque(sm.queue))
-        self._services.clock.call_later(_TAKEN_SECONDS, self._not_taken, sm.id, given)
+        given = self._given[sm.id] = Given(
+            node, account, session.jid, session.since + LATER, sm.handled_count, deque(sm.queue)
+        )
+        self._services.clock.call_later(_TAKEN_SECONDS, self._too_late, sm.id, given)
         self._peers.broadcast((GOES, full, session.since, node))
         session.leave("resumed on another node")
         self._whereabouts.moved(account, session, node, session.since + LATER)
@@ -372,7 +377,13 @@ class Handover:
     def _left(self, node: str, record: Record) -> None:
         given = self._given.get(record[1])
         if given is not None and given.node == node:
-            self._not_taken(record[1], given)
+            self._too_late(record[1], given)
+
+    def _too_late(self, sm_id: str, given: Given) -> None:
+        """The new node has not got the session. Its client, when it asks again, learns what it need not send again."""
+        if self._given.get(sm_id) is given:
+            self._services.ledger.mark(sm_id, given.account.id, given.handled % 2**32)
+            self._not_taken(sm_id, given)
 
     def _not_taken(self, sm_id: str, given: Given) -> None:
         """The new node has not got the session, or not said so: its client has lost it. Others believe it there."""

@@ -169,6 +169,22 @@ async def test_a_session_that_got_lost_while_it_moved_is_nowhere(cluster: Cluste
     assert bodies(await again.receives_all()) == ["kept"]
 
 
+async def test_a_client_that_got_lost_while_it_moved_learns_what_it_need_not_send_again(cluster: ClusterStory) -> None:
+    _romeo, juliet = await cluster("romeo n1", "juliet n2")
+    sm_id = await managed(juliet)
+    for number in range(3):
+        juliet.send(f"<message to='nurse@story.example' type='chat' id='{number}'><body>{number}</body></message>")
+    await juliet.receives_all()
+    await juliet.leaves(clean=False)
+    await lost_while_it_moves(cluster, juliet, "n1", sm_id)
+    await cluster.world.pass_time(1)
+    wire = Wire(cluster.world.nodes["n1"])
+    (request,) = elements(f"<resume xmlns='{ns.SM}' previd='{sm_id}' h='0'/>")
+    facts = SimpleNamespace(mechanism="STORY", device="", agent=None, method=0)
+    assert not await cluster.world.nodes["n1"].binder.resume(wire, Jid.parse(juliet.bare), request, facts)
+    assert wire.inbox[0].attrs.get("h") == "3"
+
+
 async def test_nothing_goes_round_for_a_session_that_moved_there_and_back(cluster: ClusterStory) -> None:
     await cluster.begin(nodes=3)
     romeo, juliet = await cluster("romeo n3", "juliet n2")
