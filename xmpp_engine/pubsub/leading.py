@@ -22,9 +22,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.cluster.envelope import MAX_RECORD
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
 from xmpp_engine.routing.ports import Peers, Record
+from xmpp_engine.stanza.build import error_reply
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
@@ -42,22 +44,31 @@ _PRESENCE: Final = "pubsub presence"
 #: Iqs of one node that wait for the leader's answer, and for how long (seconds).
 _WAITING: Final = 20_000
 _SECONDS: Final = 120.0
+#: Bytes of an answer, with room for what else is in a record.
+_LONGEST: Final = MAX_RECORD - 8_192
 
 
 class Asker:
     """Stands on the leader where the session stands of somebody who asks: what answers him goes to his node."""
 
-    __slots__ = ("_node", "_number", "_peers", "ended")
+    __slots__ = ("_iq", "_node", "_number", "_peers", "ended")
 
-    def __init__(self, peers: Peers, node: str, number: int) -> None:
+    def __init__(self, peers: Peers, node: str, number: int, iq: Stanza) -> None:
         self._peers = peers
         self._node = node
         self._number = number
+        self._iq = iq
         self.ended = False
 
     def deliver(self, stanza: Stanza) -> None:
-        """See Session."""
-        self._peers.post(self._node, (_ANSWER, self._number, *carry(stanza)))
+        """See Session. What is too long for a record is not answered otherwise: there are pages (XEP-0059)."""
+        carried = carry(stanza)
+        if len(carried[4]) + len(carried[5]) > _LONGEST:
+            error = StanzaError("resource-constraint", "the answer is too long; ask for it in pages", type="modify")
+            told = error_reply(self._iq, error)
+            assert told is not None
+            carried = carry(told)
+        self._peers.post(self._node, (_ANSWER, self._number, *carried))
 
 
 class Leading:
@@ -128,7 +139,7 @@ class Leading:
         assert stanza.to is not None
         assert self._cluster is not None
         if len(record) > 2 and record[2]:
-            stanza.origin = Asker(self._cluster, node, record[2])
+            stanza.origin = Asker(self._cluster, node, record[2], stanza)
         if not self.leads:
             # Both were wrong about who leads; a second try finds the right one.
             bounce(self._services.router, stanza, _again())

@@ -154,3 +154,20 @@ async def test_what_waits_for_the_leader_is_bounded(cluster: Any, monkeypatch: p
         ("1", "result"),
     ]
     assert not service_of(cluster, "n2").shared.leading._asked
+
+
+async def test_an_answer_that_is_too_long_for_another_node(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _alice, bob = await cast(cluster, "alice n1", "bob n2")
+    await node(bob, "news")
+    for name in ("one", "two"):
+        await publish(bob, name)
+    monkeypatch.setattr(leading, "_LONGEST", 200)
+    asks = "<iq type='get' id='{0}' to='{1}'><pubsub xmlns='{2}'><items node='news'/>{3}</pubsub></iq>"
+    bob.send(asks.format("all", SERVICE, ns.PUBSUB, ""))
+    await bob.receives(
+        f"<iq type='error' id='all' from='{SERVICE}'><error type='modify'>"
+        f"<resource-constraint xmlns='{ns.STANZA_ERRORS}'/></error></iq>"
+    )
+    monkeypatch.undo()
+    answer = await bob.asks(asks.format("page", SERVICE, ns.PUBSUB, f"<set xmlns='{ns.RSM}'><max>1</max></set>"))
+    assert answer.get("type") == "result"
