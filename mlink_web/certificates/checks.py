@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -65,6 +65,15 @@ def worst(findings: Sequence[Finding]) -> Level:
     return next((level for level in levels if any(finding.level == level for finding in findings)), "good")
 
 
+def weakness(key: Any) -> str:
+    """Why a public key is too weak, "" where it is not."""
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS:
+        return f"The key has {key.key_size} bits; RSA keys need {RSA_BITS}."
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < EC_BITS:
+        return f"The key has {key.curve.key_size} bits; keys on curves need {EC_BITS}."
+    return ""
+
+
 def covered(names: Names, domain: str) -> bool:
     """Whether a certificate with these names speaks for a domain."""
     try:
@@ -76,12 +85,8 @@ def covered(names: Names, domain: str) -> bool:
 def _key(bundle: Bundle) -> Finding:
     if not fits(bundle.key, bundle.leaf):
         return Finding("bad", "The private key does not fit the certificate.")
-    key = bundle.key
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < RSA_BITS:
-        return Finding("bad", f"The key has {key.key_size} bits; RSA keys need {RSA_BITS}.")
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size < EC_BITS:
-        return Finding("bad", f"The key has {key.curve.key_size} bits; keys on curves need {EC_BITS}.")
-    return Finding("good", "The private key fits the certificate.")
+    weak = weakness(bundle.leaf.public_key())
+    return Finding("bad", weak) if weak else Finding("good", "The private key fits the certificate.")
 
 
 def _dates(bundle: Bundle, now: datetime) -> Finding:

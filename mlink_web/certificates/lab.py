@@ -21,7 +21,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mlink_web.certificates import bundle as bundles
-from mlink_web.certificates import services, signing_requests
+from mlink_web.certificates import checks, services, signing_requests
 from mlink_web.certificates.bundle import Bundle
 from mlink_web.certificates.models import Certificate, LabAuthority, LabCertificate
 from mlink_web.conf import sealing
@@ -102,7 +102,11 @@ def issue_to(text: str, *, days: int = DAYS, by: str = "") -> LabCertificate:
     if len(names) > 100:
         raise ValueError(f"The request has {len(names)} names; 100 are enough.")
     try:
-        leaf = _issue(request.public_key(), (common or ["server"])[0], names, days, by)
+        key = request.public_key()
+        weak = checks.weakness(key)
+        if weak:
+            raise ValueError(weak)
+        leaf = _issue(key, (common or ["server"])[0], names, days, by)
     except TypeError:
         raise ValueError("The key of the request is of no kind that is accepted.") from None
     return LabCertificate.objects.get(serial=f"{leaf.serial_number:x}")

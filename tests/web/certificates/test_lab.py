@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.test import Client
 from django.utils import timezone
@@ -69,6 +70,15 @@ def test_a_domain_of_ours(authority: LabAuthority, tmp_path: Path) -> None:
     issued = LabCertificate.objects.get()
     lab.revoke(issued)
     assert _judge(chain, "chat.example", authority, tmp_path, lab.revoked_list()).code == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("key", "bits"), [(rsa.generate_private_key(65_537, 1_024), 1_024), (ec.generate_private_key(ec.SECP192R1()), 192)]
+)
+def test_a_key_that_is_too_weak(authority: LabAuthority, key: Any, bits: int) -> None:
+    with pytest.raises(ValueError, match=f"The key has {bits} bits"):
+        lab.issue_to(signing_requests.make(key, ["peer.lab"]))
+    assert LabCertificate.objects.count() == 0
 
 
 def test_somebody_elses_request(authority: LabAuthority, tmp_path: Path) -> None:
