@@ -434,9 +434,11 @@ def _make_place(room: Room) -> None:
         (entry.version, entry.jid) for entry in entries.values() if entry.affiliation == "none" and not entry.nick
     )
     full = len(entries) >= room.service.options.max_affiliations
-    for _version, jid in removed[: max(len(removed) - REMOVED_KEPT, 1 if full else 0)]:
+    oldest = removed[: max(len(removed) - REMOVED_KEPT, 1 if full else 0)]
+    for _version, jid in oldest:
         del entries[jid]
-    room.replica.forgotten()
+    if oldest:
+        room.replica.forgotten()
     if len(entries) >= room.service.options.max_affiliations:
         raise StanzaError("resource-constraint", "the lists of this room are full")
 
