@@ -77,6 +77,9 @@ def remove(request: HttpRequest, token: str) -> HttpResponse:
     if not found.is_over:
         messages.error(request, "It is under way; cancel it first.")
         return _back(request, found)
+    if found.name:
+        # It may be the only one there is: that of an archive which was removed after it.
+        log.of_request(request, f"{found.kind}: result removed", found.about, job=found.token, owner=found.owner)
     services.remove(found)
     messages.success(request, "It was removed.")
     return _back(request, None)

@@ -248,6 +248,7 @@ def test_only_its_owner_sees_a_job(client: Client) -> None:
     assert b"".join(client.get(address + "file").streaming_content) == b"result"
     assert Entry.objects.get(who="ada@localhost").did == "test: downloaded"
     assert client.post(address + "remove", {"next": address}).url == "/"
+    assert Entry.objects.latest("seq").did == "test: result removed"
     assert client.get(address).status_code == 404
 
 
