@@ -250,7 +250,7 @@ class Handover:
         return False
 
     def _fenced(self, _node: str, record: Record) -> None:
-        _kind, full, node = record
+        _kind, full, node = record[:3]
         self._pass(full.partition("/")[0], node, full)
 
     def _pass(self, bare: str, node: str, full: str = "") -> None:
@@ -286,7 +286,7 @@ class Handover:
 
     # The old node
 
-    async def _asked(self, node: str, bare: str, id: str, heard: str) -> dict[str, Any] | None:
+    async def _asked(self, node: str, bare: str, id: str, heard: str = "") -> dict[str, Any] | None:
         session = self._services.registry.resumable.get(id)
         if session is None or session.ended or session.account.bare != bare:
             return None
@@ -412,14 +412,14 @@ class Handover:
 
     def _fence(self, node: str, record: Record) -> None:
         """A node has sent all that it sends by this one."""
-        _kind, full, to = record
+        _kind, full, to = record[:3]
         self._no_more_of(node, full)
         self._peers.post(to, (FENCED, full, node))
 
     # The others
 
     def _heard(self, node: str, record: Record) -> None:
-        _kind, full, since, to = record
+        _kind, full, since, to = record[:4]
         if to == self._peers.name:
             self._moved.pop(full, None)
         else:
@@ -427,7 +427,7 @@ class Handover:
             self._peers.post(node, (FENCE, full, to))
 
     def _nowhere(self, _node: str, record: Record) -> None:
-        _kind, full, to, since = record
+        _kind, full, to, since = record[:4]
         if full in self._services.registry.full:
             return
         jid = Jid.parse(full)
