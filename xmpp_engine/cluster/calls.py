@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -60,14 +61,18 @@ class Calls:
         self._clock = clock
         self._tasks = tasks
         self._post = post
-        self._served: dict[str, Callable[..., Awaitable[Any]]] = {}
+        #: Functions, and which arguments each knows; None for all.
+        self._served: dict[str, tuple[Callable[..., Awaitable[Any]], frozenset[str] | None]] = {}
         self._asked: dict[int, _Question] = {}
         self._answering: dict[str, int] = {}
         self._last = 0
 
     def serve(self, name: str, function: Callable[..., Awaitable[Any]]) -> None:
-        """Answer questions of this name."""
-        self._served[name] = function
+        """Answer questions of this name. Arguments that the function does not know are of a later version: without
+        them it does what it did."""
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        self._served[name] = function, None if takes_all else frozenset(one.name for one in parameters)
 
     async def ask(self, node: str, name: str, seconds: float, arguments: dict[str, Any]) -> Any:
         """Ask; raises NodeGone, TimeoutError, or Refused."""
@@ -117,9 +122,12 @@ class Calls:
         self._reply(node, number, outcome, value)
 
     async def _run(self, node: str, name: str, arguments: dict[str, Any]) -> tuple[int, Any]:
-        function = self._served.get(name)
-        if function is None:
+        served = self._served.get(name)
+        if served is None:
             return REFUSED, f"{self._name} does not know the question {name}."
+        function, known = served
+        if known is not None and not arguments.keys() <= known:
+            arguments = {key: value for key, value in arguments.items() if key in known}
         try:
             return DONE, await function(node, **arguments)
         except Refused as error:

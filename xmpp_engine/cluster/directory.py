@@ -113,7 +113,7 @@ class Directory:
 
     def read(self, node: str, row: Row) -> Entry:
         """What a node told of one of its sessions."""
-        _bare, resource, since, priority, flags, presence, device, features, claims = row
+        _bare, resource, since, priority, flags, presence, device, features, claims = row[:9]
         wanted = None
         if features is not None:
             wanted = frozenset(features)

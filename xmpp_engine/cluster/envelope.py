@@ -8,8 +8,9 @@
     LEAVE   to all: the node stops
 
 The first five values stay what they are in all versions, so that a node can say of any other why it does not talk to
-it. Later versions add values at the end. Records are packed once, when they are posted, whoever gets them and however
-often they are sent; an envelope of them is their bytes behind a header. What arrives has tuples where lists were.
+it. Later versions add values at the end, of envelopes as of records, and arguments to questions: an older node reads
+what it knows. Records are packed once, when they are posted, whoever gets them and however often they are sent; an
+envelope of them is their bytes behind a header. What arrives has tuples where lists were.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Elsewhere:
                 self._peers.post(node, _announcement(component))
 
     def _came(self, node: str, record: Record) -> None:
-        _kind, domain, since, address, names = record
+        _kind, domain, since, address, names = record[:5]
         told = self._told.setdefault(domain, {})
         told[node] = (float(since), str(address), [str(name) for name in names])
         component = self._named(domain)
@@ -150,7 +150,7 @@ class Elsewhere:
         self._return(stanza)
 
     def _closed(self, _node: str, record: Record) -> None:
-        _kind, domain, condition, text = record
+        _kind, domain, condition, text = record[:4]
         component = self._named(domain)
         if component is not None and condition in STREAM_CONDITIONS:
             component.close(StreamError(condition, text))

@@ -416,7 +416,7 @@ class Crossing:
         self._services.iq.answered(stanza)
 
     def _kicked(self, _node: str, record: Record) -> None:
-        _kind, full, since, silent, condition, text = record
+        _kind, full, since, silent, condition, text = record[:6]
         session = self._full.get(full)
         if session is None and full in self.moved:
             # Each move makes it a little later (handover.py).

@@ -289,7 +289,7 @@ class Whereabouts:
     # What others tell
 
     def _has_appeared(self, node: str, record: Record) -> None:
-        _kind, row, number, heard, moved = record
+        _kind, row, number, heard, moved = record[:5]
         self.sightings.heard[node] = number
         if row is None:
             return
@@ -344,7 +344,7 @@ class Whereabouts:
                     other.notes.get(CLAIMS_NOTE, set()).difference_update(entry.claims)
 
     def _ended(self, node: str, record: Record) -> None:
-        _kind, bare, resource, since = record
+        _kind, bare, resource, since = record[:4]
         if self.directory.remove(bare, resource, node, since) is not None:
             self._leave(bare, resource)
 
@@ -380,7 +380,7 @@ class Whereabouts:
         self.peers.post(node, (TOLD,))
 
     def _greeted(self, node: str, record: Record) -> None:
-        _kind, token, tag, _returned, marks, self.sightings.heard[node] = record
+        _kind, token, tag, _returned, marks, self.sightings.heard[node] = record[:6]
         self._doubts.greeted(node, token)
         self.crossing.tags[tag] = node
         for other, number in marks:

@@ -39,6 +39,21 @@ async def test_asking_another_node_and_oneself(nodes: Nodes) -> None:
     assert await answer(nodes, a, "a", "add", left=2, right=2) == {"sum": 4, "for": "a", "list": [1, 2]}
 
 
+async def test_arguments_of_a_later_version_are_left_out(nodes: Nodes) -> None:
+    a, b = await nodes.start("a", "b")
+
+    async def add(_node: str, left: int, right: int = 1) -> int:
+        return left + right
+
+    async def tell(_node: str, **arguments: int) -> dict[str, int]:
+        return arguments
+
+    b.cluster.serve("add", add)
+    b.cluster.serve("tell", tell)
+    assert await answer(nodes, a, "b", "add", left=2, carry=7) == 3
+    assert await answer(nodes, a, "b", "tell", left=2, carry=7) == {"left": 2, "carry": 7}
+
+
 async def test_no_with_a_sentence_and_what_went_wrong(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> None:
     a, b = await nodes.start("a", "b")
 
