@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.muc import disputes, hearing, invite, voices, wire
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from xmpp_engine.muc.service import RoomService
 
 log = logging.getLogger("mlink.rooms")
+
+#: Bytes of rooms that are told a node in one turn, about, and how many a room counts for by itself.
+_TURN: Final = 1_048_576
+_LEAST: Final = 1_000
 
 
 class Everything:
@@ -59,8 +63,10 @@ class Everything:
                 await self._neighbours.cluster.room(node)
                 if not waiting:
                     return
-                local, whole = waiting.popitem(last=False)
-                self._tell(node, local, whole)
+                budget = _TURN
+                while waiting and budget > 0:
+                    local, whole = waiting.popitem(last=False)
+                    budget -= self._tell(node, local, whole)
         finally:
             del self._asked[node]
 
@@ -73,13 +79,15 @@ class Everything:
             else:
                 waiting.pop(local, None)
 
-    def _tell(self, node: str, local: str, whole: bool) -> None:
+    def _tell(self, node: str, local: str, whole: bool) -> int:
+        """Tell a room; returns about how many bytes that was."""
         room = self._service.rooms.get(local)
         if room is None or room.gone:
             self._neighbours.post(node, "none", local)
-            return
+            return _LEAST
         room.nodes.add(node)
-        self._neighbours.post(node, "head", local, self._head(room, whole))
+        head = self._head(room, whole)
+        self._neighbours.post(node, "head", local, head)
         entries = room.record.affiliations.values()
         lines = room.replica.lines
         rows = [
@@ -89,7 +97,8 @@ class Everything:
         ]
         for some in wire.pieces(rows):
             self._neighbours.post(node, "lines", local, some)
-        for some in wire.pieces([[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history]):
+        past = [[kept.stamp, wire.stanza(kept.stanza)] for kept in room.history]
+        for some in wire.pieces(past):
             self._neighbours.post(node, "past", local, some)
         told = [
             wire.entry(occupant, client)
@@ -100,6 +109,7 @@ class Everything:
         for some in wire.pieces(told):
             self._neighbours.post(node, "entry", local, some, None, True)
         self._neighbours.post(node, "done", local)
+        return _LEAST + wire.weight([head, rows, past, told])
 
     def _head(self, room: Room, whole: bool) -> dict[str, Any]:
         record, replica = room.record, room.replica

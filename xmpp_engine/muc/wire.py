@@ -98,22 +98,24 @@ def pieces(values: Sequence[Any]) -> Iterable[list[Any]]:
     piece: list[Any] = []
     size = 0
     for value in values:
-        weight = _weight(value)
-        if piece and size + weight > _PIECE:
+        own = weight(value)
+        if piece and size + own > _PIECE:
             yield piece
             piece, size = [], 0
         piece.append(value)
-        size += weight
+        size += own
     if piece:
         yield piece
 
 
-def _weight(value: Any) -> int:
+def weight(value: Any) -> int:
     """About how many bytes a value has on its way, rather too many."""
     if isinstance(value, str):
         return 5 + (len(value) if value.isascii() else 4 * len(value))
     if isinstance(value, bytes):
         return 5 + len(value)
     if isinstance(value, list | tuple):
-        return 5 + sum(map(_weight, value))
+        return 5 + sum(map(weight, value))
+    if isinstance(value, dict):
+        return 5 + sum(map(weight, value.items()))
     return 9

@@ -12,7 +12,7 @@ from tests.engine.muc.inside import ROOM, SERVICE, enter
 from tests.engine.muc.replicas import agree, hall, quiet, room_on, service_on, start, the_room
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.cluster.cluster import ROOM_SECONDS
-from xmpp_engine.muc import invite, voices
+from xmpp_engine.muc import everything, invite, voices
 from xmpp_engine.xml import ns
 
 
@@ -51,9 +51,10 @@ async def test_a_room_of_the_store_is_the_same_for_who_has_it_from_another_node(
 
 
 async def test_many_rooms_are_told_as_fast_as_the_link_takes_them(
-    cluster: ClusterStory, caplog: pytest.LogCaptureFixture
+    cluster: ClusterStory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cut heals: all rooms that both nodes have are told, and the link does not begin anew for it."""
+    monkeypatch.setattr(everything, "_TURN", 10_000)
     await start(cluster, 2)
     alice, bob = await cluster("alice n1", "bob n2")
     names = [f"room{number}" for number in range(60)]
@@ -88,20 +89,20 @@ async def test_many_rooms_are_told_as_fast_as_the_link_takes_them(
 
 async def test_a_room_that_somebody_wants_to_enter_is_told_before_others(cluster: ClusterStory) -> None:
     await start(cluster, 2)
-    everything = service_on(cluster, "n1").neighbours.everything  # type: ignore[union-attr]
+    asked = service_on(cluster, "n1").neighbours.everything  # type: ignore[union-attr]
     for local, whole in (("first", False), ("second", False), ("third", False), ("wanted", True), ("second", False)):
-        everything.on_hello("n2", local, whole)
-    assert list(everything._asked["n2"]) == ["wanted", "second", "third"]
-    everything.not_any_more("n2", "second")
-    assert list(everything._asked["n2"]) == ["wanted", "third"]
+        asked.on_hello("n2", local, whole)
+    assert list(asked._asked["n2"]) == ["wanted", "second", "third"]
+    asked.not_any_more("n2", "second")
+    assert list(asked._asked["n2"]) == ["wanted", "third"]
     await cluster.world.settle()
-    assert not everything._asked
-    everything.on_hello("n2", "first", False)
-    everything.on_hello("n2", "second", False)
+    assert not asked._asked
+    asked.on_hello("n2", "first", False)
+    asked.on_hello("n2", "second", False)
     cluster.world.cut("n2")
-    everything.not_any_more("n2")
+    asked.not_any_more("n2")
     await cluster.world.settle()
-    assert not everything._asked
+    assert not asked._asked
 
 
 async def test_a_room_that_remembers_very_long_addresses_can_be_told(cluster: ClusterStory) -> None:
