@@ -170,7 +170,7 @@ class Everything:
 
     def _compare(self, room: Room, node: str, facts: dict[str, Sequence[Any]]) -> None:
         """Say in the log where both sides of a cut have configured a room."""
-        _value, stamp = facts.get("config", (None, 0))
+        stamp = facts.get("config", (None, 0))[1]
         own = room.replica.facts.get("config", 0)
         if stamp and own and stamp != own:
             counts = node if stamp > own else self._neighbours.cluster.name
@@ -179,7 +179,7 @@ class Everything:
     def _make(self, local: str, head: dict[str, Any]) -> Room:
         """The room as another node has it, without lists, history and occupants."""
         service = self._service
-        facts = {name: wire.plain(value) for name, (value, _stamp) in head["facts"].items()}
+        facts = {name: wire.plain(fact[0]) for name, fact in head["facts"].items()}
         record = RoomRecord(service.domain, local, created=head["created"], creator=head["creator"])
         record.extras = {
             name.removeprefix(EXTRA): value
@@ -208,7 +208,8 @@ class Everything:
 
     def _fill(self, room: Room, rows: Sequence[Any], *, whole: bool) -> None:
         """Lines for a room in which nobody is served yet."""
-        for jid, affiliation, nick, reason, version, versions in rows:
+        for row in rows:
+            jid, affiliation, nick, reason, version, versions = row[:6]
             counts = room.replica.lines.merge(jid, versions) if versions else None
             if counts is not None:
                 affiliation, nick, reason = counts[0].affiliation, counts[0].nick, counts[0].reason

@@ -255,7 +255,7 @@ def take_facts(room: Room, told: Mapping[str, Sequence[Any]], actor: Jid | None 
     """Take those facts that are later than ours, or all where `anew`."""
     replica, record = room.replica, room.record
     news: dict[str, Any] = {}
-    for name, (value, stamp) in told.items():
+    for name, (value, stamp, *_later) in told.items():
         mine = replica.facts.get(name, 0)
         if anew or stamp > mine or (stamp == mine and _tie(replica, name, value)):
             replica.facts[name] = stamp
@@ -337,7 +337,8 @@ def past(room: Room, _node: str, rows: Sequence[Any]) -> None:
 
 def lines(room: Room, node: str, rows: Sequence[Any]) -> None:
     """Lines of the lists: those with versions, or all of them where this room takes another's place."""
-    for jid, affiliation, nick, reason, version, versions in rows:
+    for row in rows:
+        jid, affiliation, nick, reason, version, versions = row[:6]
         if versions:
             line(room, node, jid, version, versions, "", True)
         elif room.replica.adopting:

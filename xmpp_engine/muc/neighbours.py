@@ -24,7 +24,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.muc import disputes, hearing, leave, wire
@@ -53,6 +54,10 @@ _LATER: Final = 2.0
 #: Destroyed rooms that are remembered for nodes that were away, and for how long.
 _ENDED: Final = 1_000
 _ENDED_SECONDS: Final = 86_400.0
+#: How many values of a record each handler takes, behind the room and the node.
+_TAKES: Final = {op: len(signature(handler).parameters) - 2 for op, handler in hearing.HEARD.items()}
+#: Fields of a line of the directory.
+_FIELDS: Final = len(fields(Listing))
 #: Nodes that a stanza is passed through.
 _HOPS: Final = 2
 
@@ -143,6 +148,7 @@ class Neighbours:
             "let": self.moving.on_let,
             "yours": self.moving.on_yours,
         }
+        self._takes = {op: len(signature(handler).parameters) - 2 for op, handler in self._handlers.items()}
 
         # What nodes say when they find each other was said before this service was here.
         self._broadcast("who", "")
@@ -337,10 +343,14 @@ class Neighbours:
     # In
 
     def hear(self, node: str, op: str, local: str, values: Sequence[Any]) -> None:
-        """A record of another node."""
+        """A record of another node. One of a later version may say more than this knows, or what it does not know."""
         handler = hearing.HEARD.get(op)
         if handler is None:
-            self._handlers[op](node, local, *values)
+            own = self._handlers.get(op)
+            if own is None:
+                log.debug("%s says %.32s of rooms, which is not known here", node, op)
+            else:
+                own(node, local, *values[: self._takes[op]])
             return
         room = self.room(local)
         if room is None or room.gone:
@@ -348,7 +358,7 @@ class Neighbours:
                 self.post(node, "none", local)
             return
         with room.turn:
-            handler(room, node, *values)
+            handler(room, node, *values[: _TAKES[op]])
 
     def _on_who(self, node: str, _local: str) -> None:
         for some in wire.pieces([self._line(room) for room in self._service.rooms.values()]):
@@ -356,8 +366,8 @@ class Neighbours:
 
     def _on_have(self, node: str, _local: str, lines: Sequence[Any]) -> None:
         service = self._service
-        for values, occupants in lines:
-            listing = Listing(*values)
+        for line in lines:
+            listing, occupants = Listing(*line[0][:_FIELDS]), line[1]
             local = listing.local
             over = self._over.get(local)
             if over is not None and over[:2] == (listing.created, listing.creator):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.cluster_story import ClusterStory
+from typing import Any
+
+import pytest
+
+from tests.cluster_story import ClusterStory, bodies
 from tests.engine.muc import replicas
 from tests.engine.muc.inside import ROOM, says
 from tests.engine.muc.replicas import hall, quiet, service_on, the_room
@@ -98,3 +102,49 @@ async def test_a_message_that_came_with_the_history_stands_in_it_once(cluster: C
     tell.post("n2", "said", "hall", kept.stamp, wire.stanza(said))
     await cluster.world.settle()
     assert len(the_room(cluster, "n2").history) == 2
+
+
+async def test_a_node_of_a_later_version_may_say_more(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Records grow at the end, and there are kinds that an older version does not know."""
+
+    await replicas.start(cluster, 2)
+    told = service_on(cluster, "n1").neighbours
+    assert told is not None
+    post, broadcast = told.cluster.post, told.cluster.broadcast
+
+    def more(record: Any) -> Any:
+        if record[0] != "muc":
+            return record
+        kind, domain, op, local, *values = record
+        if op in ("lines", "entry"):
+            values[0] = [[*row, "later"] for row in values[0]]
+        elif op == "have":
+            values[0] = [[[*line, "later"], count, "later"] for line, count in values[0]]
+        elif op == "facts":
+            values[0] = {name: [*fact, "later"] for name, fact in values[0].items()}
+        elif op == "head":
+            values[0] = {**values[0], "later": 1}
+        return (kind, domain, op, local, *values, "later")
+
+    monkeypatch.setattr(told.cluster, "post", lambda node, record: post(node, more(record)))
+    monkeypatch.setattr(told.cluster, "broadcast", lambda record: broadcast(more(record)))
+    alice, bob = await cluster("alice n1", "bob n2")
+    alice.send(f"<presence to='{ROOM}/alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    await cluster.world.settle()
+    room = the_room(cluster, "n1")
+    room.unlock()
+    room.set_affiliation("carol@story.example", "member", "so")
+    bob.send(f"<presence to='{ROOM}/bob'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    await cluster.world.settle()
+    room.set_affiliation("dave@story.example", "outcast", "so")
+    room.set_subject("subject", "alice")
+    alice.send(says("one"))
+    told.post("n2", "something new", "hall", 1)
+    await cluster.world.settle()
+    known = replicas.agree(cluster, "n1", "n2")
+    assert set(known["lists"]) == {alice.bare, "carol@story.example", "dave@story.example"}
+    assert set(known["occupants"]) == {"alice", "bob"}
+    assert bodies(bob.wire.inbox) == ["one"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
