@@ -125,7 +125,7 @@ class Offline(Module):
     def told(self, account: Account | None, _bare: str, values: list[Any]) -> None:
         """A replay on another node has ended: so much is stored now."""
         if account is not None:
-            account.data.offline_count, account.data.offline_bytes = values
+            account.data.offline_count, account.data.offline_bytes = values[:2]
 
     def _count_anew(self, account: Account) -> None:
         """The storage is full, as this node counts: in a cluster another one may have replayed what this one counts
@@ -290,8 +290,8 @@ class Offline(Module):
         doubt = take_marker(stanza.element)
         if doubt is not None and whereabouts is not None and whereabouts.crossing.doubts.arrived(*doubt):
             return  # it has come after all, before the node that stored it lost the way here
-        if whereabouts is not None and is_repeat(session, stanza, remember=doubt is not None):
-            return  # another node has brought it already
+        if whereabouts is not None and is_repeat(session, stanza):
+            return  # another node has brought it already, or will
         stanza.element.append(delay(row.stamp, self.host.jid, "Offline storage"))
         stanza.note(REPLAYED, True)
         session.deliver(stanza)

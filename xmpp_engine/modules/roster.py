@@ -234,7 +234,7 @@ class Roster(Module):
         """A contact was changed, or removed (None) on another node; `committed`: it is in the database."""
         if account is None:
             return
-        jid, row, version, committed = values
+        jid, row, version, committed = values[:4]
         data = account.data
         writer = self._writers.get(account.bare)
         item = _item(row) if row is not None else None
@@ -472,7 +472,7 @@ def _row(item: RosterItem) -> tuple[Any, ...]:
 
 
 def _item(row: list[Any]) -> RosterItem:
-    jid, name, subscription, ask, approved, groups, version, pending_in, request = row
+    jid, name, subscription, ask, approved, groups, version, pending_in, request = row[:9]
     return RosterItem(jid, name, subscription, ask, approved, tuple(groups), version, pending_in, request)
 
 
@@ -481,7 +481,8 @@ def _newest(told: list[list[Any]]) -> dict[str, tuple[RosterItem | None, int]]:
     item of version 0 has none to go by: it counts where the contact was not there before."""
     newest: dict[str, tuple[RosterItem | None, int]] = {}
     since: dict[str, int] = {}
-    for jid, row, version, _committed in told:
+    for values in told:
+        jid, row, version = values[:3]
         item = _item(row) if row is not None else None
         said = item.version if item is not None else version
         if said >= since.get(jid, 0) or (said == 0 and newest[jid][0] is None):
