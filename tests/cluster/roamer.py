@@ -26,9 +26,13 @@ class Roamer(Client):
         self._nodes = itertools.cycle(nodes)
         self.node = nodes[0]
 
+    def try_next(self) -> None:
+        """It is the next node's turn."""
+        self.node = next(self._nodes)
+
     async def open(self) -> Connection:
         """A connection to the next node."""
-        self.node = next(self._nodes)
+        self.try_next()
         return await Connection.open(self.node.c2s_port, self._domain, host=self.node.address)
 
 

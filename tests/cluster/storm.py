@@ -2,7 +2,7 @@
 
 A node is killed, one is frozen, one loses its way to Redis, Redis is restarted empty, PostgreSQL stands still. Clients
 go to another node by themselves: they try to resume, believe `h` of `<failed/>`, and send again what was neither
-acknowledged nor covered, under the same ids.
+acknowledged nor covered, under the same ids. What may come of it says `verdict.py`, message by message.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from itertools import pairwise
-from typing import NamedTuple
-from xml.etree.ElementTree import Element
+from typing import Any
 
-from tests.cluster.roamer import Roamer
+from tests.cluster.books import Witness
 from tests.cluster.site import DOMAIN, Site, SiteNode
+from tests.cluster.verdict import CUT, FREEZE, KILL, SLACK_SECONDS, Blow, disorders, reasons, taken_along
 
 PASSWORD = "power-cut"
 PAIRS = 6
@@ -25,57 +24,26 @@ WINDOW = 60
 #: How long a node is frozen, or cut off: more than the five seconds after which others give it up.
 LOST_SECONDS = 7.0
 STILL_SECONDS = 3.0
-#: What a node took and could not yet confirm when it went is at most so old.
-UNCONFIRMED_SECONDS = 2.0
-#: A node that is killed takes with it what it had written to a client, or kept for one that was on its way back.
-TAKEN_SECONDS = 5.0
-DELAY = "{urn:xmpp:delay}delay"
-
-
-class Blow(NamedTuple):
-    """Something that happened to the site, and from when to when."""
-
-    name: str
-    begun: float
-    over: float
-
-
-class Came(NamedTuple):
-    """A message that came to a recipient: when, how many resumptions it was refused before, and whether the server said
-    that the message was late."""
-
-    when: float
-    refusals: int
-    late: bool
 
 
 class Talker:
-    """One sender and its recipient; `made` are the ids of all its messages in order, `sent` says when each was
-    sent first, `came` what the recipient got."""
+    """One sender and its recipient; `made` are the ids of all its messages in order."""
 
     def __init__(self, number: int, nodes: list[SiteNode]) -> None:
         self.number = number
         self.recipient = f"r{number}@{DOMAIN}"
         begin = number % len(nodes)
         around = nodes[begin:] + nodes[:begin]
-        self.client = Roamer(f"s{number}@{DOMAIN}", PASSWORD, around, "talker")
+        self.client = Witness(f"s{number}@{DOMAIN}", PASSWORD, around, "talker")
         # The recipient begins on the next node, every third one on the same.
         there = around if number % 3 == 2 else around[1:] + around[:1]
-        self.listener = Roamer(self.recipient, PASSWORD, there, "listener", on_message=self._heard)
+        self.listener = Witness(self.recipient, PASSWORD, there, "listener", eager=number % 2 == 1)
         self.made: list[str] = []
-        self.sent: dict[str, float] = {}
-        self.came: dict[str, list[Came]] = {}
-
-    def _heard(self, message: Element) -> None:
-        late = message.find(DELAY) is not None
-        came = Came(time.monotonic(), self.listener.refusals, late)
-        self.came.setdefault(message.get("id", ""), []).append(came)
 
     def say(self) -> None:
         """Send the next message, or keep it for the next connection."""
         id = f"s{self.number}-{len(self.made):06d}"
         self.made.append(id)
-        self.sent[id] = time.monotonic()
         self.client.send(
             f"<message to='{self.recipient}' type='chat' id='{id}'><body>Message {id} to be kept</body>"
             f"<origin-id xmlns='urn:xmpp:sid:0' id='{id}'/></message>",
@@ -94,26 +62,42 @@ class Talker:
 
     def missing(self) -> list[str]:
         """What has not come to the recipient."""
-        return [id for id in self.made if id not in self.came]
+        return [id for id in self.made if id not in self.listener.copies]
 
-    def expected(self, killed: Blow) -> list[str]:
-        """The same without what a killed node may have taken with it: that is in the archive only."""
-        return [id for id in self.missing() if not killed.begun - TAKEN_SECONDS <= self.sent[id] <= killed.over]
+    def lost(self, blows: list[Blow]) -> list[str]:
+        """The same without what a killed node may have taken along."""
+        stays, tries = self.listener.stays, self.listener.tries
+        passages = self.client.passages
+        return [id for id in self.missing() if not taken_along(passages.get(id, ()), stays, tries, blows)]
+
+    def explained(self, blows: list[Blow]) -> Counter[str]:
+        """How many copies came once more than they had to, by reason."""
+        return Counter(reason for id in self.listener.copies for reason in self._reasons(id, blows))
 
     def doubled(self, blows: list[Blow]) -> list[str]:
-        """What came twice and should not have. A message may come twice where its sender had to send it again, where
-        its recipient lost a stream without having confirmed it, and where nobody can know: a node had it from another
-        one just before a blow kept it from saying so, its stream could not be resumed, and so it came to the next
-        stream once more, marked as late."""
-        found = []
-        for id, times in self.came.items():
-            if len(times) == 1 or id in self.client.resent or id in self.listener.unconfirmed:
-                continue
-            for first, second in pairwise(times):
-                in_doubt = any(b.begun - UNCONFIRMED_SECONDS <= first.when <= b.over for b in blows)
-                if not (in_doubt and second.late and second.refusals > first.refusals):
-                    found.append(id)
-        return found
+        """What came once more than anything explains."""
+        return [id for id in self.listener.copies if "" in self._reasons(id, blows)]
+
+    def stored_twice(self, kept: list[str]) -> list[str]:
+        """What stands in the archive more often than its sender's sessions explain."""
+        sessions = {id: len({passage.session for passage in self.client.passages[id]}) for id in self.made}
+        return [id for id, count in Counter(kept).items() if count > sessions[id]]
+
+    def disordered(self) -> list[tuple[str, str]]:
+        """What came in another order."""
+        return disorders(self.made, self.listener.copies, self.client.passages)
+
+    def story(self, id: str) -> dict[str, Any]:
+        """All that is known of a message."""
+        return {
+            "id": id,
+            "sent": self.client.passages.get(id),
+            "acknowledged": self.client.acknowledged.get(id),
+            "came": self.listener.copies.get(id),
+        }
+
+    def _reasons(self, id: str, blows: list[Blow]) -> list[str]:
+        return reasons(self.client.passages[id], self.listener.copies[id], self.listener.stays, blows)
 
 
 class Storm:
@@ -163,38 +147,42 @@ class Storm:
 
         begun = time.monotonic()
         await asyncio.to_thread(second.kill)
+        struck = time.monotonic()
         await asyncio.sleep(1)
         second.spawn()
         await asyncio.to_thread(second.waited)
-        await self._over("kill", begun)
+        await self._over(KILL, second.name, begun, struck)
 
         begun = time.monotonic()
         third.freeze()
+        struck = time.monotonic()
         await asyncio.sleep(LOST_SECONDS)
         third.thaw()
-        await self._over("freeze", begun)
+        await self._over(FREEZE, third.name, begun, struck)
 
         begun = time.monotonic()
         await asyncio.to_thread(self.site.cut, first)
+        struck = time.monotonic()
         await asyncio.sleep(LOST_SECONDS)
         await asyncio.to_thread(self.site.heal, first)
-        await self._over("cut", begun)
+        await self._over(CUT, first.name, begun, struck)
 
         begun = time.monotonic()
         # In this thread: a process dies with the thread that has started it.
         self.site.redis.restart()
-        await self._over("redis", begun)
+        await self._over("redis", "", begun, time.monotonic())
 
         begun = time.monotonic()
         with self.site.database_frozen():
+            struck = time.monotonic()
             await asyncio.sleep(STILL_SECONDS)
-        await self._over("database", begun)
+        await self._over("database", "", begun, struck)
 
-    async def _over(self, name: str, begun: float) -> None:
+    async def _over(self, name: str, node: str, begun: float, struck: float) -> None:
         """The blow is over when all nodes have found each other again and everybody is served."""
         await self._going_on(20)
         await asyncio.to_thread(self.site.whole, self.nodes)
-        self.blows.append(Blow(name, begun, time.monotonic()))
+        self.blows.append(Blow(name, node, begun, struck, time.monotonic()))
 
     async def _going_on(self, fresh: int) -> None:
         """Wait until each sender has so many further acknowledgements."""
@@ -213,10 +201,12 @@ class Storm:
     async def _arrived(self) -> None:
         """Wait for what is on its way, at most a minute; whether something is missing is looked at later."""
         deadline = time.monotonic() + 60
-        while any(talker.expected(self.blows[0]) for talker in self.talkers):
+        while any(talker.lost(self.blows) for talker in self.talkers):
             if time.monotonic() > deadline:
-                return
+                break
             await asyncio.sleep(0.1)
+        # What comes once too often may come a little later.
+        await asyncio.sleep(SLACK_SECONDS)
 
     async def _wander(self, stop: asyncio.Event) -> None:
         """Some lose their connection now and then, as telephones do, and come back at another node."""
@@ -224,8 +214,3 @@ class Storm:
             await asyncio.sleep(0.3 + self.dice.random())
             talker = self.dice.choice(self.talkers[: PAIRS // 2])
             self.dice.choice([talker.client, talker.listener]).cut()
-
-
-def doubled(ids: list[str]) -> set[str]:
-    """Those that stand there more than once."""
-    return {id for id, count in Counter(ids).items() if count > 1}

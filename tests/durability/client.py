@@ -115,10 +115,12 @@ class Connection:
             raise LoginRefused(f"bind: {answer.attrib}")
         return jid
 
-    def send(self, text: str | bytes) -> None:
-        """Send as it is; into the void where the connection is gone already."""
-        if not self._writer.transport.is_closing():
-            self._writer.write(text.encode() if isinstance(text, str) else text)
+    def send(self, text: str | bytes) -> bool:
+        """Send as it is; False where the connection is gone already."""
+        if self._writer.transport.is_closing():
+            return False
+        self._writer.write(text.encode() if isinstance(text, str) else text)
+        return True
 
     async def drain(self) -> None:
         """Wait until the kernel took enough of what was sent; raises StreamEnded."""
@@ -208,12 +210,6 @@ class Client:
         self.refusals = 0
         self.covered = 0
         self.repeated = 0
-        #: Ids of messages that were sent more than once.
-        self.resent: set[str] = set()
-        #: Ids of messages that came in a session which could not be resumed, and of which the server may not know that
-        #: they came: it has to bring them again.
-        self.unconfirmed: set[str] = set()
-        self._confirmed = self._answered = 0
         self.connected = asyncio.Event()
         self._progress = asyncio.Event()
 
@@ -245,10 +241,8 @@ class Client:
             assert h is not None
             self._acknowledged(int(h))
             self.resumptions += 1
-            self._confirmed = self._answered = len(self.received)
-            self.resent.update(sent.id for sent in self.queue if sent.id)
             for sent in self.queue:
-                connection.send(sent.xml)
+                self._write(connection, sent)
             return True
         assert answer.tag == name(SM, "failed"), answer.tag
         self.refusals += 1
@@ -260,8 +254,7 @@ class Client:
 
     async def _begin(self, connection: Connection) -> None:
         """A new session: bind, enable, and send again what the old one could not conclude."""
-        self._sm_id, self._managed = "", False
-        self.unconfirmed.update(self.received[self._confirmed :])
+        self._sm_id, self._managed, self._handled = "", False, 0
         await connection.bind(self.resource)
         connection.send(f"<presence><priority>{self._priority}</priority></presence>")
         resume = " resume='true'" if self._resumable else ""
@@ -272,12 +265,11 @@ class Client:
                 break
             self._take(element)
         self._sm_id = element.get("id", "") if self._resumable else ""
-        self._managed, self._acked_by_server, self._handled = True, 0, 0
+        self._managed, self._acked_by_server = True, 0
         self.queue = deque(sent for sent in self.queue if sent.id)
         self.repeated += len(self.queue)
-        self.resent.update(sent.id for sent in self.queue)
         for sent in self.queue:
-            connection.send(sent.xml)
+            self._write(connection, sent)
 
     async def run(self) -> None:
         """Read until the stream ends; then `connect` may be called again."""
@@ -310,9 +302,7 @@ class Client:
         tag = element.tag
         if tag == name(SM, "r"):
             if self._connection is not None:
-                self._connection.send(f"<a xmlns='{SM}' h='{self._handled}'/>")
-                # The one before has arrived, or the server would not ask again.
-                self._confirmed, self._answered = self._answered, len(self.received)
+                self._answer(self._connection)
             return
         if tag == name(SM, "a"):
             self._acknowledged(int(element.get("h", "")))
@@ -342,15 +332,30 @@ class Client:
         for _ in range(fresh):
             sent = self.queue.popleft()
             if sent.id:
-                self.durable.add(sent.id)
+                self._concluded(sent)
         self._progress.set()
+
+    # For those who keep more books
+
+    def _write(self, connection: Connection, sent: Sent) -> bool:
+        """A stanza goes out; False where the connection is gone already."""
+        return connection.send(sent.xml)
+
+    def _answer(self, connection: Connection) -> None:
+        """The server learns what has come."""
+        connection.send(f"<a xmlns='{SM}' h='{self._handled}'/>")
+
+    def _concluded(self, sent: Sent) -> None:
+        """The server has promised to keep a message."""
+        self.durable.add(sent.id)
 
     def send(self, xml: str, id: str = "") -> None:
         """Send a stanza, or keep it for the next connection. `id` marks a message that must not be lost."""
+        sent = Sent(id, xml)
         if self._managed or id:
-            self.queue.append(Sent(id, xml))
+            self.queue.append(sent)
         if self._connection is not None:
-            self._connection.send(xml)
+            self._write(self._connection, sent)
 
     def question(self) -> None:
         """Ask the server what it has."""
