@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
-from xmpp_engine.routing.crossing import SHOW, Crossing
+from xmpp_engine.routing.crossing import DELIVER, SHOW, Crossing
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.stanza.build import presence
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.host import Services
     from xmpp_engine.routing.session import Session
 
+APPEARED: Final = "n"
 AGAIN: Final = "q"
 ANEW: Final = "i"
 #: Sessions looked through in one turn of the loop.
@@ -263,7 +264,14 @@ class Sightings:
     def told_too_late(self, node: str, records: list[Record], moved: Mapping[str, str]) -> None:
         """A node that is gone has not heard this of sessions that have moved from here meanwhile, nor have they what it
         would have answered: they shall come again."""
-        told = {record[4] for record in records if record[0] == SHOW}
+        told: set[str] = set()
+        for record in records:
+            if record[0] == SHOW:
+                told.add(record[4])
+            elif record[0] == DELIVER and record[4] == "presence":
+                told.add(record[7])
+            elif record[0] == APPEARED and record[1] is not None:
+                told.add(f"{record[1][0]}/{record[1][1]}")
         for full in told & moved.keys():
             if moved[full] != node:
                 self._peers.post(moved[full], (ANEW, full))

@@ -40,7 +40,7 @@ from xmpp_engine.routing.remote_session import (
     presence_bytes,
     shown_presence,
 )
-from xmpp_engine.routing.sightings import Sightings, shows_of
+from xmpp_engine.routing.sightings import APPEARED, Sightings, shows_of
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StreamError
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 BOUND: Final = "b"
-APPEARED: Final = "n"
 UNBOUND: Final = "u"
 HELLO: Final = "h"
 TOLD: Final = "e"

@@ -181,3 +181,36 @@ async def test_a_node_that_is_told_of_many_is_not_given_up_for_that(cluster: Clu
     whereabouts = world.nodes["n2"].services.whereabouts
     assert whereabouts is not None
     assert len(whereabouts.directory) == 400
+
+
+async def test_who_moved_before_her_old_node_lost_another_one_is_seen_there(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await friends(cluster, "n2", "n3")
+    await juliet.leaves()
+    cluster.world.hub.cut("n3", "n2")
+    juliet = await cluster.world.login("juliet n3", "r1")
+    sm_id = await managed(juliet)
+    juliet.send(SHOWS.format("here"))
+    await cluster.world.settle()
+    await juliet.leaves(clean=False)
+    await resuming(cluster, juliet, "n1", sm_id)
+    forget(romeo)
+    await cluster.world.pass_time(7)
+    assert await last_seen(romeo, juliet.full) == "here"
+
+
+async def test_who_moved_before_her_old_node_died_is_seen_by_whom_that_had_not_told(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=3)
+    romeo, juliet = await friends(cluster, "n2", "n3")
+    await juliet.leaves()
+    cluster.world.hub.cut("n3", "n2")
+    juliet = await cluster.world.login("juliet n3", "r1")
+    sm_id = await managed(juliet)
+    juliet.send(SHOWS.format("here"))
+    await cluster.world.settle()
+    await juliet.leaves(clean=False)
+    await resuming(cluster, juliet, "n1", sm_id)
+    forget(romeo)
+    cluster.world.kill("n3")
+    await cluster.world.notice()
+    assert await last_seen(romeo, juliet.full) == "here"
