@@ -24,11 +24,11 @@ _HAD: Final = "came late"
 _MOST: Final = 1_000
 
 
-def is_repeat(session: Session, stanza: Stanza, *, remember: bool = True) -> bool:
-    """Whether a late message has come to a session as such before. If not it is remembered, unless nobody else can
-    have it. Without the archive's module nobody takes forged ids out, so they mean nothing then."""
+def is_repeat(session: Session, stanza: Stanza) -> bool:
+    """Whether a late message has come to a session as such before; if not it is remembered. Without the archive's
+    module nobody takes forged ids out, so they mean nothing then."""
     had: set[str] | None = (session.notes or {}).get(_HAD)
-    if (had is None and not remember) or stanza.kind != "message" or "archive" not in session.host.modules:
+    if stanza.kind != "message" or "archive" not in session.host.modules:
         return False
     bare = session.account.bare
     found = (element for element in stanza.element.find_all(ns.STANZA_ID, "stanza-id") if element.get("by") == bare)
@@ -37,12 +37,11 @@ def is_repeat(session: Session, stanza: Stanza, *, remember: bool = True) -> boo
         return False
     if had is not None and id in had:
         return True
-    if remember:
-        if had is None or len(had) >= _MOST:
-            had = set()
-            # Others hold on to the notes.
-            if session.notes is None:
-                session.notes = {}
-            session.notes[_HAD] = had
-        had.add(id)
+    if had is None or len(had) >= _MOST:
+        had = set()
+        # Others hold on to the notes.
+        if session.notes is None:
+            session.notes = {}
+        session.notes[_HAD] = had
+    had.add(id)
     return False
