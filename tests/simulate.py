@@ -37,6 +37,7 @@ from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.phases import Phase
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.routing.session import Session
+from xmpp_engine.stanza.build import stanza_id
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import ArchiveRow, RosterItem
 from xmpp_engine.xml import ns
@@ -90,9 +91,9 @@ MODULES = (
 
 
 class Keep(Module):
-    """The least archive: one row of each message, durable before its sender is told."""
+    """The least archive: one row of each message, durable before its sender is told, and its id in the message."""
 
-    name = "keep"
+    name = "archive"
 
     def setup(self, reg: Registrar) -> None:
         reg.message_out(Phase.STORE, self.keep)
@@ -108,6 +109,8 @@ class Keep(Module):
         stanza.commit = self.services.ledger.archive(
             ArchiveRow(id, 0.0, session.account.bare, stanza.to.bare, session.account.id, 0, "chat", body or "", "", "")
         )
+        stanza.element.append(stanza_id(str(id), stanza.to.to_bare()))
+        stanza.changed()
 
 
 class Sent:
@@ -273,7 +276,7 @@ class Simulation:
             self._say(f"thaw {name}")
             self.blows.append((self._frozen_since, now))
             world.thaw(name)
-        elif choice == "kill" and not self.frozen and not self.cut:
+        elif choice == "kill" and name not in self.frozen:
             self._say(f"kill {name}")
             self.killed = True
             for device in self.devices:
