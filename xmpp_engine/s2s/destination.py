@@ -178,18 +178,20 @@ class Destination:
             self._loop.add_done_callback(self._ended)
 
     @property
-    def _lost(self) -> bool:
-        """Whether a lost stream is to be resumed: what it had in flight comes before all else."""
-        return (self.local, self.remote) in self._federation.suspended.ours
+    def _held(self) -> bool:
+        """Whether what a lost stream had in flight comes before all else."""
+        return (self.local, self.remote) in self._federation.suspended.held
 
     @property
     def _wanted(self) -> bool:
-        """Whether a stream is to be opened."""
-        return self._lost or (bool(self.queue) and not self.streams)
+        """Whether a stream is to be opened: to resume the one before, or because something waits."""
+        if (self.local, self.remote) in self._federation.suspended.ours:
+            return True
+        return bool(self.queue) and not self.streams and not self._held
 
     def _drain(self) -> None:
         """All that waits goes to the stream, until that is choked."""
-        stream = None if self._lost else next((one for one in self.streams if not one.choked), None)
+        stream = None if self._held else next((one for one in self.streams if not one.choked), None)
         queue = self.queue
         now = self._federation.clock.now()
         while queue and stream is not None and not stream.choked and not stream.over:

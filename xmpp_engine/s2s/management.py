@@ -203,6 +203,7 @@ class Management:
             peer.choke()
         if acks.queue:
             self.ask_soon()
+        peer.federation.suspended.release(acks)
 
     def send_again(self) -> bool:
         """Write what is to be sent again, as much as the socket takes; True when all of it is written."""

@@ -47,6 +47,9 @@ class Suspended:
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
         self.ours: dict[tuple[str, str], Lost] = {}
+        #: All pairs that a lost stream of ours spoke for, until it is known what becomes of what it had in flight:
+        #: nothing newer goes out before that.
+        self.held: dict[tuple[str, str], Acks] = {}
         self.theirs: dict[str, Lost] = {}
 
     def keep(self, stream: PeerStream, acks: Acks) -> bool:
@@ -66,6 +69,7 @@ class Suspended:
             if earlier is not None:
                 self._give_up(earlier)
             self.ours[(stream.local, stream.remote)] = lost
+            self.held.update(dict.fromkeys([(stream.local, stream.remote), *stream.sends], acks))
         else:
             self.theirs[acks.id] = lost
         return True
@@ -99,7 +103,14 @@ class Suspended:
     def _give_up(self, lost: Lost) -> None:
         lost.stop()
         self.unacknowledged(lost.acks)
-        self._federation.go_on(lost.local, lost.remote)
+
+    def release(self, acks: Acks) -> None:
+        """What was in flight is on its way, or given up: its pairs of domains may go on."""
+        pairs = [pair for pair, held in self.held.items() if held is acks]
+        for pair in pairs:
+            del self.held[pair]
+        for pair in pairs:
+            self._federation.go_on(*pair)
 
     def give_up(self, local: str, remote: str) -> None:
         """The pair cannot be reached: nothing will be resumed."""
@@ -112,6 +123,7 @@ class Suspended:
         it."""
         self.again(acks.queue, known)
         acks.queue.clear()
+        self.release(acks)
 
     def again(self, sent: Sequence[Sent], known: bool) -> None:
         """These are sent again, or go back to their senders, each by its own pair of domains."""
@@ -131,10 +143,12 @@ class Suspended:
         if not self._federation.stopping:
             self._federation.services.ledger.sent([sent.row for sent in acks.queue if sent.row])
         acks.queue.clear()
+        self.release(acks)
 
     def stop(self) -> None:
         """The node stops: nothing is resumed any more."""
         for lost in (*self.ours.values(), *self.theirs.values()):
             lost.stop()
         self.ours.clear()
+        self.held.clear()
         self.theirs.clear()

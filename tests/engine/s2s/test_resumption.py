@@ -131,9 +131,15 @@ async def test_domains_that_are_not_proven_again_are_not_spoken_for(network: Net
         say(nurse, "of second")
         await until(lambda: remote.messages() == ["one", "of second"], "the other message")
         assert len(remote.wires) == 1
+        (stream,) = [one for one in home.federation.streams.values() if one.acks is not None]
         remote.wires[0].close()
-        # Of the first pair nothing was lost; the other pair proves itself before it speaks.
-        await until(lambda: len(remote.messages()) == 3, "the second time")
+        await until(lambda: stream.over, "its end")
+        say(nurse, "after")
+        # Of the first pair nothing was lost; the other pair proves itself before it speaks, and says first what it had
+        # said before.
+        await until(lambda: len(remote.messages()) == 4, "the second time")
+        assert remote.messages()[2:] == ["of second", "after"]
+        assert not home.federation.suspended.held
         events = [event[1:] for event in remote.events if event[0] > 1]
         assert ("resume", "") in events
         assert events.index(("claim", SECOND)) < events.index(("message", "of second"))
