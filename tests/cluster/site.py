@@ -29,7 +29,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 
-from tests.live import LiveNode
+from tests.live import ROOT, LiveNode
 from tests.services import PostgresServer, RedisServer, ServiceError, postgres_bin, redis_program
 
 DOMAIN = "cluster.example"
@@ -49,6 +49,8 @@ class SiteNode(LiveNode):
         self.name = f"node{number}"
         self.namespace = f"mlink-{site.mark}-{number}"
         super().__init__(DOMAIN, **environment)
+        #: Where the files are that it runs.
+        self.root = ROOT
         self._begun = 0
 
     def choose_ports(self) -> None:
@@ -68,7 +70,8 @@ class SiteNode(LiveNode):
     @property
     def command(self) -> list[str]:
         """In its namespace, without the web pages."""
-        return ["ip", "netns", "exec", self.namespace, sys.executable, "manage.py", "runnode", "--no-worker"]
+        program = [sys.executable, str(self.root / "manage.py"), "runnode", "--no-worker"]
+        return ["ip", "netns", "exec", self.namespace, *program]
 
     def environment(self) -> dict[str, str]:
         """See LiveNode.environment."""
