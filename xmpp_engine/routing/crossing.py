@@ -10,33 +10,29 @@ durable, and what XEP-0198 promises to the sender holds as on one node.
     r   carried, to                            to be dealt with there: a headline for somebody who is not resident here
     a   carried, to                            the answer to a request of that node itself
     k   full JID, since, silent, condition, text    a session ends
-    s   full JID, carried, to                  a copy of this message is the only one
-    l   full JID, known by, doubt              of a message that it has another resource may have got nothing
     v   full JID, since, carried               its presence is another one, by what the server adds
 
-What cannot be delivered where it was sent (the session ended while it was on its way) is that node's to bring home, by
-the rules for what a session leaves unacknowledged (`rescue.py`); what a node that is gone never acknowledged is this
-node's.
+What cannot be delivered where it was sent (the session ended while it was on its way) is that node's to bring home;
+what a node that is gone never acknowledged is this node's (`returns.py`).
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.observe.log import refused
-from xmpp_engine.routing.bounce import bounce
-from xmpp_engine.routing.copies import SOLE, KnownBy, known_by, original, rely, waiting
-from xmpp_engine.routing.doubts import DOUBT, Doubts
+from xmpp_engine.routing.copies import SOLE
+from xmpp_engine.routing.doubts import DELIVER, DOUBT, Doubts
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.routing.remote_session import shown_presence
 from xmpp_engine.routing.repeats import LATE, is_repeat
-from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS, Rescue, is_among
+from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS
+from xmpp_engine.routing.returns import Returns
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.xml.errors import StanzaError, StreamError
+from xmpp_engine.xml.errors import StreamError
 
 if TYPE_CHECKING:
     from xmpp_engine.routing.account import Account
@@ -49,14 +45,11 @@ ALONG: Final = (REPLAYED, OTHERS, DOUBT, SOLE, LATE)
 ROOM: Final = "room"
 SINCE: Final = "since"
 #: Kinds of records: they are short because there are many.
-DELIVER: Final = "d"
 SHOW: Final = "p"
 ROUTE: Final = "r"
 ANSWER: Final = "a"
 KICK: Final = "k"
 RENEW: Final = "v"
-LACKS: Final = "l"
-RELIES: Final = "s"
 #: Presence that may be shown by each node to its own sessions.
 _SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
 #: Note of a probe that came from another node: each node answers for its own sessions.
@@ -79,7 +72,8 @@ class Crossing:
         self.doubts = Doubts()
         #: Where a session is that was here until it was resumed there, by full JID; and accounts with sessions that
         #: are just coming, for which `early` says whether a delivery has to wait. `handover.py` keeps both.
-        self.moved: dict[str, str] = {}
+        self.moved: OrderedDict[str, str] = OrderedDict()
+        self.returns = Returns(services, peers, self.doubts, self.moved)
         self.arrivals: dict[str, Any] = {}
         self.early: Callable[[str, str, Record], bool] = lambda _node, _address, _record: False
         #: Of sessions that have just moved: nodes whose presence for them may still come here.
@@ -95,8 +89,6 @@ class Crossing:
             (ANSWER, self._answered),
             (KICK, self._kicked),
             (RENEW, self._renewed),
-            (LACKS, self._lacks),
-            (RELIES, self._relies),
         ):
             peers.handle(kind, function)
 
@@ -219,12 +211,6 @@ class Crossing:
         self._post(node, (ANSWER, *carry(stanza), stanza.to.full))
         return True
 
-    def rely(self, session: RemoteSession, stanza: Stanza) -> None:
-        """A session elsewhere has a copy of this message, and nobody else has it."""
-        to = stanza.to
-        assert to is not None
-        self._post(session.node, (RELIES, session.jid.full, *carry(stanza), to.full))
-
     def kick(self, session: RemoteSession, error: StreamError, *, silent: bool = False) -> None:
         """End a session elsewhere. `silent`: contacts are not told by its node."""
         self._post(session.node, (KICK, session.jid.full, session.since, silent, error.condition, error.text or ""))
@@ -294,69 +280,7 @@ class Crossing:
                 return
         stanza = CarriedStanza(record[4:10], Jid.parse(record[3]) if record[3] else jid)
         stanza.notes = record[10] or None
-        self.bring_home(jid, stanza)
-
-    def bring_home(self, jid: Jid, stanza: Stanza, *, again: bool = False) -> None:
-        """What was for a session that is gone: by the rules for what a session leaves. `again`: the same message was
-        for another session there and is brought home already."""
-        if stanza.kind == "presence" or stanza.type in ("error", "result"):
-            return
-        host = self._services.router.hosts.get(jid.domain)
-        if host is None:
-            return
-        now = self._services.clock.time()
-
-        def loaded(account: Account | None, error: Exception | None) -> None:
-            if account is not None:
-                self._tell_holders(account, stanza)
-                if again:
-                    return
-                # A later session of that name has not got it either.
-                without(stanza, jid.resource)
-                rescue = account.rescue or Rescue(self._services.router, account)
-                rescue.add(deque([(stanza, now)]))
-                rescue.begin(self._services.tasks)
-            elif error is not None:
-                refused.error("a message of %s to %s has no way: %s", stanza.sender, jid, error)
-                bounce(self._services.router, stanza, StanzaError("internal-server-error", type="wait"))
-
-        self._services.accounts.fetch(jid.bare, host, loaded)
-
-    def _tell_holders(self, account: Account, stanza: Stanza) -> None:
-        """The other resources that have got a message which is in doubt must not rely on that one, or each of two would
-        be left out because the other one has it. Nor must they where it was to get a copy."""
-        notes = stanza.notes or {}
-        doubt = notes.get(DOUBT)
-        if doubt is None:
-            return
-        message: Stanza | None = stanza
-        if stanza.sender.bare == account.bare:
-            message = original(stanza)
-        if message is None:
-            return
-        wanted = known_by(message)
-        for session in account.sessions.values():
-            if message is not stanza or is_among(notes.get(OTHERS) or (), session):
-                if session.remote:
-                    node: str = session.node  # type: ignore[attr-defined]
-                    self._post(node, (LACKS, session.jid.full, wanted, doubt))
-                else:
-                    note_lacking(session, wanted, doubt)
-
-    def _lacks(self, _node: str, record: Record) -> None:
-        session = self._full.get(record[1])
-        if session is not None:
-            note_lacking(session, tuple(record[2]), record[3])
-
-    def _relies(self, _node: str, record: Record) -> None:
-        full = record[1]
-        session = self._full.get(full)
-        if session is not None:
-            rely(session, CarriedStanza(record[2:8], Jid.parse(record[8])))
-        elif full in self.moved:
-            self._post(self.moved[full], record)
-        else:
-            self.bring_home(Jid.parse(full), CarriedStanza(record[2:8], Jid.parse(record[8])))
+        self.returns.bring_home(jid, stanza)
 
     def _shown(self, node: str, record: Record) -> None:
         if self.arrivals:
@@ -436,60 +360,10 @@ class Crossing:
         if shows is not None:
             shows.renew(session, CarriedStanza(record[3:9], None))
 
-    # A node is gone
-
-    def in_doubt(self, node: str, records: Iterable[Record]) -> list[tuple[Jid, Stanza, bool]]:
-        """The deliveries among what a node that is gone never acknowledged, each noted as in doubt, and whether the
-        same message was for another session of the account before; asked before the numbers of its link are forgotten.
-        Of presence and headlines nobody has to hear later."""
-        out = self.doubts.out.get(node)
-        found: list[tuple[Jid, Stanza, bool]] = []
-        #: A message to several sessions is sent to all of them in one go.
-        last: tuple[Any, ...] = ()
-        done: set[str] = set()
-        first: Stanza
-        for record in records:
-            if record[0] == RELIES:
-                # The copy on which somebody relied is on its way as well, or has come to a node that does not know.
-                found.append((Jid.parse(record[1]), CarriedStanza(tuple(record[2:8]), Jid.parse(record[8])), False))
-            if record[0] != DELIVER:
-                continue
-            jid = Jid.parse(record[2])
-            to = Jid.parse(record[3]) if record[3] else jid
-            stanza = CarriedStanza(tuple(record[4:10]), to)
-            stanza.notes = record[10] or None
-            if out is not None:
-                stanza.note(DOUBT, (out.token, record[1], record[2]))
-            message = (jid.bare, stanza.sender.full, stanza.id, stanza.parts()[1])
-            if message != last or jid.full in done:
-                last, done, first = message, set(), stanza
-            else:
-                without(first, jid.resource)
-            found.append((jid, stanza, bool(done)))
-            done.add(jid.full)
-        return found
-
-
-def without(message: Stanza, resource: str) -> None:
-    """Note that this resource has not got a message."""
-    others = (message.notes or {}).get(OTHERS)
-    if others:
-        message.note(OTHERS, [other for other in others if other[0] != resource])
-
 
 def shown_to(record: Record, addresses: Sequence[str]) -> Record:
     """A record of presence, for other addresses."""
     return (*record[:7], addresses, record[8])
-
-
-def note_lacking(session: Session, wanted: KnownBy, doubt: tuple[str, int, str]) -> None:
-    """Let a message that waits for its acknowledgement know that another resource may not have got it."""
-    resource = doubt[2].partition("/")[2]
-    for stanza in waiting(session, wanted):
-        without(stanza, resource)
-        if DOUBT not in (stanza.notes or {}):
-            # Of several the first one: where that has not arrived none has.
-            stanza.note(DOUBT, tuple(doubt))
 
 
 def is_in(session: Session, room: str) -> bool:

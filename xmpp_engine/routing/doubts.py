@@ -15,6 +15,8 @@ from typing import Final
 
 from xmpp_engine.xml.element import Element
 
+#: The kind of records that have numbers: deliveries to a session (`crossing.py`).
+DELIVER: Final = "d"
 #: Note of a stanza that is in doubt: its link's token, its number, and the full JID for which it was.
 DOUBT: Final = "in doubt"
 NS_DOUBT: Final = "urn:mlink:cluster:doubt"

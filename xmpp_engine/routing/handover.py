@@ -20,7 +20,7 @@ forgets the session ("z").
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -115,11 +115,10 @@ class Handover:
         self._whereabouts = whereabouts
         self._peers = peers
         self._crossing = whereabouts.crossing
-        self._moved: OrderedDict[str, str] = OrderedDict()
+        self._moved = self._crossing.moved
         #: Sessions given away, by the id of their stream, until the other node has them.
         self._given: dict[str, Given] = {}
         self._arrivals: dict[str, list[Arrival]] = {}
-        self._crossing.moved = self._moved
         self._crossing.arrivals = self._arrivals
         self._crossing.early = self._early
         #: Of sessions given away: nodes that may still send presence here that is for them, by full JID.

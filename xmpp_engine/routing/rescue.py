@@ -97,7 +97,7 @@ class Rescue:
         if not session.remote:
             rely(session, stanza)
         elif crossing is not None:
-            crossing.rely(session, stanza)  # type: ignore[arg-type]
+            crossing.returns.rely(session, stanza)  # type: ignore[arg-type]
 
     def begin(self, tasks: Tasks) -> None:
         """Bring the first ones home at once, and the rest from a task."""

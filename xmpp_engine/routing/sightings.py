@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
-from xmpp_engine.routing.crossing import DELIVER, SHOW, Crossing
+from xmpp_engine.routing.crossing import SHOW, Crossing
+from xmpp_engine.routing.doubts import DELIVER
 from xmpp_engine.routing.ports import Directory, Peers, Record
 from xmpp_engine.stanza.build import presence
 

@@ -428,12 +428,12 @@ class Whereabouts:
         for tag in [tag for tag, owner in self.crossing.tags.items() if owner == node]:
             del self.crossing.tags[tag]
         self.sightings.told_too_late(node, records, self.crossing.moved)
-        homeless = self.crossing.in_doubt(node, records)
+        homeless = self.crossing.returns.in_doubt(node, records)
         mark = self._doubts.ended(node)
         if mark is not None:
             self.peers.broadcast((MARK, *mark))
         for jid, stanza, again in homeless:
-            self.crossing.bring_home(jid, stanza, again=again)
+            self.crossing.returns.bring_home(jid, stanza, again=again)
         if dropped:
             sessions.info("%d sessions were on %s, which is gone", len(dropped), node)
             self._services.tasks.spawn(f"farewell of {node}", self.sightings.mourn(node, dropped))
