@@ -9,14 +9,17 @@ grows. A process that stood still (a stopped machine, a loop that hung) for long
 by the others: it notices before it reads anything, lets all of them go, and joins anew with a new epoch.
 
 Clocks are compared as NTP does: a heartbeat returns when the last one of each other node was sent and how long ago that
-came, which gives the time both ways and the difference of the clocks.
+came, which gives the time both ways and the difference of the clocks. One that comes late, as from a busy process,
+looks like a wrong clock: of the last answers the quickest one counts.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.cluster import envelope
@@ -31,6 +34,8 @@ log = logging.getLogger("mlink.cluster")
 #: Other nodes that are watched, and sentences about those that were refused or are gone.
 MAX_PEERS: Final = 256
 MAX_TOLD: Final = 64
+#: Answers of which the quickest one says how clocks differ.
+_MEASURED: Final = 8
 #: A heartbeat that answers another one is sent at most this often.
 ANSWER_SECONDS: Final = 0.05
 #: Heartbeats that a joining node sends while it listens.
@@ -57,9 +62,12 @@ class Peer:
     #: Whether it is one of us, and why not.
     accepted: bool = False
     refusal: str = ""
-    #: Seconds there and back, and by which its clock is ahead; None before they were measured.
+    #: Seconds there and back, by which its clock is ahead (None before that was measured), and by which that may be
+    #: wrong: half of what the quickest of the last answers took (as in RFC 5905, 10).
     rtt: float = 0.0
     ahead: float | None = None
+    doubt: float = 0.0
+    measured: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_MEASURED))
     facts: dict[str, Any] = field(default_factory=dict)
     #: What it sent last: its monotonic time, which it gets back from us.
     echo: float = 0.0
@@ -260,7 +268,9 @@ class Membership:
         if mine is not None:
             peer.confirmed = here
             peer.rtt = max(here - mine[1] - mine[2], 0.0)
-            peer.ahead = time + peer.rtt / 2 - self._clock.time()
+            peer.measured.append((peer.rtt, time + peer.rtt / 2 - self._clock.time()))
+            quickest, peer.ahead = min(reversed(peer.measured), key=itemgetter(0))
+            peer.doubt = quickest / 2
         if asks:
             self.answer()
         self._consider(peer)
@@ -318,7 +328,7 @@ class Membership:
     def _objection(self, peer: Peer) -> str:
         """Why the two nodes do not fit together, "" where they do."""
         most, ahead = self.config.skew_seconds, peer.ahead or 0.0
-        if abs(ahead) > most + peer.rtt / 2 and peer.token not in self._been_here:
+        if abs(ahead) > most + peer.doubt and peer.token not in self._been_here:
             way = "ahead of" if ahead > 0 else "behind"
             return (
                 f"The clock of node {peer.name} is {abs(ahead):.1f} s {way} that of node {self.name}; "
@@ -330,7 +340,7 @@ class Membership:
         return ""
 
     def _drifts(self, peer: Peer) -> None:
-        if peer.ahead is not None and abs(peer.ahead) > self.config.skew_seconds + peer.rtt / 2:
+        if peer.ahead is not None and abs(peer.ahead) > self.config.skew_seconds + peer.doubt:
             self._complain("skew", peer.name, f"its clock differs by {peer.ahead:+.1f} s")
 
     def _namesake(self, token: bytes, epoch: int, time: float, since: int, facts: dict[str, Any]) -> None:

@@ -149,6 +149,16 @@ async def test_a_small_difference_and_a_slow_way_are_no_wrong_clock() -> None:
     await nodes.end()
 
 
+async def test_a_node_that_was_busy_has_no_wrong_clock(nodes: Nodes) -> None:
+    a, _b = await nodes.start("a", "b")
+    await nodes.run(3)
+    nodes.hub.delay = 0.4
+    await nodes.run(2)
+    row = next(row for row in a.cluster.describe()["peers"] if row["node"] == "b")
+    assert row["rtt"] >= 0.4
+    assert abs(row["ahead"]) < 0.01
+
+
 async def test_a_clock_that_goes_wrong_later_is_told(nodes: Nodes) -> None:
     a, b = await nodes.start("a", "b")
     b.clock.wrong = 1.5
