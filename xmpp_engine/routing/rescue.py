@@ -73,11 +73,14 @@ class Rescue:
                     if message is None:
                         continue
                     stanza, others = message, None
-                named = stanza.to is not None and bool(stanza.to.resource)
+                to = stanza.to.resource if stanza.to is not None else ""
+                named = bool(to)
                 had = [
                     session
                     for session in there
-                    if (
+                    # Who was to get the message itself has no copy of it.
+                    if not (SOLE in notes and session.jid.resource == to)
+                    and (
                         session.since <= stamp and (session.carbons or not named)
                         if others is None
                         else is_among(others, session)

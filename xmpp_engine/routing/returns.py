@@ -129,6 +129,11 @@ class Returns:
             if record[0] == RELIES:
                 # The copy on which somebody relied is on its way as well, or has come to a node that does not know.
                 found.append((Jid.parse(record[1]), CarriedStanza(tuple(record[2:8]), Jid.parse(record[8])), False))
+            if record[0] == LACKS:
+                # It was to say that somebody else has not got a message that is on its way as well.
+                for other, stanza, _again in found:
+                    if other.full == record[1] and known_by(stanza) == tuple(record[2]):
+                        without(stanza, record[3][2].partition("/")[2])
             if record[0] != DELIVER:
                 continue
             jid = Jid.parse(record[2])
