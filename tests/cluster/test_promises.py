@@ -22,6 +22,7 @@ import pytest
 from tests.cluster import storm
 from tests.cluster.roamer import Roamer, Watcher, says, shows
 from tests.cluster.site import DOMAIN, Site, SiteNode, running_site
+from tests.durability.client import LoginRefused
 from tests.durability.reader import CLIENT, name
 from tests.services import ServiceError
 
@@ -32,8 +33,9 @@ ACCOUNTS = ("ann", "ben", "cid")
 #: it took where it was more.
 DEAD_SECONDS = 10.0
 PATIENCE = 60.0
-#: How long PostgreSQL is away: the whole time that is promised takes too long for each run.
-AWAY_SECONDS = float(os.environ.get("MLINK_AWAY_SECONDS", "8"))
+#: How long PostgreSQL is away: longer than a sign-in waits for it.
+AWAY_SECONDS = float(os.environ.get("MLINK_AWAY_SECONDS", "12"))
+SIGN_IN_SECONDS = 10.0
 ROOM = f"hall@conference.{DOMAIN}"
 MUC = "http://jabber.org/protocol/muc"
 
@@ -320,7 +322,8 @@ async def test_nothing_acknowledged_is_lost_in_a_storm(place: Place) -> None:
 
 
 async def test_the_database_may_be_away(place: Place) -> None:
-    """The server crashes under light traffic and comes back later."""
+    """The server crashes under light traffic and comes back later: who is there notices only that nothing is
+    acknowledged, who comes is told to come later."""
     site = place.site
     async with place.people() as (ann, ben, _cid):
         ids = []
@@ -337,8 +340,14 @@ async def test_the_database_may_be_away(place: Place) -> None:
         await ann.settled()
         await asyncio.to_thread(site.postgres.service.stop_process, signal.SIGQUIT)
         had = set(ann.durable)
+        newcomer = place.watcher("s0", 3)
+        refused = asyncio.create_task(newcomer.connect())
         await chat("away", AWAY_SECONDS)
         assert ann.durable == had, "what cannot be on disk was acknowledged"
+        assert set(ben.received) >= {id for id in ids[:-4] if id.startswith("away")}, "what need not wait has waited"
+        if AWAY_SECONDS > SIGN_IN_SECONDS:
+            with pytest.raises(LoginRefused, match="temporary-auth-failure"):
+                await refused
         assert ann.connected.is_set()
         # In this thread: a process dies with the thread that has started it.
         site.database_again()
@@ -350,3 +359,7 @@ async def test_the_database_may_be_away(place: Place) -> None:
         assert ben.received == ids
         rows = await asyncio.to_thread(archive, site, ann)
         assert [id for id in rows if id in set(ids)] == ids
+        await asyncio.gather(refused, return_exceptions=True)
+        if not newcomer.connected.is_set():
+            await newcomer.connect()
+        newcomer.cut()
