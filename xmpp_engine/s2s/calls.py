@@ -55,9 +55,14 @@ class Calls:
         """Have a stream speak for the destination's pair and attach it there; raises Failure."""
         local, remote = destination.local, destination.remote
         peer = self.allowed(local, remote)
-        stream = self._shareable(local, remote, peer)
-        if stream is None:
-            stream = await self._dial_unless_shared(local, remote, peer)
+        own = self.streams.get((local, remote))
+        if own is not None and not own.over:
+            stream = own
+        elif (local, remote) in self._federation.suspended.ours:
+            # A lost stream is resumed on one of its own.
+            stream = await self.dial(local, remote)
+        else:
+            stream = self._shareable(local, remote, peer) or await self._dial_unless_shared(local, remote, peer)
         try:
             await self._prove(stream, local, remote)
         except Failure as failure:
@@ -87,9 +92,6 @@ class Calls:
 
     def _shareable(self, local: str, remote: str, peer: PeerConfig) -> Outgoing | None:
         """A stream to the same domain that may carry one more of ours."""
-        own = self.streams.get((local, remote))
-        if own is not None and not own.over:
-            return own
         for stream in self.streams.values():
             if (
                 stream.remote == remote

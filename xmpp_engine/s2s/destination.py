@@ -64,6 +64,7 @@ class Destination:
         "_refused_until",
         "_short",
         "_tries",
+        "_using",
         "_wake",
         "failure",
         "host",
@@ -83,6 +84,8 @@ class Destination:
         self.host = host
         self.open: PeerStream | None = None
         self.streams: list[PeerStream] = []
+        #: The one of them that stanzas go to, also while it is choked: on two at a time they would overtake each other.
+        self._using: PeerStream | None = None
         self.queue = Queue(total)
         self.failure: Failure | None = None
         #: Seconds since the epoch, 0 while the loop does not pause.
@@ -191,7 +194,11 @@ class Destination:
 
     def _drain(self) -> None:
         """All that waits goes to the stream, until that is choked."""
-        stream = None if self._held else next((one for one in self.streams if not one.choked), None)
+        stream = self._using
+        if stream not in self.streams:
+            stream = self._using = self.streams[0] if self.streams else None
+        if self._held:
+            stream = None
         queue = self.queue
         now = self._federation.clock.now()
         while queue and stream is not None and not stream.choked and not stream.over:
@@ -204,11 +211,13 @@ class Destination:
 
     # Streams come and go
 
-    def attach(self, stream: PeerStream) -> None:
-        """A stream that speaks for the pair: what waits goes out over it."""
+    def attach(self, stream: PeerStream, resumed: bool = False) -> None:
+        """A stream that speaks for the pair: what waits goes out over it, `resumed` behind what it sends again."""
         stream.sends[(self.local, self.remote)] = self
         if stream not in self.streams:
             self.streams.append(stream)
+        if resumed:
+            self._using = stream
         self.failure = None
         self._tries = 0
         self._attached = self._federation.clock.now()

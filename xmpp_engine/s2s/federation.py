@@ -280,6 +280,12 @@ class Federation:
         else:
             self._ways[local, remote] = stream
 
+    def go_behind(self, local: str, remote: str, stream: PeerStream) -> None:
+        """What is to be said for a pair goes over this stream, which sends again what was said before."""
+        destination = self._destinations.get((local, remote))
+        if destination is not None:
+            destination.attach(stream, resumed=True)
+
     def go_on(self, local: str, remote: str) -> None:
         """Nothing is to be resumed for a pair any more: what came meanwhile may go."""
         destination = self._destinations.get((local, remote))

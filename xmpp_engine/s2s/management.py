@@ -128,6 +128,8 @@ class Management:
         if not peer.authentication or peer.acks is not None:
             self._refuse("unexpected-request")
             return
+        if (peer.remote, peer.local) in peer.receives:
+            peer.federation.suspended.give_up_theirs(peer.local, peer.remote)
         resumable = element.attrs.get("resume") in ("true", "1")
         acks = peer.acks = Acks(peer.federation.services.ledger, new_id() if resumable else "")
         acks.taking = True
@@ -203,7 +205,7 @@ class Management:
             peer.choke()
         if acks.queue:
             self.ask_soon()
-        peer.federation.suspended.release(acks)
+        peer.federation.suspended.release(acks, peer, proven)
 
     def send_again(self) -> bool:
         """Write what is to be sent again, as much as the socket takes; True when all of it is written."""

@@ -7,7 +7,7 @@ promised to outlive more than that (`HostConfig.federation_durable`), which are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.routing.bounce import bounce
@@ -22,23 +22,25 @@ if TYPE_CHECKING:
 #: Seconds in which a lost stream can be resumed, and lost streams of others that are kept.
 RESUME_SECONDS: Final = 120
 KEPT: Final = 1_000
+#: Seconds in which the other side has to resume a stream that it had opened, until what is newer goes another way.
+HOLD_SECONDS: Final = 10.0
 
 
 class Lost:
     """A stream that has ended and can be resumed, by the id of its acknowledgements."""
 
-    __slots__ = ("acks", "local", "remote", "timer")
+    __slots__ = ("acks", "local", "remote", "timers")
 
     def __init__(self, acks: Acks, local: str, remote: str) -> None:
         self.acks = acks
         self.local = local
         self.remote = remote
-        self.timer: Timer | None = None
+        self.timers: list[Timer] = []
 
     def stop(self) -> None:
         """Its time does not run any more."""
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in self.timers:
+            timer.cancel()
 
 
 class Suspended:
@@ -47,9 +49,9 @@ class Suspended:
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
         self.ours: dict[tuple[str, str], Lost] = {}
-        #: All pairs that a lost stream of ours spoke for, until it is known what becomes of what it had in flight:
-        #: nothing newer goes out before that.
-        self.held: dict[tuple[str, str], Acks] = {}
+        #: All pairs that a lost stream carried stanzas of ours for, until it is known what becomes of what it had in
+        #: flight, or for HOLD_SECONDS where the other side has to come back: nothing newer goes out before that.
+        self.held: dict[tuple[str, str], list[Acks]] = {}
         self.theirs: dict[str, Lost] = {}
 
     def keep(self, stream: PeerStream, acks: Acks) -> bool:
@@ -63,15 +65,20 @@ class Suspended:
             return False
         acks.forget_connection()
         lost = Lost(acks, stream.local, stream.remote)
-        lost.timer = clock.call_later(seconds, self._expired, lost)
+        lost.timers.append(clock.call_later(seconds, self._expired, lost))
         if outgoing:
             earlier = self.ours.pop((stream.local, stream.remote), None)
             if earlier is not None:
                 self._give_up(earlier)
             self.ours[(stream.local, stream.remote)] = lost
-            self.held.update(dict.fromkeys([(stream.local, stream.remote), *stream.sends], acks))
         else:
             self.theirs[acks.id] = lost
+            lost.timers.append(clock.call_later(HOLD_SECONDS, self.release, acks))
+        if acks.queue:
+            for pair in {(stream.local, stream.remote), *stream.sends}:
+                holding = self.held.setdefault(pair, [])
+                if acks not in holding:
+                    holding.append(acks)
         return True
 
     def take_ours(self, local: str, remote: str) -> Acks | None:
@@ -85,6 +92,12 @@ class Suspended:
             return None
         del self.theirs[id]
         return self._taken(lost)
+
+    def give_up_theirs(self, local: str, remote: str) -> None:
+        """The other side has a new stream for this pair of domains and did not resume the one before."""
+        for lost in [one for one in self.theirs.values() if (one.local, one.remote) == (local, remote)]:
+            del self.theirs[lost.acks.id]
+            self._give_up(lost)
 
     def _taken(self, lost: Lost | None) -> Acks | None:
         if lost is None:
@@ -104,11 +117,17 @@ class Suspended:
         lost.stop()
         self.unacknowledged(lost.acks)
 
-    def release(self, acks: Acks) -> None:
-        """What was in flight is on its way, or given up: its pairs of domains may go on."""
-        pairs = [pair for pair, held in self.held.items() if held is acks]
+    def release(self, acks: Acks, stream: PeerStream | None = None, proven: Container[tuple[str, str]] = ()) -> None:
+        """What was in flight is on its way, or given up: its pairs of domains may go on, those that are proven on the
+        stream that sends it again behind it."""
+        pairs = [pair for pair, holding in self.held.items() if acks in holding]
         for pair in pairs:
-            del self.held[pair]
+            if stream is not None and pair in proven:
+                self._federation.go_behind(*pair, stream)
+        for pair in pairs:
+            self.held[pair].remove(acks)
+            if not self.held[pair]:
+                del self.held[pair]
         for pair in pairs:
             self._federation.go_on(*pair)
 
