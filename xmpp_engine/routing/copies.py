@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xmpp_engine.routing.session import Session
 
 KnownBy = tuple[str, str | None, str | None]
-#: Note of a copy: somebody relies on it.
+#: Note of a message or a copy: somebody relies on it.
 SOLE: Final = "sole copy"
 
 
@@ -38,8 +38,14 @@ def original(copy: Stanza) -> Stanza | None:
 
 
 def rely(session: Session, message: Stanza) -> bool:
-    """Note that nobody else has this message than the session, where it has a copy of it that its client has not
-    acknowledged; False where it has none."""
+    """Note that nobody else has this message than the session, where it has that or a copy of it and its client has
+    not acknowledged it; False where it has none."""
+    for stanza in waiting(session, known_by(message)):
+        if SOLE not in (stanza.notes or {}):
+            stanza.note(SOLE, True)
+            return True
+    if not session.carbons:
+        return False
     bare = session.account.bare
     # Both may be long: of the queue only what may be it is looked at.
     mark = _mark(message)

@@ -167,7 +167,8 @@ class Crossing:
         if not since or shown.type not in ("", "unavailable"):
             return shown
         found = self._full.get(sender.full) or self._directory.find(sender.bare, sender.resource)
-        if found is None or found.since <= since:
+        # What comes back about a session of this node (passed on for one that has moved here) is older than that.
+        if found is None or (found.since <= since and sender.full not in self._full):
             return shown
         if found.presence is None:
             return shown if shown.type else None

@@ -395,7 +395,7 @@ class Handover:
         self._peers.broadcast((NOWHERE, full, given.node, given.since))
         self._whereabouts.is_nowhere(account, given.jid, given.node, given.since)
         rescue = account.rescue or Rescue(self._services.router, account)
-        rescue.add(given.queue)
+        rescue.add(given.queue, given.jid.resource)
         rescue.begin(self._services.tasks)
 
     def _gone(self, node: str, _records: list[Record]) -> None:

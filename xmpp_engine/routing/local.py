@@ -25,6 +25,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.bounce import bounce, failed, gone, run
+from xmpp_engine.routing.copies import SOLE
 from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.build import delay
@@ -112,12 +113,13 @@ class LocalDelivery:
         others = account.receptive()
         if others:
             late = _delayed(stanza, account)
+            if late is stanza and stanza.to is not None:
+                late = stanza.addressed(stanza.to)
+                late.notes = dict(stanza.notes or {})
+            # No copies are made of it any more: these have got it, whomever it was for.
+            late.note(OTHERS, [(s.jid.resource, s.since) for s in others] if len(others) > 1 else [])
+            (late.notes or {}).pop(SOLE, None)
             if self._router.crossing is not None:
-                if late is stanza and stanza.to is not None:
-                    late = stanza.addressed(stanza.to)
-                    late.notes = dict(stanza.notes or {})
-                # No copies are made of it any more: these have got it, whomever it was for.
-                late.note(OTHERS, [(s.jid.resource, s.since) for s in others] if len(others) > 1 else [])
                 late.note(LATE, True)
             for session in others:
                 # Of those elsewhere their nodes know.
@@ -159,8 +161,10 @@ class LocalDelivery:
                 self._conclude(stanza, verdict)
                 return
         if targets:
-            if self._router.crossing is not None:
-                stanza.note(OTHERS, _others(account, targets) if len(account.sessions) > 1 else ())
+            if len(account.sessions) > 1:
+                stanza.note(OTHERS, _others(account, targets))
+            elif self._router.crossing is not None:
+                stanza.note(OTHERS, ())
             self._router.counters.messages_delivered += len(targets)
             for session in targets:
                 session.deliver(stanza)

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 #: Stanzas in one turn of the loop.
 _AT_ONCE: Final = 10
-#: Note of a message in a cluster: the resources that have got it, or a copy, from the node that has it from its sender,
-#: and since when they are bound. What that node knew of the account's sessions need not be what this one knows.
+#: Note of a message: the resources that have got it, or a copy, from the node that has it from its sender, and since
+#: when they are bound, where they are several. What that node knew of the account's sessions need not be what this one
+#: knows.
 OTHERS: Final = "others"
 #: A session that moves from node to node is a little later each time (crossing.py): by less than this in all.
 SAME_SECONDS: Final = 1e-3
+#: Note of an account: sessions that have ended, the last ones. Each has seen to what it had not acknowledged.
+_PAST: Final = "past sessions"
+_MOST_PAST: Final = 50
 #: Note of a message that was stored while nobody was there, and is until its recipient has acknowledged it.
 REPLAYED: Final = "offline replayed"
 #: Messages that may wait behind a rescue. Sessions have one each; the bound is for senders elsewhere.
@@ -42,6 +46,23 @@ def is_among(others: Sequence[tuple[str, float]], session: Session) -> bool:
     """Whether a session is one of those that got a message."""
     resource, since = session.jid.resource, session.since
     return any(name == resource and abs(since - bound) < SAME_SECONDS for name, bound in others)
+
+
+def note_end(account: Account, resource: str, since: float) -> None:
+    """A session has ended that was bound since then. What others have got as well it has, or it has told them that they
+    alone have it."""
+    if account.sessions:
+        past: deque[tuple[str, float]] = account.note(_PAST, lambda: deque(maxlen=_MOST_PAST))
+        past.append((resource, since))
+
+
+def _had_before(account: Account, others: Sequence[tuple[str, float]], own: str) -> bool:
+    """Whether one of those that got a message was such a session, other than the one that leaves it now."""
+    past = (account.notes or {}).get(_PAST, ())
+    return any(
+        name != own and any(name == ended and abs(since - bound) < SAME_SECONDS for ended, since in past)
+        for name, bound in others
+    )
 
 
 class Rescue:
@@ -55,9 +76,9 @@ class Rescue:
         self._waiting: deque[tuple[Stanza, float]] = deque()
         self._late: deque[tuple[Stanza, Any]] = deque()
 
-    def add(self, queue: deque[tuple[Stanza, float]]) -> None:
-        """Take over what a session leaves. Where another resource was there, it had the messages to the bare address
-        too, and carbon copies of the others."""
+    def add(self, queue: deque[tuple[Stanza, float]], own: str) -> None:
+        """Take over what a session of the resource `own` leaves. Where another resource was there, it had the messages
+        to the bare address too, and carbon copies of the others."""
         there = self._account.receptive()
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
@@ -67,10 +88,13 @@ class Rescue:
                 others = notes.get(OTHERS)
                 if others is None and isinstance(stanza, CarriedStanza):
                     others = ()
-                if stanza.sender.bare == self._account.bare:
-                    # A copy, or of no use to others.
-                    message = original(stanza) if SOLE in notes else None
+                copied = stanza.sender.bare == self._account.bare
+                if copied:
+                    message = original(stanza)
                     if message is None:
+                        continue  # Of no use to others.
+                    if SOLE not in notes:
+                        self._leave_copy(message)
                         continue
                     stanza, others = message, None
                 to = stanza.to.resource if stanza.to is not None else ""
@@ -79,21 +103,27 @@ class Rescue:
                     session
                     for session in there
                     # Who was to get the message itself has no copy of it.
-                    if not (SOLE in notes and session.jid.resource == to)
+                    if not (copied and session.jid.resource == to)
                     and (
                         session.since <= stamp and (session.carbons or not named)
                         if others is None
                         else is_among(others, session)
                     )
                 ]
-                if not had:
+                if not had and (SOLE in notes or not others or not _had_before(self._account, others, own)):
                     self._waiting.append((stanza, stamp))
                 for session in had:
-                    # Who got the message itself leaves it, too; who got a copy has to know that it is the only one.
-                    if session.carbons:
-                        self._rely(session, stanza)
+                    # It has to know that it is the only one: it leaves the message itself, too.
+                    self._rely(session, stanza)
             elif stanza.kind == "iq" and stanza.type in ("get", "set"):
                 bounce(self._router, stanza, StanzaError("recipient-unavailable"))
+
+    def _leave_copy(self, message: Stanza) -> None:
+        """Who has got the message itself has to know that nobody had the copy."""
+        to = message.to.resource if message.to is not None else ""
+        for session in self._account.sessions.values():
+            if not to or session.jid.resource == to:
+                self._rely(session, message)
 
     def _rely(self, session: Session, stanza: Stanza) -> None:
         crossing = self._router.crossing

@@ -10,7 +10,7 @@ it or a copy, and would rely on somebody who has not, are told.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LACKS: Final = "l"
 RELIES: Final = "s"
+_RELIED: Final = 2_000
 
 
 class Returns:
@@ -44,6 +45,9 @@ class Returns:
         self._full = services.registry.full
         self._doubts = doubts
         self._moved = moved
+        self._name = peers.name
+        #: Messages that were left to sessions elsewhere, the last ones.
+        self._relied: OrderedDict[KnownBy, None] = OrderedDict()
         peers.handle(LACKS, self._lacks)
         peers.handle(RELIES, self._relies)
 
@@ -65,7 +69,7 @@ class Returns:
                 # A later session of that name has not got it either.
                 without(stanza, jid.resource)
                 rescue = account.rescue or Rescue(self._services.router, account)
-                rescue.add(deque([(stanza, now)]))
+                rescue.add(deque([(stanza, now)]), jid.resource)
                 rescue.begin(self._services.tasks)
             elif error is not None:
                 refused.error("a message of %s to %s has no way: %s", stanza.sender, jid, error)
@@ -99,7 +103,7 @@ class Returns:
         if session is not None:
             note_lacking(session, tuple(record[2]), record[3])
 
-    def _relies(self, _node: str, record: Record) -> None:
+    def _relies(self, node: str, record: Record) -> None:
         full = record[1]
         session = self._full.get(full)
         if session is not None:
@@ -107,12 +111,21 @@ class Returns:
         elif full in self._moved:
             self._post(self._moved[full], record)
         else:
-            self.bring_home(Jid.parse(full), CarriedStanza(record[2:8], Jid.parse(record[8])))
+            message = CarriedStanza(record[2:8], Jid.parse(record[8]))
+            both = known_by(message) in self._relied
+            # It left a message of its own to nobody, or to somebody of that node, who left it to this one: one of the
+            # two nodes brings it home. A copy it left to nobody.
+            if node < self._name if both else not record[8].count("/"):
+                return
+            self.bring_home(Jid.parse(full), message)
 
     def rely(self, session: RemoteSession, stanza: Stanza) -> None:
         """A session elsewhere has a copy of this message, and nobody else has it."""
         to = stanza.to
         assert to is not None
+        self._relied[known_by(stanza)] = None
+        if len(self._relied) > _RELIED:
+            self._relied.popitem(last=False)
         self._post(session.node, (RELIES, session.jid.full, *carry(stanza), to.full))
 
     def in_doubt(self, node: str, records: Iterable[Record]) -> list[tuple[Jid, Stanza, bool]]:

@@ -21,7 +21,7 @@ from xmpp_engine.observe.log import refused, sessions
 from xmpp_engine.plugin.table import Hook, Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, failed, run
-from xmpp_engine.routing.rescue import Rescue
+from xmpp_engine.routing.rescue import Rescue, note_end
 from xmpp_engine.stanza.build import iq as build_iq
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.stream.feature_sm import ASK_EVERY, REQUEST, StreamManagement
@@ -403,7 +403,7 @@ class Session:
         self.sm, sm = None, self.sm
         if sm is not None:
             self._services.registry.resumable.pop(sm.id, None)
-        self._end(reason)
+        self._end(reason, moved=True)
         self.presence, self.directed = shown, directed
 
     def kick(self, error: StreamError) -> None:
@@ -421,7 +421,7 @@ class Session:
         self.resume_timer = None
         self._end("was not resumed in time")
 
-    def _end(self, reason: str, clean: bool = False) -> None:
+    def _end(self, reason: str, clean: bool = False, *, moved: bool = False) -> None:
         """The session is over: out of the registry, the modules learn of it, unacknowledged messages find another
         way."""
         if self.ended:
@@ -445,9 +445,13 @@ class Session:
                 services.ledger.mark(sm.id, self.account.id, -1 if clean else sm.handled_count % 2**32)
             if sm.queue:
                 rescue = self.account.rescue or Rescue(services.router, self.account)
-                rescue.add(sm.queue)
+                rescue.add(sm.queue, self.jid.resource)
                 sm.queue.clear()
                 rescue.begin(services.tasks)
+        if not moved:
+            note_end(self.account, self.jid.resource, self.since)
+            if services.registry.whereabouts is not None:
+                services.registry.whereabouts.seen_to(self)
 
     def describe(self) -> dict[str, Any]:
         """What lists and the console show of the session."""

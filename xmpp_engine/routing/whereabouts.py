@@ -40,6 +40,7 @@ from xmpp_engine.routing.remote_session import (
     presence_bytes,
     shown_presence,
 )
+from xmpp_engine.routing.rescue import note_end
 from xmpp_engine.routing.sightings import APPEARED, Sightings, shows_of
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StreamError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 BOUND: Final = "b"
 UNBOUND: Final = "u"
+SEEN_TO: Final = "j"
 HELLO: Final = "h"
 TOLD: Final = "e"
 LOOK: Final = "o"
@@ -108,6 +110,7 @@ class Whereabouts:
             (BOUND, self._heard),
             (APPEARED, self._has_appeared),
             (UNBOUND, self._ended),
+            (SEEN_TO, self._seen_to),
             (HELLO, self._greeted),
             (TOLD, self._told_all),
             (LOOK, self._look),
@@ -178,6 +181,11 @@ class Whereabouts:
         if len(self._ended_here) > _RECENT:
             self._ended_here.popitem(last=False)
         self.peers.broadcast((UNBOUND, jid.bare, jid.resource, session.since))
+
+    def seen_to(self, session: Session) -> None:
+        """Others have been told what a session that has ended leaves to theirs."""
+        if any(other.remote for other in session.account.sessions.values()):
+            self.peers.broadcast((SEEN_TO, session.jid.bare, session.jid.resource, session.since))
 
     def _tell(self) -> None:
         self._due = False
@@ -346,6 +354,12 @@ class Whereabouts:
         _kind, bare, resource, since = record[:4]
         if self.directory.remove(bare, resource, node, since) is not None:
             self._leave(bare, resource)
+
+    def _seen_to(self, _node: str, record: Record) -> None:
+        _kind, bare, resource, since = record[:4]
+        account = self._services.accounts.resident.get(bare)
+        if account is not None:
+            note_end(account, resource, since)
 
     def _leave(self, bare: str, resource: str) -> None:
         account = self._services.accounts.resident.get(bare)

@@ -156,3 +156,90 @@ async def test_what_came_late_in_place_of_another_is_not_believed_to_have_been_c
     out(phone)
     await cluster.world.settle()
     assert bodies(await desk.receives_all()) == ["hello"]
+
+
+async def test_who_ended_without_having_the_copy_is_not_relied_on(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    alice.send(HELLO.format(desk.full))
+    await alice.receives_nothing()
+    out(phone)
+    out(desk)
+    assert await _later(story.world) == ["hello"]
+
+
+async def both(client: Client) -> None:
+    """Online, with stream management."""
+    await managed(client)
+    await client.comes_online()
+
+
+async def test_who_has_signed_in_anew_does_not_get_again_what_he_had_acknowledged(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await both(desk)
+    await both(phone)
+    alice.send(HELLO.format(desk.bare))
+    assert bodies(await phone.receives_all()) == ["hello"]
+    acknowledge(phone)
+    await phone.leaves()
+    again = await story.world.login("bob", phone.jid.resource)
+    again.send("<presence/>")
+    await again.receives_all()
+    out(desk)
+    assert bodies(await again.receives_all()) == []
+
+
+async def test_what_neither_of_two_had_acknowledged_comes_to_the_next_once(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await both(desk)
+    await both(phone)
+    alice.send(HELLO.format(desk.bare))
+    await alice.receives_nothing()
+    out(phone)
+    out(desk)
+    assert await _later(story.world) == ["hello"]
+
+
+async def test_who_has_signed_in_anew_on_another_node_does_not_get_it_again(cluster: ClusterStory) -> None:
+    romeo, desk, phone = await cluster("romeo n1", "juliet n1", "juliet n2")
+    await both(desk)
+    await both(phone)
+    romeo.send(HELLO.format(desk.bare))
+    assert bodies(await phone.receives_all()) == ["hello"]
+    acknowledge(phone)
+    await phone.leaves()
+    again = await cluster.world.login("juliet n2", phone.jid.resource)
+    again.send("<presence/>")
+    await again.receives_all()
+    out(desk)
+    await cluster.world.settle()
+    assert bodies(await again.receives_all()) == []
+
+
+async def test_what_neither_of_two_nodes_saw_acknowledged_comes_to_the_next_once(cluster: ClusterStory) -> None:
+    romeo, desk, phone = await cluster("romeo n1", "juliet n1", "juliet n2")
+    await both(desk)
+    await both(phone)
+    romeo.send(HELLO.format(desk.bare))
+    await romeo.receives_nothing()
+    for one in (phone, desk):
+        out(one)
+        await cluster.world.settle()
+    again = await cluster.world.login("juliet n2", "later")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["hello"]
+
+
+async def test_two_sessions_that_end_at_the_same_time_leave_the_message_once(cluster: ClusterStory) -> None:
+    romeo, desk, phone = await cluster("romeo n1", "juliet n1", "juliet n2")
+    await both(desk)
+    await both(phone)
+    romeo.send(HELLO.format(desk.bare))
+    await romeo.receives_nothing()
+    out(phone)
+    out(desk)
+    await cluster.world.settle()
+    again = await cluster.world.login("juliet n2", "later")
+    again.send("<presence/>")
+    assert bodies(await again.receives_all()) == ["hello"]
