@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,8 @@ _Stamp = tuple[tuple[str, int, int], ...]
 class Anchors:
     """One set of authorities. `problem` says why it is empty, "" for a good one."""
 
-    by_subject: dict[str, list[asn1.Certificate]] = field(default_factory=dict)
+    #: In DER: objects of `asn1crypto` are read as they are asked for, which two threads must not do at once.
+    by_subject: dict[str, list[bytes]] = field(default_factory=dict)
     lists: tuple[x509.CertificateRevocationList, ...] = ()
     #: Where `file:` addresses may be read, None for nowhere.
     folder: Path | None = None
@@ -47,11 +49,16 @@ class Anchors:
     def __len__(self) -> int:
         return sum(map(len, self.by_subject.values()))
 
+    def __iter__(self) -> Iterator[asn1.Certificate]:
+        """All authorities, for one thread."""
+        return (asn1.Certificate.load(der) for same in self.by_subject.values() for der in same)
+
     def for_chain(self, chain: list[asn1.Certificate]) -> list[asn1.Certificate]:
-        """The authorities that could stand above a chain, or in it: a hundred others would only cost time."""
+        """The authorities that could stand above a chain, or in it, for one thread: a hundred others would only cost
+        time."""
         names = {certificate.issuer.hashable for certificate in chain}
         names |= {certificate.subject.hashable for certificate in chain}
-        return [anchor for name in names for anchor in self.by_subject.get(name, ())]
+        return [asn1.Certificate.load(der) for name in names for der in self.by_subject.get(name, ())]
 
 
 class AnchorFiles:
@@ -59,6 +66,8 @@ class AnchorFiles:
 
     def __init__(self) -> None:
         self._sets: dict[str, tuple[_Stamp, Anchors]] = {}
+        #: Several threads judge at once; the first one reads for all.
+        self._lock = threading.Lock()
 
     def read(self, path: str) -> Anchors:
         """The authorities of a file, "" for those of the system. Never raises: a set that cannot be read is empty."""
@@ -69,13 +78,14 @@ class AnchorFiles:
             stamp = tuple((str(one), (facts := one.stat()).st_mtime_ns, facts.st_size) for one in files)
         except OSError as error:
             return Anchors(problem=f"the file of authorities cannot be read: {error.strerror or error}")
-        known = self._sets.get(path)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        anchors = _load(source, files[1:], folder)
-        if len(self._sets) >= MAX_SETS:
-            del self._sets[next(iter(self._sets))]
-        self._sets[path] = (stamp, anchors)
+        with self._lock:
+            known = self._sets.get(path)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            anchors = _load(source, files[1:], folder)
+            if len(self._sets) >= MAX_SETS:
+                del self._sets[next(iter(self._sets))]
+            self._sets[path] = (stamp, anchors)
         return anchors
 
 
@@ -100,11 +110,11 @@ def _load(source: Path, lists: list[Path], folder: Path | None) -> Anchors:
         data = _bounded(source)
     except (OSError, ValueError) as error:
         return Anchors(problem=f"the file of authorities cannot be read: {error}")
-    by_subject: dict[str, list[asn1.Certificate]] = {}
+    by_subject: dict[str, list[bytes]] = {}
     for block in _blocks(data, _BEGIN, _END):
         try:
-            certificate = asn1.Certificate.load(ssl.PEM_cert_to_DER_cert(block.decode("ascii")))
-            by_subject.setdefault(certificate.subject.hashable, []).append(certificate)
+            der = ssl.PEM_cert_to_DER_cert(block.decode("ascii"))
+            by_subject.setdefault(asn1.Certificate.load(der).subject.hashable, []).append(der)
         except (ValueError, TypeError):
             continue  # one that nobody can read is one that nobody is trusted by
     if not by_subject:

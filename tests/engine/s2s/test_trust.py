@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +20,7 @@ from tests.kits.authority import Authority, Certified, new_key, self_signed
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.s2s import trust as module
+from xmpp_engine.s2s.anchors import AnchorFiles
 from xmpp_engine.s2s.trust import Judgement, Trust, pin_of
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -333,6 +335,15 @@ async def test_changed_authorities_are_read_again(tmp_path: Path) -> None:
     path.write_bytes(STRANGE.pem)
     trust.configure(S2sConfig(authorities=str(path), stamp=2.0))
     assert not (await _judge(trust, server)).accepted, "a new snapshot counts at once"
+
+
+async def test_threads_share_no_object_of_an_authority(tmp_path: Path) -> None:
+    """They are parsed as they are asked for: two that did so at once have found half of one."""
+    anchors = AnchorFiles().read(str(ROOT.write(tmp_path)))
+    chain = [asn1.Certificate.load(der) for der in ISSUING.issue("example.org").chain]
+    (one,), (other,) = anchors.for_chain(chain), anchors.for_chain(chain)
+    assert one is not other
+    assert one.dump() == other.dump() == ROOT.der
 
 
 async def test_the_authorities_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
