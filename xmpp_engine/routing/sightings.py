@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 APPEARED: Final = "n"
 AGAIN: Final = "q"
 ANEW: Final = "i"
+MET: Final = "t"
 #: Sessions looked through in one turn of the loop.
 _AT_ONCE: Final = 100
 #: Changes that are remembered: as many as there may be while a record is on its way.
@@ -91,7 +92,10 @@ class Sightings:
         #: Sessions that have come here lately, and from where.
         self._moved_in: OrderedDict[str, tuple[str, Session]] = OrderedDict()
         peers.handle(AGAIN, self._wanted_again)
+        #: Nodes that have not yet shown all of their people to ours.
+        self._unmet: set[str] = set()
         peers.handle(ANEW, self._anew)
+        peers.handle(MET, self._met)
 
     # Ours
 
@@ -108,8 +112,8 @@ class Sightings:
 
     @property
     def known(self) -> set[str]:
-        """The nodes all of whose sessions are known here, and have been shown ours."""
-        new = self._untold.keys() | self._meeting.keys()
+        """The nodes all of whose sessions are known here and have been shown ours, and theirs to ours."""
+        new = self._untold.keys() | self._meeting.keys() | self._unmet
         return {self._peers.name, *(node for node in self._peers.nodes if node not in new)}
 
     def state(self) -> dict[str, int]:
@@ -191,6 +195,7 @@ class Sightings:
     def joined(self, node: str) -> None:
         """It will tell of its sessions from now on."""
         self._untold[node] = {}
+        self._unmet.add(node)
 
     def told_all(self, node: str) -> None:
         """It has; `meet` comes next."""
@@ -210,6 +215,10 @@ class Sightings:
                 self._show_one(session, node)
         if self._meeting.get(node) is fresh:
             del self._meeting[node]
+            self._peers.post(node, (MET,))
+
+    def _met(self, node: str, _record: Record) -> None:
+        self._unmet.discard(node)
 
     async def _ask_theirs(self, node: str, fresh: dict[str, Session]) -> None:
         """Sessions that came while the node was still telling have asked only those contacts of whom it had told; and
@@ -250,6 +259,7 @@ class Sightings:
         self.heard.pop(node, None)
         self._untold.pop(node, None)
         self._meeting.pop(node, None)
+        self._unmet.discard(node)
         for bare, entry in dropped:
             if entry.presence is not None:
                 self._mourned[f"{bare}/{entry.resource}"] = None
