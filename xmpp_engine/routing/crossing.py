@@ -75,7 +75,8 @@ class Crossing:
         self.moved: OrderedDict[str, str] = OrderedDict()
         self.returns = Returns(services, peers, self.doubts, self.moved)
         self.arrivals: dict[str, Any] = {}
-        self.early: Callable[[str, str, Record], bool] = lambda _node, _address, _record: False
+        self.early: Callable[[str, str, Record], bool] = lambda _node, _full, _record: False
+        self.shown_early: Callable[[str, str, Record], None] = lambda _node, _address, _record: None
         #: Of sessions that have just moved: nodes whose presence for them may still come here.
         self.unfenced: dict[str, set[str]] = {}
         #: Since when sessions were bound that have just ended here, by full JID; `whereabouts.py` keeps it.
@@ -284,14 +285,11 @@ class Crossing:
         self.returns.bring_home(jid, stanza)
 
     def _shown(self, node: str, record: Record) -> None:
-        if self.arrivals:
-            there = [
-                text
-                for text in record[7]
-                if text.partition("/")[0] not in self.arrivals or not self.early(node, text, shown_to(record, (text,)))
-            ]
-            record = shown_to(record, there)
         self._show_here(node, record)
+        if self.arrivals:
+            for text in record[7]:
+                if text.partition("/")[0] in self.arrivals:
+                    self.shown_early(node, text, shown_to(record, (text,)))
 
     def _show_here(self, node: str, record: Record) -> None:
         """Presence from a node for our sessions of some accounts."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import sessions
-from xmpp_engine.routing.crossing import ALONG, LATER, shown_to
+from xmpp_engine.routing.crossing import ALONG, LATER, SHOW, shown_to
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.routing.remote_session import presence_bytes, shown_presence
 from xmpp_engine.routing.rescue import Rescue
@@ -121,6 +121,7 @@ class Handover:
         self._arrivals: dict[str, list[Arrival]] = {}
         self._crossing.arrivals = self._arrivals
         self._crossing.early = self._early
+        self._crossing.shown_early = self._shown_early
         #: Of sessions given away: nodes that may still send presence here that is for them, by full JID.
         self._unfenced: dict[str, set[str]] = {}
         self._crossing.unfenced = self._unfenced
@@ -224,8 +225,10 @@ class Handover:
         full, bare = session.jid.full, session.account.bare
         for other in self._arrivals[bare]:
             if other is not arrival:
-                arrival.waiting += [entry for entry in other.waiting if entry[1] == full]
-                other.waiting = deque(entry for entry in other.waiting if entry[1] != full)
+                mine = [entry[1] == full and entry[2][0] != SHOW for entry in other.waiting]
+                arrival.waiting += [entry for entry, is_mine in zip(other.waiting, mine, strict=True) if is_mine]
+                left = (entry for entry, is_mine in zip(other.waiting, mine, strict=True) if not is_mine)
+                other.waiting = deque(left)
         arrival.full = full
         arrival.fences = {node for node in self._peers.nodes if node != owner}
         self._flush(arrival, owner)
@@ -234,19 +237,31 @@ class Handover:
         else:
             self._close(bare, arrival)
 
-    def _early(self, node: str, address: str, record: Record) -> bool:
-        """A delivery to a full JID has come, or presence for a full or bare one: whether it has to wait."""
-        here = address in self._services.registry.full
-        bare = address.partition("/")[0]
-        for arrival in self._arrivals.get(bare, ()):
-            if arrival.full:
-                wanted = node in arrival.fences and address in (arrival.full, bare)
-            else:
-                wanted = not here
+    def _early(self, node: str, full: str, record: Record) -> bool:
+        """A delivery has come: whether it has to wait."""
+        here = full in self._services.registry.full
+        for arrival in self._arrivals.get(full.partition("/")[0], ()):
+            wanted = node in arrival.fences if arrival.full == full else not arrival.full and not here
             if wanted and len(arrival.waiting) < _EARLY:
-                arrival.waiting.append((node, address, record))
+                arrival.waiting.append((node, full, record))
                 return True
         return False
+
+    def _shown_early(self, node: str, address: str, record: Record) -> None:
+        """Presence for a full or bare JID has come, and sessions that are here have got it: one that is not, or that
+        may yet get older ones by its old node, gets it then."""
+        bare = address.partition("/")[0]
+        for arrival in self._arrivals.get(bare, ()):
+            wanted = address in (arrival.full, bare) and node in arrival.fences if arrival.full else True
+            if wanted and len(arrival.waiting) < _EARLY:
+                arrival.waiting.append((node, address, record))
+
+    def _let_go(self, arrival: Arrival, address: str, record: Record) -> None:
+        """What has waited; presence for the session that has come alone."""
+        if record[0] != SHOW:
+            self._crossing.hand_over(address, record)
+        elif arrival.full and address in (arrival.full, arrival.full.partition("/")[0]):
+            self._crossing.hand_over(arrival.full, shown_to(record, (arrival.full,)))
 
     def _fenced(self, _node: str, record: Record) -> None:
         _kind, full, node = record[:3]
@@ -264,8 +279,8 @@ class Handover:
     def _flush(self, arrival: Arrival, node: str) -> None:
         ready = [entry for entry in arrival.waiting if entry[0] == node]
         arrival.waiting = deque(entry for entry in arrival.waiting if entry[0] != node)
-        for _node, full, record in ready:
-            self._crossing.hand_over(full, record)
+        for _node, address, record in ready:
+            self._let_go(arrival, address, record)
 
     def _close(self, bare: str, arrival: Arrival) -> None:
         """Nothing has to wait any more, or the session does not come."""
@@ -278,10 +293,10 @@ class Handover:
         coming = next((other for other in arrivals if not other.full), None)
         waiting, arrival.waiting = arrival.waiting, deque()
         for entry in waiting:
-            if coming is not None and entry[1] not in self._services.registry.full:
+            if entry[2][0] != SHOW and coming is not None and entry[1] not in self._services.registry.full:
                 coming.waiting.append(entry)
             else:
-                self._crossing.hand_over(entry[1], entry[2])
+                self._let_go(arrival, entry[1], entry[2])
 
     # The old node
 
@@ -302,14 +317,9 @@ class Handover:
     def _let_in(self, session: Session) -> None:
         """A session goes on before all that waits for it is its: that goes along."""
         full, bare = session.jid.full, session.account.bare
-        arrivals = list(self._arrivals.get(bare, ()))
-        for arrival in arrivals:
+        for arrival in list(self._arrivals.get(bare, ())):
             if arrival.full == full:
                 self._close(bare, arrival)
-        for arrival in arrivals:
-            for _node, address, record in list(arrival.waiting):
-                if address == bare:
-                    self._crossing.hand_over(full, shown_to(record, (full,)))
 
     def _give(self, session: Session, node: str) -> dict[str, Any]:
         sm = session.sm
