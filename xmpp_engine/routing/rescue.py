@@ -48,19 +48,19 @@ def is_among(others: Sequence[tuple[str, float]], session: Session) -> bool:
     return any(name == resource and abs(since - bound) < SAME_SECONDS for name, bound in others)
 
 
-def note_end(account: Account, resource: str, since: float) -> None:
-    """A session has ended that was bound since then. What others have got as well it has, or it has told them that they
-    alone have it."""
+def note_end(account: Account, resource: str, since: float, when: float) -> None:
+    """A session has ended then that was bound since then. What others have got as well it has, or it has told them that
+    they alone have it."""
     if account.sessions:
-        past: deque[tuple[str, float]] = account.note(_PAST, lambda: deque(maxlen=_MOST_PAST))
-        past.append((resource, since))
+        past: deque[tuple[str, float, float]] = account.note(_PAST, lambda: deque(maxlen=_MOST_PAST))
+        past.append((resource, since, when))
 
 
-def _had_before(account: Account, others: Sequence[tuple[str, float]], own: str) -> bool:
-    """Whether one of those that got a message was such a session, other than the one that leaves it now."""
-    past = (account.notes or {}).get(_PAST, ())
+def _had_before(account: Account, others: Sequence[tuple[str, float]], own: str, stamp: float) -> bool:
+    """Whether one of those that got a message at that time was such a session, other than the one that leaves it."""
     return any(
-        name != own and any(name == ended and abs(since - bound) < SAME_SECONDS for ended, since in past)
+        when >= stamp and ended != own and name == ended and abs(since - bound) < SAME_SECONDS
+        for ended, since, when in (account.notes or {}).get(_PAST, ())
         for name, bound in others
     )
 
@@ -77,8 +77,8 @@ class Rescue:
         self._late: deque[tuple[Stanza, Any]] = deque()
 
     def add(self, queue: deque[tuple[Stanza, float]], own: str) -> None:
-        """Take over what a session of the resource `own` leaves. Where another resource was there, it had the messages
-        to the bare address too, and carbon copies of the others."""
+        """Take over what a session of the resource `own` leaves, or with "" what did not come to one. Where another
+        resource was there, it had the messages to the bare address too, and carbon copies of the others."""
         there = self._account.receptive()
         for stanza, stamp in queue:
             if stanza.kind == "message" and stanza.type in ("chat", "normal"):
@@ -110,7 +110,8 @@ class Rescue:
                         else is_among(others, session)
                     )
                 ]
-                if not had and (SOLE in notes or not others or not _had_before(self._account, others, own)):
+                before = others and own and SOLE not in notes and _had_before(self._account, others, own, stamp)
+                if not had and not before:
                     self._waiting.append((stanza, stamp))
                 for session in had:
                     # It has to know that it is the only one: it leaves the message itself, too.

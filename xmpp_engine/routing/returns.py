@@ -69,7 +69,7 @@ class Returns:
                 # A later session of that name has not got it either.
                 without(stanza, jid.resource)
                 rescue = account.rescue or Rescue(self._services.router, account)
-                rescue.add(deque([(stanza, now)]), jid.resource)
+                rescue.add(deque([(stanza, now)]), "")
                 rescue.begin(self._services.tasks)
             elif error is not None:
                 refused.error("a message of %s to %s has no way: %s", stanza.sender, jid, error)

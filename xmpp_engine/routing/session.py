@@ -449,7 +449,7 @@ class Session:
                 sm.queue.clear()
                 rescue.begin(services.tasks)
         if not moved:
-            note_end(self.account, self.jid.resource, self.since)
+            note_end(self.account, self.jid.resource, self.since, services.clock.time())
             if services.registry.whereabouts is not None:
                 services.registry.whereabouts.seen_to(self)
 

@@ -185,7 +185,8 @@ class Whereabouts:
     def seen_to(self, session: Session) -> None:
         """Others have been told what a session that has ended leaves to theirs."""
         if any(other.remote for other in session.account.sessions.values()):
-            self.peers.broadcast((SEEN_TO, session.jid.bare, session.jid.resource, session.since))
+            now = self._services.clock.time()
+            self.peers.broadcast((SEEN_TO, session.jid.bare, session.jid.resource, session.since, now))
 
     def _tell(self) -> None:
         self._due = False
@@ -356,10 +357,10 @@ class Whereabouts:
             self._leave(bare, resource)
 
     def _seen_to(self, _node: str, record: Record) -> None:
-        _kind, bare, resource, since = record[:4]
+        _kind, bare, resource, since, when = record[:5]
         account = self._services.accounts.resident.get(bare)
         if account is not None:
-            note_end(account, resource, since)
+            note_end(account, resource, since, when)
 
     def _leave(self, bare: str, resource: str) -> None:
         account = self._services.accounts.resident.get(bare)
