@@ -99,9 +99,12 @@ class Returns:
                     note_lacking(session, wanted, doubt)
 
     def _lacks(self, _node: str, record: Record) -> None:
-        session = self._full.get(record[1])
+        full = record[1]
+        session = self._full.get(full)
         if session is not None:
             note_lacking(session, tuple(record[2]), record[3])
+        elif full in self._moved:
+            self._post(self._moved[full], record)
 
     def _relies(self, node: str, record: Record) -> None:
         full = record[1]
