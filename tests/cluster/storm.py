@@ -83,9 +83,9 @@ class Talker:
         sessions = {id: len({passage.session for passage in self.client.passages[id]}) for id in self.made}
         return [id for id, count in Counter(kept).items() if count > sessions[id]]
 
-    def disordered(self) -> list[tuple[str, str]]:
+    def disordered(self, blows: list[Blow]) -> list[tuple[str, str]]:
         """What came in another order."""
-        return disorders(self.made, self.listener.copies, self.client.passages)
+        return disorders(self.made, self.listener.copies, self.client.passages, blows)
 
     def story(self, id: str) -> dict[str, Any]:
         """All that is known of a message."""

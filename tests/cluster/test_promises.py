@@ -311,7 +311,7 @@ async def test_nothing_acknowledged_is_lost_in_a_storm(place: Place) -> None:
             "stands in the archive too often": talker.stored_twice(kept),
             "did not come": talker.lost(blowing.blows),
             "came too often": talker.doubled(blowing.blows),
-            "came before an earlier one": [one for one, _other in talker.disordered()],
+            "came before an earlier one": [one for one, _other in talker.disordered(blowing.blows)],
         }
         for what, ids in found.items():
             faults += [f"{len(ids)} {what}, the first {talker.story(ids[0])}"] if ids else []

@@ -86,6 +86,8 @@ def test_doubt_is_of_one_node_and_of_the_moment_of_the_blow() -> None:
     assert one(here, after) == [IN_DOUBT]
     assert one(here, copy(110.0, 2, "node1")) == [""], "nothing says that it is late"
     assert one(here, copy(121.0, 2, "node1", late=True)) == [""], "they have met again"
+    brought = copy(110.0, 2, "node1", late=True, confirmed=110.1)
+    assert one(brought, copy(121.0, 3, "node2", late=True)) == [IN_DOUBT], "and the other one had it still"
     elsewhere = copy(99.8, node="node2", confirmed=99.9)
     assert one(elsewhere, after, stays=[Stay("node2", 1, 1.0, 105.0)]) == [""], "node3 has nothing to do with it"
     assert judged(SENT, [copy(10.2, confirmed=10.3), after], [FROZEN]) == [""], "it had the time to tell"
@@ -138,3 +140,9 @@ def test_order() -> None:
     assert came("a", "c", "b", "d", late="b") == []
     assert came("d", "b", "a", late="ab") == [("b", "a")]
     assert came("d", "a", "b", "c", late="abcd") == [], "it waited elsewhere"
+    split = [FROZEN._replace(begun=-2.0, over=5.0)]
+    late = {id: [copy(float(number), late=True)] for number, id in enumerate("ba")}
+    assert disorders(made, late, sent) == [("b", "a")]
+    assert disorders(made, late, sent, split) == [], "nodes did not hear each other"
+    prompt = {id: [copy(float(number))] for number, id in enumerate("ba")}
+    assert disorders(made, prompt, sent, split) == [("b", "a")], "that excuses nothing that comes at once"

@@ -88,7 +88,7 @@ def tried(site: Site, older: Path) -> list[str]:
     asyncio.run(upgrade.run())
     faults = []
     for talker in upgrade.talkers:
-        lost, doubled, disordered = talker.missing(), talker.doubled([]), talker.disordered()
+        lost, doubled, disordered = talker.missing(), talker.doubled([]), talker.disordered([])
         if set(talker.made) != talker.client.durable:
             faults.append(f"{talker.client.account}: not everything was acknowledged")
         for what, ids in (("lost", lost), ("doubled", doubled), ("disordered", [one for one, _other in disordered])):

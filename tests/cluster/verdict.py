@@ -8,8 +8,8 @@ came each needs one of its own:
     unconfirmed   it came in a session of its recipient that was lost, and the server is not known to have had the
                   acknowledgement (XEP-0198, 4): what that session left may come to a later one
     in doubt      it was on its way between two nodes when one of them was struck, and nobody could say whether it had
-                  arrived (`routing/doubts.py`): it may come again marked as late, until the nodes have met again,
-                  which a killed one never does
+                  arrived (`routing/doubts.py`): one of them may bring it, marked as late, until they have met again,
+                  which a killed one never does; what the other one has of it may come whenever that gives it up
     not deleted   it was replayed from offline storage by a node that was struck before it had deleted it there
 
 To one session nothing comes twice, unless it was sent twice: `h` of a resumption is exact, and a session remembers what
@@ -20,7 +20,8 @@ what it had in memory: what its clients had sent to it just before, or what it h
 That is in the archive. No other blow excuses a loss.
 
 Messages that come at once come in the order in which they were sent, in one session and from one to the next. What is
-late may have waited in several places, of which each keeps the order: among messages that took the same way.
+late keeps its order where it took the same way; what was sent while nodes did not hear each other may have waited in
+several places, and says since when.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def _excuses(
             continue
         if blow.name != CUT:
             found += [(NOT_DELETED, place) for place in same if _kept(copies[place], blow)]
-        met = blow.name != KILL and copy.when > blow.over
-        if copy.late and not met and _was_under_way(passages, copies[:number], stays, blow):
+        tried = any(one.late and (blow.name == KILL or one.when <= blow.over) for one in copies[: number + 1])
+        if copy.late and tried and _was_under_way(passages, copies[:number], stays, blow):
             found.append((IN_DOUBT, index))
     return found + again
 
@@ -152,13 +153,24 @@ def _kept_since(blow: Blow, stays: Sequence[Stay], tries: Sequence[tuple[float, 
 
 
 def disorders(
-    made: Sequence[str], came: Mapping[str, Sequence[Copy]], passages: Mapping[str, Sequence[Passage]]
+    made: Sequence[str],
+    came: Mapping[str, Sequence[Copy]],
+    passages: Mapping[str, Sequence[Passage]],
+    blows: Sequence[Blow] = (),
 ) -> list[tuple[str, str]]:
     """Messages that came before others that were sent earlier: pairs in the order in which they came."""
     place = {id: number for number, id in enumerate(made)}
     first = sorted(((copies[0], id) for id, copies in came.items()), key=lambda one: one[0].when)
     ways: dict[object, list[str]] = defaultdict(list)
     for copy, id in first:
-        sent = [(passage.node, passage.session) for passage in passages[id] if passage.when <= copy.when]
-        ways[(copy.session, copy.replayed, *sent) if copy.late else "at once"].append(id)
+        sent = [passage for passage in passages[id] if passage.when <= copy.when]
+        if not copy.late:
+            ways["at once"].append(id)
+        elif not any(_is_apart(passage.when, blow) for passage in sent for blow in blows):
+            ways[(copy.session, copy.replayed, *((one.node, one.session) for one in sent))].append(id)
     return [(one, other) for ids in ways.values() for one, other in pairwise(ids) if place[one] > place[other]]
+
+
+def _is_apart(when: float, blow: Blow) -> bool:
+    """Whether nodes did not hear each other at that time."""
+    return blow.name in LINKS and blow.begun - SLACK_SECONDS <= when <= blow.over
