@@ -142,8 +142,9 @@ class Returns:
         done: set[str] = set()
         first: Stanza
         for record in records:
-            if record[0] == RELIES:
-                # The copy on which somebody relied is on its way as well, or has come to a node that does not know.
+            if record[0] == RELIES and "/" in record[8]:
+                # The copy on which somebody relied is on its way as well, or has come to a node that does not know. Who
+                # has the message itself sees to it.
                 found.append((Jid.parse(record[1]), CarriedStanza(tuple(record[2:8]), Jid.parse(record[8])), False))
             if record[0] == LACKS:
                 # It was to say that somebody else has not got a message that is on its way as well.
