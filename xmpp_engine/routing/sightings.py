@@ -40,6 +40,8 @@ MET: Final = "t"
 _AT_ONCE: Final = 100
 #: Changes that are remembered: as many as there may be while a record is on its way.
 _RECENT: Final = 10_000
+#: Names of nodes that are gone.
+_LOST: Final = 1_000
 #: Sessions that have come from other nodes.
 _MOVED: Final = 2_000
 #: Sessions of nodes that are gone.
@@ -86,7 +88,7 @@ class Sightings:
         #: The same of nodes that have told all, and whose people are just being met.
         self._meeting: dict[str, dict[str, Session]] = {}
         #: Nodes that are gone and have not come back.
-        self.lost: set[str] = set()
+        self.lost: OrderedDict[str, None] = OrderedDict()
         #: Sessions of nodes that are gone, of which contacts here have heard that they are unavailable.
         self._mourned: OrderedDict[str, None] = OrderedDict()
         #: Sessions that have come here lately, and from where.
@@ -199,7 +201,7 @@ class Sightings:
 
     def told_all(self, node: str) -> None:
         """It has; `meet` comes next."""
-        self.lost.discard(node)
+        self.lost.pop(node, None)
         self._meeting[node] = self._untold.pop(node, {})
 
     async def meet(self, node: str) -> None:
@@ -255,7 +257,9 @@ class Sightings:
 
     def gone(self, node: str, dropped: list[tuple[str, Any]]) -> None:
         """A node is gone, and had these sessions."""
-        self.lost.add(node)
+        self.lost[node] = None
+        while len(self.lost) > _LOST:
+            self.lost.popitem(last=False)
         self.heard.pop(node, None)
         self._untold.pop(node, None)
         self._meeting.pop(node, None)
