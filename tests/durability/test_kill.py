@@ -296,5 +296,6 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_stored_twice(
 
 
 def _no_errors(log: Path) -> None:
-    bad = [line for line in log.read_text().splitlines() if " ERROR " in line or "Traceback" in line]
-    assert not bad, "\n".join(bad[:10])
+    lines = log.read_text().splitlines()
+    bad = [number for number, line in enumerate(lines) if " ERROR " in line or "Traceback" in line]
+    assert not bad, "\n".join(lines[bad[0] : bad[0] + 40])

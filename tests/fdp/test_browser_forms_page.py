@@ -304,6 +304,7 @@ def test_a_topic_that_was_opened_as_the_connection_went_opens_when_it_is_back(
 ) -> None:
     visit.expected.append(DOWN)
     page = open_forms(visit, ada, peer)
+    expect(page.locator("#topics").get_by_role("link", name="Short report")).to_be_visible()
     page.context.set_offline(True)
     expect(page.locator("#link")).to_have_text("not connected")
     choose(page, "Short report")
