@@ -9,10 +9,11 @@ from celery import Celery, Task
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from mlink_web.node import parent
+from mlink_web.node import parent, queue_files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlink_web.settings.dev")
 parent.follow()
+queue_files.use()
 
 
 class DatabaseTask(Task):
