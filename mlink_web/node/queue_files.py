@@ -52,7 +52,8 @@ class Channel(filesystem.Channel):
             os.replace(beside, file)
 
     def _put(self, queue: str, payload: Any, **_options: Any) -> None:
-        name = f"{time.monotonic_ns() // 1_000_000}_{uuid.uuid4()}.{queue}.msg"
+        # Taken by name, the first first: the clock of the wall has as many digits tomorrow and goes on after a reboot.
+        name = f"{time.time_ns()}_{uuid.uuid4()}.{queue}.msg"
         path = Path(self.data_folder_out, name)
         beside = path.with_suffix(".new")
         try:

@@ -77,13 +77,13 @@ def test_messages_are_taken_whole_and_once_while_others_are_put(tmp_path: Path) 
 
 def test_each_queue_has_its_own_and_the_first_comes_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     channel = connection(tmp_path).default_channel
-    (tmp_path / "1_cut.jobs.msg").write_text("")
+    (tmp_path / "0_cut.jobs.msg").write_text("")
     for number in range(3):
         channel._put("jobs", number)
         time.sleep(0.002)
     channel._put("celery", "other")
     assert [channel._get("jobs") for _ in range(3)] == [0, 1, 2]
-    assert "is damaged and left out: 1_cut.jobs.msg" in caplog.text
+    assert "is damaged and left out: 0_cut.jobs.msg" in caplog.text
     assert channel._size("celery") == 1
     with pytest.raises(Empty):
         channel._get("jobs")
