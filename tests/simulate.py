@@ -2,6 +2,8 @@
 
     python -m tests.simulate --seeds 1000 --start 0      many seeds, one after the other; stops at the first failure
     python -m tests.simulate --start 4711 --seeds 1 -v   one seed, with everything that happens
+    python -m tests.simulate --lossy 0.8 --blows 2       four of five histories with a bus that loses; more cuts, kills
+    python -m tests.simulate --go-on                     a line for each failing seed, and on to the next
 
 A history is decided by its seed: who signs in where, sends, acknowledges, loses the connection, resumes on another
 node, is kicked; which nodes are cut off, frozen, killed and started anew; how much the bus loses and delays. At the end
@@ -58,6 +60,8 @@ SHOWING = 0.08
 WITH_CARBONS = 0.5
 #: How often a client loses its new connection while it resumes.
 LOST_RESUMING = 0.1
+#: In how many histories the bus loses and delays.
+LOSSY = 0.3
 #: What may happen in a step, and how often.
 WEIGHTS = {
     "bind": 12.0,
@@ -75,6 +79,8 @@ WEIGHTS = {
     "wait": 6.0,
     "csi": 3.0,
 }
+#: What of it is a blow to the cluster.
+BLOWS = frozenset({"cut", "freeze", "kill"})
 MODULES = (
     "xmpp_engine.modules.disco.Disco",
     "xmpp_engine.modules.stream_management.StreamManagementModule",
@@ -158,11 +164,16 @@ class Device:
 
 
 class Simulation:
-    """One history. `problems` says what did not hold."""
+    """One history. `problems` says what did not hold. `lossy` is the share of histories in which the bus loses,
+    `blows` how many times as often the cluster is hit."""
 
-    def __init__(self, seed: int, steps: int = STEPS, talk: bool = False) -> None:
+    def __init__(
+        self, seed: int, steps: int = STEPS, talk: bool = False, *, lossy: float = LOSSY, blows: float = 1.0
+    ) -> None:
         self.seed = seed
         self.steps = steps
+        self.lossy = lossy
+        self.weights = tuple(weight * blows if name in BLOWS else weight for name, weight in WEIGHTS.items())
         self.random = random.Random(seed)
         #: For what was added later: it leaves the histories of known seeds as they are.
         self.more = random.Random(~seed)
@@ -190,7 +201,7 @@ class Simulation:
         for name in NODES:
             await self.world.node(name)
         await self._befriend()
-        if self.random.random() < 0.3:
+        if self.random.random() < self.lossy:
             hub.loss, hub.jitter = 0.03, 0.05
         try:
             for _ in range(self.steps):
@@ -220,7 +231,7 @@ class Simulation:
     async def _step(self) -> None:
         if self.more.random() < SHOWING:
             self._show(self.more.choice(self.devices))
-        choice = self.random.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        choice = self.random.choices(tuple(WEIGHTS), self.weights)[0]
         device = self.random.choice(self.devices)
         if choice == "bind":
             if not device.online:
@@ -606,21 +617,21 @@ def _copied(message: Element) -> Element | None:
     return None
 
 
-def fails(seed: int, steps: int = STEPS, talk: bool = False) -> list[str]:
+def fails(seed: int, steps: int = STEPS, talk: bool = False, **harshness: float) -> list[str]:
     """The problems of one history."""
-    return asyncio.run(Simulation(seed, steps, talk).run())
+    return asyncio.run(Simulation(seed, steps, talk, **harshness).run())
 
 
-def shortest(seed: int, steps: int = STEPS) -> int:
+def shortest(seed: int, steps: int = STEPS, **harshness: float) -> int:
     """The least number of steps with which a failing history still fails."""
     low, high = 1, steps
     while low < high:
         middle = (low + high) // 2
-        if fails(seed, middle):
+        if fails(seed, middle, **harshness):
             high = middle
         else:
             low = middle + 1
-    return high if fails(seed, high) else steps
+    return high if fails(seed, high, **harshness) else steps
 
 
 def main() -> int:
@@ -629,19 +640,30 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--lossy", type=float, default=LOSSY, help="in how many histories the bus loses and delays")
+    parser.add_argument("--blows", type=float, default=1.0, help="how many times as many cuts, freezes and kills")
+    parser.add_argument("--go-on", action="store_true", help="do not stop at the first failure")
     parser.add_argument("-v", action="store_true", dest="talk")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    harshness = {"lossy": options.lossy, "blows": options.blows}
+    failed = 0
     for seed in range(options.start, options.start + options.seeds):
-        problems = fails(seed, options.steps, options.talk)
-        if problems:
-            steps = shortest(seed, options.steps) if not options.talk else options.steps
-            problems = problems if options.talk else fails(seed, steps)
-            print(f"seed {seed} fails with {steps} steps:", *problems, sep="\n  ")
-            print(f"python -m tests.simulate --start {seed} --seeds 1 --steps {steps} -v")
-            return 1
-    print(f"{options.seeds} histories, nothing wrong")
-    return 0
+        problems = fails(seed, options.steps, options.talk, **harshness)
+        if not problems:
+            continue
+        failed += 1
+        if options.go_on:
+            print(f"seed {seed}:", "; ".join(problems), flush=True)
+            continue
+        steps = shortest(seed, options.steps, **harshness) if not options.talk else options.steps
+        problems = problems if options.talk else fails(seed, steps, **harshness)
+        print(f"seed {seed} fails with {steps} steps:", *problems, sep="\n  ")
+        how = "".join(f" --{name} {value}" for name, value in harshness.items() if value != parser.get_default(name))
+        print(f"python -m tests.simulate --start {seed} --seeds 1 --steps {steps}{how} -v")
+        return 1
+    print(f"{options.seeds} histories,", f"{failed} fail" if failed else "nothing wrong")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
