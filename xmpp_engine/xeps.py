@@ -47,6 +47,13 @@ BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
 
 #: The same for RFCs: number, what, state, path, what is left.
 RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
+    (
+        "5280",
+        "Paths of certificates and lists of what was revoked, between servers",
+        "partial",
+        "xmpp_engine/s2s/path.py, xmpp_engine/s2s/revocation.py",
+        "delta and indirect lists; certificates that were not sent are not fetched",
+    ),
     ("5802, 7677", "SCRAM-SHA-1 and SCRAM-SHA-256", "complete", "xmpp_engine/sasl/scram.py", ""),
     ("5929, 9266", "tls-server-end-point and tls-exporter", "complete", "xmpp_engine/transport/tls.py", ""),
     (
@@ -57,6 +64,13 @@ RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
         "",
     ),
     ("6121", "Roster, presence, delivery", "complete", "xmpp_engine/modules/, xmpp_engine/routing/local.py", ""),
+    (
+        "6960, 9654",
+        "OCSP with nonces, for certificates of other servers",
+        "partial",
+        "xmpp_engine/s2s/ocsp.py",
+        "stapled answers; signatures by RSASSA-PSS",
+    ),
     ("7395", "WebSocket", "complete", "xmpp_engine/transport/websocket.py", ""),
     ("7622", "Addresses by PRECIS and IDNA2008", "complete", "xmpp_engine/addressing/", ""),
 )

@@ -25,6 +25,7 @@ def peer_list() -> list[dict[str, Any]]:
             "authentication": peer.authentication or "default",
             "tls": peer.tls or "default",
             "revocation": peer.revocation or "default",
+            "ocsp": peer.ocsp or "default",
             "pins": len(peer.pins),
             "own_authorities": bool(peer.authorities),
             "note": peer.note,
@@ -39,7 +40,7 @@ def peer_show(domain: str) -> dict[str, Any]:
     peer = services.find(domain)
     shown = {name: getattr(peer, name) for name in services.PEER_FIELDS}
     shown["authorities"] = [f"{one.subject}, until {one.expires:%Y-%m-%d}" for one in values.listed(peer.authorities)]
-    for name in ("authentication", "tls", "revocation"):
+    for name in ("authentication", "tls", "revocation", "ocsp"):
         shown[name] = shown[name] or "default"
     strict = peer.strict_purpose
     return {"domain": peer.domain, **shown, "strict_purpose": "default" if strict is None else strict}
@@ -118,6 +119,6 @@ def _told(key: str, value: Any) -> str:
         return ", ".join(value) or "empty"
     return (
         "default"
-        if value in ("", None) and key in ("authentication", "tls", "revocation", "strict_purpose")
+        if value in ("", None) and key in ("authentication", "tls", "revocation", "ocsp", "strict_purpose")
         else (repr(value) if isinstance(value, str) else str(value))
     )

@@ -11,7 +11,7 @@ from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
 from mlink_web.console.fields import CODE, PLAIN, checked
 from mlink_web.federation import services, values
-from mlink_web.federation.models import Authentication, FederationOptions, Peer, Revocation, Tls
+from mlink_web.federation.models import Authentication, FederationOptions, Ocsp, Peer, Revocation, Tls
 
 PURPOSE: Final = (("no", "Any certificate for servers"), ("yes", "Only a certificate for clients too"))
 AUTHORITIES_HELP: Final = (
@@ -60,6 +60,7 @@ class PeerForm(forms.Form):
     authentication = forms.ChoiceField(required=False, label="It proves who it is by")
     tls = forms.ChoiceField(required=False, label="Encryption")
     revocation = forms.ChoiceField(required=False, label="Revoked certificates")
+    ocsp = forms.ChoiceField(required=False, label="Its responder (OCSP)")
     strict_purpose = forms.ChoiceField(
         required=False,
         label="When it connects to us, it may show",
@@ -91,7 +92,8 @@ class PeerForm(forms.Form):
         if peer is not None:
             del self.fields["domain"]
         now = services.options()
-        for name, kind in (("authentication", Authentication), ("tls", Tls), ("revocation", Revocation)):
+        kinds = {"authentication": Authentication, "tls": Tls, "revocation": Revocation, "ocsp": Ocsp}
+        for name, kind in kinds.items():
             self.fields[name].choices = _open(list(kind.choices), getattr(now, name))  # type: ignore[attr-defined]
         strict = "yes" if now.strict_purpose else "no"
         self.fields["strict_purpose"].choices = _open(list(PURPOSE), strict)  # type: ignore[attr-defined]
@@ -162,6 +164,11 @@ class OptionsForm(forms.Form):
         label="Encryption", choices=Tls.choices, help_text="A certificate can only be shown on an encrypted stream."
     )
     revocation = forms.ChoiceField(label="Revoked certificates", choices=Revocation.choices)
+    ocsp = forms.ChoiceField(
+        label="Responders (OCSP)",
+        choices=Ocsp.choices,
+        help_text="Public authorities have given them up for lists; closed networks may have one.",
+    )
     strict_purpose = forms.TypedChoiceField(
         label="When they connect to us, they may show",
         choices=PURPOSE,
@@ -199,7 +206,7 @@ class OptionsForm(forms.Form):
     #: The fields by the part of the page they stand in.
     PARTS = (
         ("Who", ("enabled", "open")),
-        ("Proof and encryption", ("authentication", "tls", "revocation", "strict_purpose", "authorities")),
+        ("Proof and encryption", ("authentication", "tls", "revocation", "ocsp", "strict_purpose", "authorities")),
         ("Ways and waiting", ("nameservers", "connect_seconds", "retry_seconds", "queue_seconds", "idle_seconds")),
         ("Limits", ("queue_stanzas", "queue_bytes", "destinations", "incoming")),
     )

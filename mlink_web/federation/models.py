@@ -33,6 +33,14 @@ class Revocation(models.TextChoices):
     HARD = "hard", "Refused unless a fresh list clears them"
 
 
+class Ocsp(models.TextChoices):
+    """What responders are asked for."""
+
+    OFF = "off", "Not asked"
+    SOFT = "soft", "Refused where its responder says revoked"
+    HARD = "hard", "Refused unless its responder clears it"
+
+
 class Peer(models.Model):
     """What holds between us and a domain, looked up before DNS."""
 
@@ -44,6 +52,7 @@ class Peer(models.Model):
     authentication = models.CharField(max_length=16, choices=Authentication.choices, default="", blank=True)
     tls = models.CharField(max_length=16, choices=Tls.choices, default="", blank=True)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, default="", blank=True)
+    ocsp = models.CharField(max_length=16, choices=Ocsp.choices, default="", db_default="", blank=True)
     strict_purpose = models.BooleanField(null=True, blank=True, default=None)
     pins = models.JSONField(default=list, blank=True, help_text="SHA-256 of its keys, hexadecimal.")
     authorities = models.TextField(default="", blank=True, help_text="Certificates of authorities, PEM.")
@@ -68,6 +77,7 @@ class FederationOptions(models.Model):
     )
     tls = models.CharField(max_length=16, choices=Tls.choices, default=Tls.REQUIRED)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, default=Revocation.SOFT)
+    ocsp = models.CharField(max_length=16, choices=Ocsp.choices, default=Ocsp.OFF, db_default="off")
     strict_purpose = models.BooleanField(default=False)
     authorities = models.TextField(default="", blank=True)
     nameservers = models.JSONField(default=list, blank=True)

@@ -24,6 +24,7 @@ STEPS: Final = {
     "tcp": "Connection",
     "tls": "Encryption",
     "certificate": "Certificate",
+    "revocation": "Revocation",
     "authentication": "Authentication",
     "end": "End",
 }

@@ -54,6 +54,7 @@ def default_of(options: FederationOptions) -> PeerConfig:
         authentication=options.authentication,  # type: ignore[arg-type]
         tls=_tls(options.authentication, options.tls),
         revocation=options.revocation,  # type: ignore[arg-type]
+        ocsp=options.ocsp,  # type: ignore[arg-type]
         strict_purpose=options.strict_purpose,
     )
 
@@ -71,6 +72,7 @@ def peer_of(peer: Peer, options: FederationOptions) -> PeerConfig:
         authentication=authentication,  # type: ignore[arg-type]
         tls=_tls(authentication, peer.tls or options.tls),
         revocation=peer.revocation or options.revocation,  # type: ignore[arg-type]
+        ocsp=peer.ocsp or options.ocsp,  # type: ignore[arg-type]
         strict_purpose=strict,
         pins=tuple(peer.pins),
         authorities=path_of(peer.authorities),

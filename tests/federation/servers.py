@@ -28,7 +28,8 @@ from typing import TypeVar
 import pytest
 
 from tests.bench.processes import Child, free_port, listening
-from tests.kits.authority import Authority, Certified, CrlServer
+from tests.kits.authority import Authority, Certified
+from tests.kits.crl_server import CrlServer
 from tests.kits.nameserver import NameServer
 from tests.live import LiveNode
 

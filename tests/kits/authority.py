@@ -14,11 +14,9 @@ and the lists of what was revoked, served over HTTP or from files.
 from __future__ import annotations
 
 import ipaddress
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 XMPP_ADDR = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")
 DNS_SRV = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
@@ -35,6 +33,7 @@ PURPOSES = {
     "client": ExtendedKeyUsageOID.CLIENT_AUTH,
     "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
     "code": ExtendedKeyUsageOID.CODE_SIGNING,
+    "ocsp": ExtendedKeyUsageOID.OCSP_SIGNING,
 }
 DER = serialization.Encoding.DER
 PEM = serialization.Encoding.PEM
@@ -150,6 +149,8 @@ class Authority:
         self.key = new_key(self.kind)
         #: Where its lists of revoked certificates are; named in certificates it issues from then on.
         self.crl_urls: list[str] = []
+        #: The same of its responders (OCSP).
+        self.ocsp_urls: list[str] = []
         self.revoked: dict[int, datetime] = {}
         self.list_number = 0
         self.certificate = self._certify()
@@ -187,6 +188,10 @@ class Authority:
     def publish(self, *urls: str) -> None:
         """Name addresses of its list in the certificates issued from now on."""
         self.crl_urls = list(urls)
+
+    def respond(self, *urls: str) -> None:
+        """Name addresses of its responder in the certificates issued from now on."""
+        self.ocsp_urls = list(urls)
 
     def issue(
         self,
@@ -226,6 +231,8 @@ class Authority:
             builder = builder.add_extension(_usage(digital_signature=True, key_cert_sign=authority), critical=True)
         if self.crl_urls:
             builder = builder.add_extension(_points(self.crl_urls), critical=False)
+        if self.ocsp_urls:
+            builder = builder.add_extension(_responders(self.ocsp_urls), critical=False)
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
         certificate = builder.sign(self.key, hash or self.hash)
@@ -272,6 +279,8 @@ class Authority:
             builder = builder.add_extension(constraints, critical=True)
         if self.issuer and self.issuer.crl_urls:
             builder = builder.add_extension(_points(self.issuer.crl_urls), critical=False)
+        if self.issuer and self.issuer.ocsp_urls:
+            builder = builder.add_extension(_responders(self.issuer.ocsp_urls), critical=False)
         return builder.sign(signer.key, self.hash)
 
     def _builder(
@@ -299,77 +308,6 @@ def self_signed(*dns: str, now: datetime | None = None, **options: Any) -> Certi
     return Certified(certified.certificate, key, [certified.der], certified.der)
 
 
-class CrlServer:
-    """An HTTP server on loopback for lists and other small files; also counts who asks. `with` starts and stops it."""
-
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        self.files: dict[str, bytes | Callable[[], bytes]] = {}
-        #: Paths that were asked for, in order.
-        self.asked: list[str] = []
-        #: Answer to everything instead: an HTTP status, 0 for none.
-        self.status = 0
-        #: Set by the first question.
-        self.arrived = threading.Event()
-        #: Paths that are somewhere else now.
-        self.moved: dict[str, str] = {}
-        #: Answers wait for it when it is cleared: a server that has stalled.
-        self.going = threading.Event()
-        self.going.set()
-        self.released = False
-        self._server = ThreadingHTTPServer((address, 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._server.server_address[1]
-
-    def url(self, name: str) -> str:
-        """The address of a file."""
-        return f"http://127.0.0.1:{self.port}/{name}"
-
-    def serve(self, name: str, content: bytes | Callable[[], bytes]) -> str:
-        """Put a file there, or what a call makes each time; returns its address."""
-        self.files[f"/{name}"] = content
-        return self.url(name)
-
-    def __enter__(self) -> CrlServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.released = True
-        self.going.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _handler(kit) -> type[BaseHTTPRequestHandler]:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                kit.asked.append(self.path)
-                kit.arrived.set()
-                kit.going.wait(60)
-                content = kit.files.get(self.path)
-                status = kit.status or (302 if self.path in kit.moved else 404 if content is None else 200)
-                body = (content() if callable(content) else content or b"") if status == 200 else b""
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Length", str(len(body)))
-                    if self.path in kit.moved:
-                        self.send_header("Location", kit.moved[self.path])
-                    self.end_headers()
-                    self.wfile.write(body)
-                except OSError:
-                    pass  # who asked has gone
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Be quiet."""
-
-        return Handler
-
-
 def _general(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
@@ -388,6 +326,15 @@ def _subject(name: str) -> x509.Name:
 def _points(urls: Iterable[str]) -> x509.CRLDistributionPoints:
     return x509.CRLDistributionPoints(
         [x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in urls]
+    )
+
+
+def _responders(urls: Iterable[str]) -> x509.AuthorityInformationAccess:
+    return x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url))
+            for url in urls
+        ]
     )
 
 

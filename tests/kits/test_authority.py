@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-from tests.kits.authority import Authority, CrlServer, self_signed
+from tests.kits.authority import Authority, self_signed
+from tests.kits.crl_server import CrlServer
 
 
 def _verify(folder: Path, root: Authority, chain: list[bytes], *options: str) -> subprocess.CompletedProcess[str]:

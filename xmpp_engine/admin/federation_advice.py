@@ -15,6 +15,7 @@ _STEPS: Final[Mapping[str, str]] = {
     "direct TLS where STARTTLS is spoken, or the other way round. Servers that know nothing newer than "
     "TLS 1.1 are refused.",
     "certificate": "The certificate does not prove that this is {domain}.",
+    "revocation": "Its authority does not clear the certificate of {domain}.",
     "authentication": "The other server does not believe that we are {origin}. For a certificate, ours must name "
     "{origin} and come from an authority that it trusts. For dialback, it must reach us under {origin}: the service "
     "record of {origin} and the port for other servers must be right.",
@@ -30,6 +31,8 @@ _CERTIFICATES: Final[Mapping[str, str]] = {
     "revoked": "Its authority has taken the certificate back. Do not talk to this server before it has another one.",
     "no-revocation-list": "Fetch the address of the list by hand from this machine: a firewall may be in the way. "
     "The record of this peer can ask for a list less strictly.",
+    "no-ocsp-answer": "Ask the responder by hand from this machine (openssl ocsp): a firewall may be in the way. "
+    "The record of this peer can ask for its answer less strictly.",
     "wrong-purpose": "It may not be used for this. The record of this peer can be less strict about purposes.",
     "pin": "The key is another one than you pinned. Ask the administrators of {domain} by another way than this "
     "connection whether they have changed it, before you change the pin.",

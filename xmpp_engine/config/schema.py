@@ -93,6 +93,8 @@ class PeerConfig:
     #: Certificates that were revoked: not looked at, refused where a list can be had, or refused unless a fresh list
     #: says that they are good.
     revocation: Literal["off", "soft", "hard"] = "soft"
+    #: The same by the answer of its responder (OCSP).
+    ocsp: Literal["off", "soft", "hard"] = "off"
     #: Whether a certificate that starts a stream must be one for clients (FEATURES, S2S-06).
     strict_purpose: bool = False
     #: SHA-256 of the keys (SubjectPublicKeyInfo, hexadecimal) of which its certificate must have one; then no authority

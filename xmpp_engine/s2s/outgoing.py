@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.s2s.failure import Failure, refused
 from xmpp_engine.s2s.peer_stream import PeerStream
+from xmpp_engine.s2s.trust import REVOCATION
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StreamError
@@ -163,7 +164,9 @@ class Outgoing(PeerStream):
             return
         if self.needs_certificate and not self.trusted:
             text = self.judgement.reason if self.judgement is not None else "it shows none"
-            self.fail(refused(f"certificate of {self.remote}: {text}", "certificate"))
+            code = self.judgement.code if self.judgement is not None else ""
+            step = "revocation" if code in REVOCATION else "certificate"
+            self.fail(refused(f"certificate of {self.remote}: {text}", step))
             return
         self._open()
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xmpp_engine.addressing.prep import domainpart
+from xmpp_engine.s2s import path as paths
 from xmpp_engine.s2s.failure import Failure
+from xmpp_engine.s2s.trust import REVOCATION, Judgement
 
 if TYPE_CHECKING:
     from xmpp_engine.config.schema import PeerConfig
@@ -37,6 +39,8 @@ class _Probe:
     def __init__(self, federation: Federation, report: Report) -> None:
         self._federation = federation
         self._report = report
+        #: Of the certificate of the server that is being tried.
+        self._judgement: Judgement | None = None
 
     async def run(self, domain: str, from_domain: str) -> bool:
         federation, report = self._federation, self._report
@@ -61,11 +65,15 @@ class _Probe:
         ]
         report("dns", True, f"{remote} is at {where}", {"targets": details})
         for target in targets:
+            self._judgement = None
             try:
                 await self._try(local, remote, peer, target)
                 return True
             except Failure as failure:
-                report(failure.step, False, failure.text, {"condition": failure.condition, "host": target.host})
+                told = {"condition": failure.condition, "host": target.host}
+                if self._judgement is not None and failure.step in ("certificate", "revocation"):
+                    told |= _judged(self._judgement)
+                report(failure.step, False, failure.text, told)
         return False
 
     async def _try(self, local: str, remote: str, peer: PeerConfig, target: Target) -> None:
@@ -76,6 +84,7 @@ class _Probe:
             outgoing = await calls.call(local, remote, peer, target, seen.append)
         except Failure as failure:
             if seen and failure.step != "tcp":
+                self._judgement = seen[0].judgement
                 self._reached(seen[0], failure.step)
             raise
         try:
@@ -129,12 +138,19 @@ class _Probe:
         if judgement is None:
             report("certificate", True, "it shows none; dialback does without", {})
             return
-        accepted = judgement.accepted or not outgoing.needs_certificate
-        text = judgement.reason if judgement.accepted else f"{judgement.reason}; dialback does without"
+        asked_for = outgoing.needs_certificate
+        if judgement.code in REVOCATION:
+            text = f"valid until {paths.utc(judgement.expires):%Y-%m-%d}, issued by {judgement.issuer}"
+        else:
+            text = judgement.reason if judgement.accepted else f"{judgement.reason}; dialback does without"
+        accepted = judgement.accepted or judgement.code in REVOCATION or not asked_for
         report("certificate", accepted, text, _judged(judgement))
+        if failed != "revocation" and judgement.revocation:
+            text = f"{judgement.revocation}{'' if judgement.accepted else '; dialback does without'}"
+            report("revocation", judgement.accepted or not asked_for, text, {"code": judgement.code})
 
 
-def _judged(judgement: Any) -> dict[str, Any]:
+def _judged(judgement: Judgement) -> dict[str, Any]:
     names = ("accepted", "code", "reason", "subject", "issuer", "names", "expires", "fingerprint", "pinned")
     return {name: getattr(judgement, name) for name in names}
 
@@ -166,5 +182,6 @@ def _facts(peer: PeerConfig) -> dict[str, Any]:
         "tls": peer.tls,
         "route": peer.route,
         "revocation": peer.revocation,
+        "ocsp": peer.ocsp,
         "pins": len(peer.pins),
     }

@@ -9,7 +9,7 @@ A list counts when the issuer of the certificate signed it, it is not stale, and
 indirect list nor one for some reasons only. The serial number is looked up by `cryptography`: in a list of 50,000 that
 costs 10 ms and no memory, where a list of ASN.1 objects in Python costs a second and 50 MB.
 
-OCSP is not asked: public authorities have given it up for lists.
+What responders say instead (OCSP) is in ocsp.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.s2s import fetching
 from xmpp_engine.s2s.anchors import Anchors, parse_list
 from xmpp_engine.s2s.names import UNREADABLE
 
@@ -48,7 +49,8 @@ REFRESH: Final = 21_600.0
 FAILURE: Final = 60.0
 #: By how much clocks of authorities may be ahead.
 SKEW: Final = timedelta(minutes=5)
-_WEAK: Final = (hashes.MD5, hashes.SHA1)
+#: Signatures made with these prove nothing.
+WEAK: Final = (hashes.MD5, hashes.SHA1)
 _UNDERSTOOD: Final = frozenset({ExtensionOID.ISSUING_DISTRIBUTION_POINT})
 
 
@@ -85,7 +87,7 @@ class RevocationLists:
     ) -> None:
         self._clock = clock
         self._run = run_blocking
-        self._fetch = fetch or fetch_http
+        self._fetch = fetch or fetch_list
         self._held: dict[str, _Held] = {}
         self._fetching: dict[str, asyncio.Task[_Held]] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
@@ -160,7 +162,7 @@ class RevocationLists:
                 found = await self._run(parse_list, data)
                 held = _Held(found, len(data), again=self._clock.now() + self._refresh(found))
             except (OSError, *UNREADABLE) as error:
-                problem = f"{url} gave none ({_shortened(error)})"
+                problem = f"{url} gave none ({shortened(error)})"
                 if before is None or not before.problem:
                     log.warning("a list of revoked certificates: %s", problem)
                 held = _Held(problem=problem, again=self._clock.now() + FAILURE)
@@ -185,28 +187,9 @@ class RevocationLists:
             total -= self._held.pop(next(iter(self._held))).size
 
 
-async def fetch_http(url: str) -> bytes:
+async def fetch_list(url: str) -> bytes:
     """The content of a URL within bounds of size and time; raises OSError or ValueError."""
-    import aiohttp  # takes 50 ms and 10 MB: only nodes that look at lists pay for it
-
-    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url, max_redirects=3) as answer,
-        ):
-            if answer.status != 200:
-                raise ValueError(f"status {answer.status}")
-            data = bytearray()
-            async for part in answer.content.iter_chunked(65_536):
-                data += part
-                if len(data) > MAX_LIST:
-                    raise ValueError(f"more than {MAX_LIST} bytes")
-            return bytes(data)
-    except TimeoutError:
-        raise OSError(f"no answer within {FETCH_SECONDS:.0f} seconds") from None
-    except aiohttp.ClientError as error:
-        raise OSError(str(error) or type(error).__name__) from None
+    return await fetching.get(url, MAX_LIST, FETCH_SECONDS)
 
 
 def name_of(certificate: x509.Certificate) -> str:
@@ -230,7 +213,7 @@ def _unusable(
     try:
         return _out_of_scope(found, certificate, points) or _not_signed(held, found, issuer)
     except UNREADABLE as error:
-        return f"the list cannot be read ({_shortened(error)})"
+        return f"the list cannot be read ({shortened(error)})"
 
 
 def _out_of_scope(found: x509.CertificateRevocationList, certificate: x509.Certificate, points: Sequence[str]) -> str:
@@ -244,10 +227,10 @@ def _out_of_scope(found: x509.CertificateRevocationList, certificate: x509.Certi
             scope = extension.value
     if scope is None:
         return ""
-    is_authority = _is_authority(certificate)
+    signs = is_authority(certificate)
     if scope.indirect_crl or scope.only_some_reasons or scope.only_contains_attribute_certs or scope.relative_name:
         return "the list is not complete"
-    if (scope.only_contains_user_certs and is_authority) or (scope.only_contains_ca_certs and not is_authority):
+    if (scope.only_contains_user_certs and signs) or (scope.only_contains_ca_certs and not signs):
         return "the list is for other certificates"
     if scope.full_name is not None:
         names = {name.value for name in scope.full_name if isinstance(name, x509.UniformResourceIdentifier)}
@@ -262,7 +245,7 @@ def _not_signed(held: _Held, found: x509.CertificateRevocationList, issuer: x509
             return "its authority must not sign lists"
     except x509.ExtensionNotFound:
         pass
-    if isinstance(found.signature_hash_algorithm, _WEAK):
+    if isinstance(found.signature_hash_algorithm, WEAK):
         return "the signature of the list is weak"
     key = issuer.fingerprint(hashes.SHA256())
     if key not in held.verified:
@@ -284,7 +267,8 @@ def _was_released(entry: x509.RevokedCertificate) -> bool:
     return isinstance(reason, x509.CRLReason) and reason.reason is x509.ReasonFlags.remove_from_crl
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may sign others (RFC 5280, 4.2.1.9)."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -319,9 +303,10 @@ def _read(path: Path, folder: Path | None) -> _Held:
             return _Held(problem=f"its file has more than {MAX_LIST} bytes")
         return _Held(parse_list(path.read_bytes()))
     except (OSError, *UNREADABLE) as error:
-        return _Held(problem=f"its file cannot be read ({_shortened(error)})")
+        return _Held(problem=f"its file cannot be read ({shortened(error)})")
 
 
-def _shortened(error: Exception) -> str:
+def shortened(error: Exception) -> str:
+    """An error in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:159] + "…"

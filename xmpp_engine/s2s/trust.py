@@ -4,7 +4,7 @@
     what it is            dates, strength of keys, purpose (path.py)
     whom it speaks for    names (names.py)
     who says so           a path to an authority of the peer, of the configuration or the system (path.py, anchors.py)
-    whether still         lists of revoked certificates, off, soft or hard (revocation.py)
+    whether still         lists of revoked certificates (revocation.py) and responders (ocsp.py), each off, soft or hard
 
 Cheap questions come first. All that takes long runs in threads, a few at once; a judgement is remembered for a minute,
 so a flood of streams with one certificate costs one judgement a minute. `judge` never raises: what cannot be judged is
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -29,12 +29,13 @@ from xmpp_engine.runtime.clock import Clock
 from xmpp_engine.s2s import path as paths
 from xmpp_engine.s2s.anchors import AnchorFiles, Anchors
 from xmpp_engine.s2s.names import UNREADABLE, matching, names_of
+from xmpp_engine.s2s.ocsp import Responders
 from xmpp_engine.s2s.path import Refused
-from xmpp_engine.s2s.revocation import RevocationLists
+from xmpp_engine.s2s.revocation import Finding, RevocationLists, is_authority
 
 log = logging.getLogger("mlink.s2s.trust")
 
-#: Judgements that are remembered, for how many seconds, and where a list was missing.
+#: Judgements that are remembered, for how many seconds, and where a list or an answer was missing.
 REMEMBERED: Final = 2_000
 SECONDS: Final = 60.0
 SECONDS_WITHOUT_LIST: Final = 10.0
@@ -50,8 +51,9 @@ LONGEST_REASON: Final = 512
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What came of it. `reason` is a sentence also for what was accepted; `code` is "" for that, else one of expired,
-    not-yet-valid, self-signed, unknown-authority, wrong-name, revoked, no-revocation-list, wrong-purpose, pin, weak,
-    malformed. `expires` is the end of the path (UTC, seconds), `fingerprint` SHA-256 of the certificate."""
+    not-yet-valid, self-signed, unknown-authority, wrong-name, revoked, no-revocation-list, no-ocsp-answer,
+    wrong-purpose, pin, weak, malformed. `expires` is the end of the path (UTC, seconds), `fingerprint` SHA-256 of the
+    certificate. `revocation` is a sentence on what lists and responders have said, "" where none was asked."""
 
     accepted: bool
     reason: str
@@ -63,9 +65,13 @@ class Judgement:
     fingerprint: str = ""
     pinned: bool = False
     chain_length: int = 0
+    revocation: str = ""
 
 
-_Key = tuple[bytes, str, bool, str, bool, tuple[str, ...], str]
+_Key = tuple[bytes, str, bool, str, str, bool, tuple[str, ...], str]
+_UNKNOWN: Final = frozenset({"no-revocation-list", "no-ocsp-answer"})
+#: Codes of certificates that are good but for what lists and responders say.
+REVOCATION: Final = frozenset({"revoked", *_UNKNOWN})
 
 
 class Trust:
@@ -76,10 +82,12 @@ class Trust:
         clock: Clock,
         run_blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         lists: RevocationLists | None = None,
+        responders: Responders | None = None,
     ) -> None:
         self._clock = clock
         self._run = run_blocking
         self._lists = lists or RevocationLists(clock, run_blocking)
+        self._responders = responders or Responders(clock, self._lists, run_blocking)
         self._anchors = AnchorFiles()
         self._authorities = ""
         self._judged: dict[_Key, tuple[float, Judgement]] = {}
@@ -96,7 +104,8 @@ class Trust:
     async def judge(self, chain: Sequence[bytes], domain: str, peer: PeerConfig, *, initiating: bool) -> Judgement:
         """Whether a chain (DER, leaf first) speaks for a domain. `initiating`: the other side started the stream."""
         digest = hashlib.sha256(b"".join(hashlib.sha256(der).digest() for der in chain)).digest()
-        key = (digest, domain, initiating, peer.revocation, peer.strict_purpose, peer.pins, peer.authorities)
+        terms = (peer.revocation, peer.ocsp, peer.strict_purpose, peer.pins, peer.authorities)
+        key = (digest, domain, initiating, *terms)
         known = self._judged.get(key)
         if known is not None and known[0] > self._clock.now():
             return known[1]
@@ -120,7 +129,7 @@ class Trust:
             return Judgement(False, f"the certificate could not be judged ({type(error).__name__})", "malformed")
         # After a new snapshot the task is no longer in the table.
         if self._judging.get(key) is asyncio.current_task():
-            seconds = SECONDS_WITHOUT_LIST if judgement.code == "no-revocation-list" else SECONDS
+            seconds = SECONDS_WITHOUT_LIST if judgement.code in _UNKNOWN else SECONDS
             if len(self._judged) >= REMEMBERED:
                 self._shrink()
             left = max(until - self._clock.time(), 0.0)
@@ -133,16 +142,35 @@ class Trust:
         """The judgement, and until when (UTC) it can hold."""
         async with self._slots:
             judgement, path, anchors = await self._run(self._look, chain, domain, peer, initiating, authorities)
-        if not judgement.accepted or judgement.pinned or peer.revocation == "off":
+        if not judgement.accepted or judgement.pinned:
             return judgement, judgement.expires if judgement.accepted else float("inf")
-        # Not in a slot: lists come over the network, and a stalled address must not stop all others.
-        finding = await self._lists.check(path, anchors)
-        until = min(judgement.expires, finding.until)
-        if finding.code == "revoked" or (finding.code and peer.revocation == "hard"):
-            reason = _cut(finding.text, LONGEST_REASON)
-            return replace(judgement, accepted=False, code=finding.code, reason=reason), until
-        if finding.code:
-            judgement = replace(judgement, reason=_cut(f"{judgement.reason}; {finding.text}", LONGEST_REASON))
+        # Not in a slot: what is asked comes over the network, and a stalled address must not stop all others.
+        return await self._still_good(judgement, path, anchors, peer)
+
+    async def _still_good(
+        self, judgement: Judgement, path: list[x509.Certificate], anchors: Anchors, peer: PeerConfig
+    ) -> tuple[Judgement, float]:
+        """The judgement by what lists and responders say, as strictly as the peer's record has it."""
+        asked: list[tuple[str, str, Coroutine[Any, Any, Finding]]] = []
+        if peer.revocation != "off":
+            asked.append((peer.revocation, "not on the list of its authority", self._lists.check(path, anchors)))
+        if peer.ocsp != "off":
+            check = self._responders.check(path, anchors, strict=peer.ocsp == "hard")
+            asked.append((peer.ocsp, "cleared by its responder", check))
+        found = await asyncio.gather(*(check for _, _, check in asked))
+        until = min([judgement.expires, *(finding.until for finding in found)])
+        told = [finding.text or good for finding, (_, good, _) in zip(found, asked, strict=True)]
+        judgement = replace(judgement, revocation=_cut("; ".join(told), LONGEST_REASON))
+        # What is revoked by one comes before what could not be found out by the other.
+        for finding, (policy, _, _) in sorted(
+            zip(found, asked, strict=True), key=lambda pair: pair[0].code != "revoked"
+        ):
+            if finding.code == "revoked" or (finding.code and policy == "hard"):
+                reason = _cut(finding.text, LONGEST_REASON)
+                return replace(judgement, accepted=False, code=finding.code, reason=reason), until
+            if finding.code:
+                reason = _cut(f"{judgement.reason}; {finding.text}", LONGEST_REASON)
+                judgement = replace(judgement, reason=reason)
         return judgement, until
 
     def _look(
@@ -159,7 +187,7 @@ class Trust:
             self._check_leaf(certificates[0], domain, peer, initiating)
             anchors = self._anchors.read(authorities)
             path = paths.build(certificates, anchors, paths.utc(self._clock.time()))
-            if len(path) > 1 and _is_authority(certificates[0]):
+            if len(path) > 1 and is_authority(certificates[0]):
                 raise Refused("wrong-purpose", f"{described.subject} is the certificate of an authority")
             paths.check_constraints(path, domain)
             paths.check_chained_purpose(path, initiating=initiating, strict=peer.strict_purpose)
@@ -226,10 +254,3 @@ def _described(leaf: x509.Certificate, length: int) -> Judgement:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _is_authority(leaf: x509.Certificate) -> bool:
-    try:
-        return leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False

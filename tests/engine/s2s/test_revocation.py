@@ -12,7 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from tests.kits.authority import DER, PEM, Authority, Certified, CrlServer
+from tests.kits.authority import DER, PEM, Authority, Certified
+from tests.kits.crl_server import CrlServer
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.s2s import revocation as module
@@ -362,7 +363,7 @@ async def test_redirects(world: World) -> None:
     world.lists.moved["/circle.crl"] = world.lists.url("circle.crl")
     content = world.root.crl()
     world.lists.serve("list.crl", content)
-    assert await module.fetch_http(world.lists.url("old.crl")) == content
+    assert await module.fetch_list(world.lists.url("old.crl")) == content
     with pytest.raises(OSError):
-        await module.fetch_http(world.lists.url("circle.crl"))
+        await module.fetch_list(world.lists.url("circle.crl"))
     assert len(world.lists.asked) < 10

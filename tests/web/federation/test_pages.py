@@ -40,6 +40,7 @@ def peer_form(**given: Any) -> dict[str, Any]:
         "authentication": "",
         "tls": "",
         "revocation": "",
+        "ocsp": "",
         "strict_purpose": "",
         **given,
     }
@@ -223,10 +224,14 @@ def options_form(**given: Any) -> dict[str, Any]:
 
 
 def test_options_are_changed(console: Client) -> None:
-    form = options_form(open="no", nameservers="192.0.2.53", idle_seconds="120", revocation="hard")
+    form = options_form(open="no", nameservers="192.0.2.53", idle_seconds="120", revocation="hard", ocsp="soft")
     assert console.post("/admin/federation/options/", form).status_code == 302
     row = services.options()
     assert (row.open, row.nameservers, row.idle_seconds, row.revocation) == (False, ["192.0.2.53"], 120, "hard")
+    assert row.ocsp == "soft"
+    assert "As for everybody: refused where its responder says revoked" in text(
+        console.get("/admin/federation/peers/add/")
+    )
     assert entry().did == "changed federation"
     assert "Only the peers in this list" in text(console.get("/admin/federation/peers/"))
 

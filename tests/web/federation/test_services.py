@@ -55,6 +55,7 @@ def test_a_peer_in_full() -> None:
         direct=True,
         authentication="certificate",
         revocation="hard",
+        ocsp="soft",
         strict_purpose=True,
         pins=["ab" * 32],
         authorities=root.pem.decode(),
@@ -63,6 +64,7 @@ def test_a_peer_in_full() -> None:
     peer = snapshot.read().peers["partner.example"]
     assert (peer.subdomains, peer.enabled, peer.route, peer.direct) == (True, True, "xmpp.partner.example:5270", True)
     assert (peer.authentication, peer.tls, peer.revocation) == ("certificate", "required", "hard")
+    assert peer.ocsp == "soft"
     assert (peer.strict_purpose, peer.pins) == (True, ("ab" * 32,))
     assert Path(peer.authorities).read_bytes() == root.pem
     assert configuration.current_version() == before + 1
@@ -71,7 +73,7 @@ def test_a_peer_in_full() -> None:
 
 def test_what_a_peer_leaves_open_follows_the_options() -> None:
     services.add_peer("partner.example", tls="optional")
-    services.set_options(authentication="dialback-only", revocation="off", strict_purpose=True, open=False)
+    services.set_options(authentication="dialback-only", revocation="off", ocsp="hard", strict_purpose=True, open=False)
     config = snapshot.read()
     assert not config.default.enabled
     peer = config.peers["partner.example"]
@@ -186,6 +188,10 @@ def test_a_domain_that_keeps_to_itself() -> None:
 def test_commands_on_peers() -> None:
     ctl("peer", "add", "partner.example", "--route", "192.0.2.7", "--authentication", "certificate", "--note", "Ada")
     ctl("peer", "set", "partner.example", "revocation", "hard")
+    ctl("peer", "set", "partner.example", "ocsp", "soft")
+    assert ctl("peer", "show", "partner.example")["ocsp"] == "soft"
+    assert "is default now" in ctl("peer", "set", "partner.example", "ocsp", "default")
+    assert "one of off, soft, hard" in refused("peer", "set", "partner.example", "ocsp", "maybe")
     ctl("peer", "set", "partner.example", "strict_purpose", "on")
     ctl("peer", "set", "partner.example", "pins", "cd" * 32)
     shown = ctl("peer", "show", "partner.example")
