@@ -40,6 +40,8 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("coturn", ("turnserver",)),
         # Answers as a timestamp server for signed files (tests/web/pdfa/pki.py).
         Package("openssl", ("openssl",)),
+        # A directory that lists of revoked certificates come from.
+        Package("slapd", ("slapd", "/usr/sbin/slapd")),
         # The servers that federation is tried with.
         Package("prosody", ("prosody",)),
         Package("lua-sec", ()),

@@ -48,6 +48,13 @@ BELOW_MODULES: Final[tuple[tuple[str, Xep], ...]] = (
 #: The same for RFCs: number, what, state, path, what is left.
 RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     (
+        "4511, 4516, 4523",
+        "Lists of revoked certificates from directories (LDAP)",
+        "partial",
+        "xmpp_engine/s2s/directory.py",
+        "no other questions, no bind, no references",
+    ),
+    (
         "5280",
         "Paths of certificates and lists of what was revoked, between servers",
         "partial",

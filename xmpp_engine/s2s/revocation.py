@@ -1,6 +1,6 @@
 """Whether certificates were revoked: lists (RFC 5280, 5 and 6.3) by the addresses that certificates name.
 
-Lists come from three places: the file of authorities, the folder `crls` beside it (anchors.py), and HTTP. Only
+Lists come from the file of authorities, the folder `crls` beside it (anchors.py), HTTP and directories (LDAP). Only
 certificates whose path to an authority holds are looked at, so only authorities make us fetch. What was fetched is
 kept until its nextUpdate, asked for anew every few hours before that, and bounded in size and number; an address that
 fails is left alone for a minute.
@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from xmpp_engine.runtime.clock import Clock
-from xmpp_engine.s2s import fetching
+from xmpp_engine.s2s import directory, fetching
 from xmpp_engine.s2s.anchors import Anchors, parse_list
 from xmpp_engine.s2s.names import UNREADABLE
 
@@ -51,6 +51,8 @@ FAILURE: Final = 60.0
 SKEW: Final = timedelta(minutes=5)
 #: Signatures made with these prove nothing.
 WEAK: Final = (hashes.MD5, hashes.SHA1)
+#: Of addresses. With TLS the very question would be asked that is being asked.
+_KINDS: Final = ("http://", "ldap://")
 _UNDERSTOOD: Final = frozenset({ExtensionOID.ISSUING_DISTRIBUTION_POINT})
 
 
@@ -105,7 +107,7 @@ class RevocationLists:
 
     async def _check_one(self, certificate: x509.Certificate, issuer: x509.Certificate, anchors: Anchors) -> Finding:
         points = _points_of(certificate)
-        urls = [url for url in points if url.startswith("http://")][:MAX_URLS]
+        urls = [url for url in points if url.startswith(_KINDS)][:MAX_URLS]
         held = [_Held(found) for found in anchors.lists if found.issuer == certificate.issuer]
         held += await asyncio.gather(*(self._get(url) for url in urls))
         files = [_path_of(url) for url in points if url.startswith("file:")][:MAX_URLS]
@@ -138,7 +140,7 @@ class RevocationLists:
         if until:
             return Finding(until=until)
         if not held:
-            whys.append("it names no address of one" if not points else "its addresses are not of the kind http")
+            whys.append("it names no address of one" if not points else "its addresses are neither http nor ldap")
         text = f"there is no current list of revoked certificates for {name_of(certificate)}: {whys[0]}"
         return Finding("no-revocation-list", text)
 
@@ -189,7 +191,8 @@ class RevocationLists:
 
 async def fetch_list(url: str) -> bytes:
     """The content of a URL within bounds of size and time; raises OSError or ValueError."""
-    return await fetching.get(url, MAX_LIST, FETCH_SECONDS)
+    get = directory.fetch if url.startswith("ldap://") else fetching.get
+    return await get(url, MAX_LIST, FETCH_SECONDS)
 
 
 def name_of(certificate: x509.Certificate) -> str:

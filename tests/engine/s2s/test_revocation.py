@@ -200,11 +200,11 @@ async def test_servers_of_lists_that_fail(world: World, status: int, caplog: pyt
 
 
 async def test_nobody_there(world: World) -> None:
-    world.root.publish("http://127.0.0.1:9/none.crl", "ldap://127.0.0.1/x", "https://127.0.0.1/x.crl")
+    world.root.publish("http://127.0.0.1:9/none.crl", "ldap://127.0.0.1:9/x", "https://127.0.0.1/x.crl")
     assert await world.codes(world.root.issue("example.org")) == ("", "no-revocation-list")
-    world.root.publish("ldap://127.0.0.1/x")
+    world.root.publish("https://127.0.0.1/x.crl")
     server = world.root.issue("example.org")
-    assert "not of the kind http" in (await world.judge(server)).reason
+    assert "neither http nor ldap" in (await world.judge(server)).reason
 
 
 async def test_a_second_address_helps(world: World) -> None:
