@@ -76,6 +76,8 @@ log = logging.getLogger("mlink.engine")
 _ACCOUNT_SWEEP_SECONDS: Final = 10.0
 _ASK_SECONDS: Final = 1.0
 _DRAIN_STEP: Final = 0.02
+#: Such steps for accounts that are being loaded for what came last.
+_LOADING_TURNS: Final = 50
 
 
 class Engine:
@@ -204,9 +206,13 @@ class Engine:
             listener.abort()
         for host in self.router.hosts.values():
             await self._end(host)
-        await self.ledger.stop()
+        if self.cluster is not None:
+            self.cluster.finish()
+        await self._write_down()
         if self.cluster is not None:
             await self.cluster.stop()
+            # What others did not take of this node any more.
+            await self._write_down()
         for timers in self._timers.values():
             for timer in timers:
                 timer.cancel()
@@ -339,6 +345,17 @@ class Engine:
         for account in list(self.accounts.resident.values()):
             if account.host is host:
                 self.accounts.forget(account.bare)
+
+    async def _write_down(self) -> None:
+        """What did not get to whom it was for is stored, and on the disk."""
+        for _ in range(_LOADING_TURNS):
+            if not self.accounts.loading:
+                break
+            await asyncio.sleep(_DRAIN_STEP)
+        for account in self.accounts.resident.values():
+            if account.rescue is not None:
+                account.rescue.finish()
+        await self.ledger.stop()
 
     async def _end(self, host: Host) -> None:
         """The modules of a host finish what must not be lost, and do nothing more by themselves."""

@@ -40,6 +40,8 @@ LEAVING_TURNS: Final = 50
 #: Seconds between two looks whether there is room in a link, and how many there are: longer than a node may be silent.
 ROOM_SECONDS: Final = 0.005
 ROOM_TURNS: Final = 4_000
+#: A record that says nothing: the answer to a question that nobody has asked.
+_NOTHING: Final = (ANSWER, 0, True, 0, b"")
 #: Bytes of a source's name in a log.
 _NAME: Final = 64
 
@@ -80,6 +82,7 @@ class Cluster:
         self._complaints: dict[tuple[str, str], None] = {}
         self._decided: asyncio.Future[None] | None = None
         self._open_timer: Timer | None = None
+        self._finished = False
         self._calls = Calls(name, clock, tasks, self._post_call)
         self.membership = Membership(
             name,
@@ -117,8 +120,17 @@ class Cluster:
                 break
             await self._bus.settle()
 
+    def finish(self) -> None:
+        """Take nothing more of the others, before `stop`: what they know to have come this node deals with while it can
+        still store it, all else is theirs."""
+        self._finished = True
+        for link in self._established.values():
+            link.finish(pack(_NOTHING))
+
     async def stop(self) -> None:
         """Leave: the others know at once, and have what was posted before, where they take it in time."""
+        if not self._finished:
+            self.finish()
         for _ in range(LEAVING_TURNS):
             if not any(link.queued for link in self._established.values()):
                 break
@@ -430,6 +442,8 @@ class Cluster:
             link.theirs = theirs
         knows_us = ours == link.id
         if not link.established:
+            if self._finished:
+                return
             if not knows_us:
                 link.say_open()
                 return

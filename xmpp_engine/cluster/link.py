@@ -60,6 +60,7 @@ class Link:
         "_deliver",
         "_early",
         "_expected",
+        "_finished",
         "_first",
         "_flags",
         "_in_flight",
@@ -134,6 +135,7 @@ class Link:
         self._early: dict[int, Sequence[Any]] = {}
         self._flags = 0
         self._ack_now = False
+        self._finished = False
         self._open_due = False
         self._pumping = False
         self._resend = False
@@ -287,8 +289,15 @@ class Link:
                 self._pump_soon()
         if flags & OPEN:
             self.acknowledge()
-        if records:
+        if records and not self._finished:
             self._take_in(first, records)
+
+    def finish(self, last: bytes) -> None:
+        """Take no more records, and post this one. It goes with the last acknowledgement there is: where the other side
+        has taken it, it knows which of its own records were taken here."""
+        self._finished = True
+        self._early.clear()
+        self.post(last)
 
     def _acknowledged(self, ack: int) -> None:
         count = min(ack + 1 - self._first, len(self._sent))

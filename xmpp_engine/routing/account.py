@@ -158,6 +158,11 @@ class AccountTable:
         account.id = data.account_id
         return account
 
+    @property
+    def loading(self) -> int:
+        """Accounts that are being loaded for somebody who waits."""
+        return len(self._loading)
+
     def is_loading(self, bare: str) -> bool:
         """Whether something waits for an account: what comes now has to wait behind it."""
         return bare in self._loading

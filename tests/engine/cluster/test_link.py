@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,23 @@ async def test_many_lost_envelopes_are_made_good_quickly() -> None:
     nodes.hub.loss = 0.0
     await nodes.until(lambda: len(b.got) == 500, 4)
     assert b.says("a") == list(range(500))
+    await nodes.end()
+
+
+async def test_what_a_node_took_before_it_stopped_is_known_to_the_others() -> None:
+    nodes = Nodes(delay=0.01)
+    a, b = await nodes.start("a", "b")
+    a.cluster.post("b", ("say", "taken"))
+    await nodes.until(lambda: b.says("a") == ["taken"])
+    b.cluster.finish()
+    a.cluster.post("b", ("say", "too late"))
+    b.cluster.post("a", ("say", "farewell"))
+    leaving = asyncio.ensure_future(b.cluster.stop())
+    await nodes.until(leaving.done)
+    await nodes.run(0.5)
+    assert a.seen[-1] == ("-", "b", [("say", "too late")])
+    assert b.says("a") == ["taken"]
+    assert a.says("b") == ["farewell"]
     await nodes.end()
 
 

@@ -124,6 +124,15 @@ async def test_a_mark_alone_is_written_too(store: Store, make: Callable[..., Led
     assert len(store.batches) == 1
 
 
+async def test_marks_that_nothing_goes_with_are_written_at_the_end(store: Store, make: Callable[..., Ledger]) -> None:
+    ledger = make(ms=10_000)
+    ledger.mark("sm1", 3, 9)
+    await ledger.stop()
+    assert [batch.marks["sm1"].handled for batch in store.batches] == [9]
+    await ledger.stop()
+    assert len(store.batches) == 1
+
+
 async def test_sync_returns_at_once_when_nothing_waits(make: Callable[..., Ledger]) -> None:
     await asyncio.wait_for(make().sync(), 0.1)
 
