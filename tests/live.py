@@ -37,7 +37,7 @@ from tests.services import ServiceError, dying_by, free_port
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
-CTL_SECONDS = 30.0
+CTL_SECONDS = 90.0
 PORT_ATTEMPTS = 3
 
 

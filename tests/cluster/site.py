@@ -51,6 +51,8 @@ class SiteNode(LiveNode):
         super().__init__(DOMAIN, **environment)
         #: Where the files are that it runs.
         self.root = ROOT
+        #: Whether it was ended on purpose.
+        self.ended = False
         self._begun = 0
 
     def choose_ports(self) -> None:
@@ -93,7 +95,13 @@ class SiteNode(LiveNode):
             shutil.copy(self.site.secret, self.home / "secret_key")
             (self.home / "secret_key").chmod(0o600)
         self._begun = self.log.stat().st_size if self.log.exists() else 0
+        self.ended = False
         super().spawn()
+
+    def kill(self) -> None:
+        """See LiveNode.kill."""
+        self.ended = True
+        super().kill()
 
     def waited(self) -> None:
         """Wait until it takes clients; raises ServiceError with the end of its log."""
@@ -143,6 +151,7 @@ class Site:
         self.mark = secrets.token_hex(2)
         self.nodes: list[SiteNode] = []
         self._cut: set[str] = set()
+        self._isolated: set[str] = set()
         self._bridge()
         folder = postgres_bin()
         assert folder is not None, "PostgreSQL is not installed; `make test` installs it"
@@ -202,10 +211,12 @@ class Site:
 
     def isolate(self, node: SiteNode) -> None:
         """Nothing reaches the node or comes from it."""
+        self._isolated.add(node.name)
         ip("link", "set", self.outer(node), "down")
 
     def rejoin(self, node: SiteNode) -> None:
         """The end of `isolate`."""
+        self._isolated.discard(node.name)
         ip("link", "set", self.outer(node), "up")
 
     @contextmanager
@@ -249,6 +260,33 @@ class Site:
                 time.sleep(0.05)
             else:
                 return
+
+    def mend(self, nodes: list[SiteNode]) -> None:
+        """What a test has broken and, since it failed, not put right works again: the services, and these nodes, which
+        have links to each other. Fails, afterwards, for a node that ended by itself."""
+        redis, postgres = self.redis.service.process, self.postgres.service.process
+        if redis is None or redis.poll() is not None:
+            self.redis.begin_again()
+        if postgres is None or postgres.poll() is not None:
+            self.database_again()
+        by_themselves: dict[str, str] = {}
+        dead: list[SiteNode] = []
+        for node in nodes:
+            self.heal(node)
+            if node.name in self._isolated:
+                self.rejoin(node)
+            if node.process is not None and node.process.poll() is None:
+                node.thaw()
+                continue
+            if not node.ended:
+                by_themselves[node.name] = node.log_tail()
+            dead.append(node)
+        for node in dead:
+            node.spawn()
+        for node in dead:
+            node.waited()
+        self.whole(nodes)
+        assert not by_themselves, "\n".join(f"{name} ended by itself:\n{log}" for name, log in by_themselves.items())
 
     def remove(self) -> None:
         """End everything, and leave no namespace behind."""

@@ -86,8 +86,7 @@ async def test_a_client_that_leaves_a_held_request_can_take_it_up_again() -> Non
         connection.close()
         await until(lambda: next(iter(recorder.transport._slots.values())).exchange.gone)
         recorder.transport.write(b"<presence xmlns='jabber:client'/>")
-        await asyncio.sleep(0.02)
-        assert recorder.transport.idle_bytes() > 0
+        await until(lambda: recorder.transport.idle_bytes() > 0)
         again = await HttpConnection.open(node.port)
         answer = await again.request("POST", "/http-bind", body(f"sid='{sid}' rid='2'"))
         assert b"<presence" in answer.body

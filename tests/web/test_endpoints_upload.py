@@ -20,6 +20,7 @@ from mlink_web.endpoints.upload import UploadEndpoint
 from mlink_web.uploads.files import Files
 from tests.web.http_node import EndpointEngine, HttpConnection, HttpNode, Response
 from xmpp_engine.config.schema import HttpConfig
+from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.storage.memory import MemoryStores
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.uploads import UploadLimits, UploadRow
@@ -216,13 +217,14 @@ async def test_only_who_got_the_slot_may_fill_it_and_once(bench: Bench) -> None:
 
 
 async def test_slots_and_files_end(bench: Bench) -> None:
-    now = bench.engine.clock.time()
-    late = await bench.slot(put_until=now - 1)
-    assert (await late.put()).status == 410
-    slot = await bench.slot(expires=now + 1.0)
+    clock = bench.engine.clock = FakeClock()
+    late, slot = await bench.slot(), await bench.slot()
     assert (await slot.put()).status == 201
+    clock.advance(late.row.put_until - clock.time())
+    assert (await late.put()).status == 410
+    clock.advance(slot.row.expires - clock.time() - 0.1)
     assert (await slot.get()).status == 200
-    await asyncio.sleep(1.1)
+    clock.advance(0.1)
     assert (await slot.get()).status == 404
 
 

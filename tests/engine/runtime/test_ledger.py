@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.engine.transport.doubles import until
 from xmpp_engine.runtime.clock import LoopClock
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
@@ -55,7 +56,7 @@ async def test_entries_of_a_moment_share_one_transaction(store: Store, make: Cal
     numbers = [ledger.archive(row(n)) for n in range(10)]
     assert numbers == list(range(1, 11))
     assert ledger.committed == 0
-    await asyncio.sleep(0.05)
+    await until(lambda: ledger.committed)
     assert ledger.committed == 10
     assert [r.id for r in store.batches[0].archive] == list(range(10))
     assert len(store.batches) == 1
@@ -119,7 +120,7 @@ async def test_a_mark_alone_is_written_too(store: Store, make: Callable[..., Led
     ledger = make(ms=1)
     ledger.mark("sm1", 3, 9)
     ledger.mark("sm1", 3, 10)
-    await asyncio.sleep(0.05)
+    await until(lambda: store.batches)
     assert store.batches[0].marks["sm1"].handled == 10
     assert len(store.batches) == 1
 

@@ -11,6 +11,7 @@ import dns.message
 import dns.rrset
 import pytest
 
+from tests.engine.s2s.servers import until
 from tests.kits.nameserver import NameServer
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import FakeClock
@@ -224,8 +225,7 @@ async def test_who_gives_up_takes_the_questions_along(names: NameServer, resolve
         asyncio.ensure_future(resolver.targets(f"n{number}.silent.example", ANY, stranger=True))
         for number in range(200)
     ]
-    await asyncio.sleep(0.1)
-    assert len(resolver._asking) == 400
+    await until(lambda: len(resolver._asking) == 400, "the questions")
     # Ours do not stand in their row.
     names.server("example.org", 5269)
     async with asyncio.timeout(3):

@@ -58,7 +58,7 @@ class Recorder:
         return b"".join(self.data)
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
     """Let the loop run until the condition holds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
