@@ -156,6 +156,7 @@ class Device:
         self.view: dict[str, str | None] = {}
         #: What it shows.
         self.status = ""
+        self.priority = 0
 
     @property
     def online(self) -> bool:
@@ -207,10 +208,15 @@ class Simulation:
             for _ in range(self.steps):
                 await self._step()
             await self._mend()
-            self._check()
+            await self._judge()
         finally:
             await self.world.end()
         return self.problems
+
+    @property
+    def everybody(self) -> list[Device]:
+        """All clients."""
+        return self.devices
 
     async def _befriend(self) -> None:
         stores = self.world.stores
@@ -290,7 +296,7 @@ class Simulation:
         elif choice == "kill" and name not in self.frozen:
             self._say(f"kill {name}")
             self.killed = True
-            for device in self.devices:
+            for device in self.everybody:
                 if device.node is world.nodes[name]:
                     device.wire = device.node = None
             world.kill(name)
@@ -347,7 +353,7 @@ class Simulation:
         device.stream, device.sm_id, device.heard, device.confirmed, device.acked_by_server = self._streams, "", 0, 0, 0
         device.wire = wire = Wire(node)
         device.node = node
-        device.view.clear()
+        self._forget(device)
         binding = asyncio.ensure_future(node.binder.bind(wire, bare, device.resource, facts))
         try:
             await self._finish(binding)
@@ -373,6 +379,10 @@ class Simulation:
         for sent in (*first, _presence(device), *left):
             device.unacked.append(sent)
             self._again(device, sent)
+
+    def _forget(self, device: Device) -> None:
+        """Its new session knows nothing of the old one."""
+        device.view.clear()
 
     async def _lose(self, device: Device, wire: Wire, resuming: asyncio.Future[Any]) -> None:
         """It does not learn what became of its resumption."""
@@ -512,24 +522,28 @@ class Simulation:
         await self.world.notice()
         await self.world.pass_time(4.0)
         for _ in range(3):
-            for device in self.devices:
+            for device in self.everybody:
                 self._read(device, acknowledge=True)
                 if not device.online:
                     await self._connect(device, self._place())
                 self._write(device, f"<active xmlns='{ns.CSI}'/>")
             for _ in range(4):
                 await self.world.pass_time(1.5)
-                for device in self.devices:
+                for device in self.everybody:
                     self._read(device, acknowledge=True)
                     if self._can_talk(device):
                         self._write(device, f"<r xmlns='{ns.SM}'/>")
         await self.world.settle()
-        for device in self.devices:
+        for device in self.everybody:
             self._read(device, acknowledge=True)
 
     def _problem(self, text: str) -> None:
         self._say(f"PROBLEM {text}")
         self.problems.append(text)
+
+    async def _judge(self) -> None:
+        """Look at what must hold."""
+        self._check()
 
     def _check(self) -> None:
         archived = {row.body for row in self.world.stores.memory.archive.values()}
@@ -592,19 +606,23 @@ class Simulation:
                 self._problem(f"directory: {name} and {NODES[0]} differ on {sorted(different)}")
 
     def _check_presence(self) -> None:
-        there = {device.full: device.status for device in self.devices if device.online}
-        for device in self.devices:
+        for device in self.everybody:
             if not device.online:
                 self._problem(f"presence: {device.full} is not back")
                 continue
-            for other in self.devices:
-                if other is not device and device.view.get(other.full) != there.get(other.full):
-                    seen, shown = device.view.get(other.full), there.get(other.full)
-                    self._problem(f"presence: {device.full} sees {other.full} as {seen}, not {shown}")
+            for other in self.everybody:
+                if other is not device:
+                    self._check_sight(device, other)
+
+    def _check_sight(self, device: Device, other: Device) -> None:
+        seen, shown = device.view.get(other.full), other.status if other.online else None
+        if seen != shown:
+            self._problem(f"presence: {device.full} sees {other.full} as {seen}, not {shown}")
 
 
 def _presence(device: Device) -> str:
-    return f"<presence><status>{device.status}</status></presence>"
+    priority = f"<priority>{device.priority}</priority>" if device.priority else ""
+    return f"<presence><status>{device.status}</status>{priority}</presence>"
 
 
 def _copied(message: Element) -> Element | None:

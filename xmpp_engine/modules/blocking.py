@@ -20,6 +20,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject, Verdict
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import iq as build_iq
@@ -202,7 +203,7 @@ class Blocking(Module):
                 continue
             for session in account.available():
                 if not present:
-                    self.services.router.route(presence(session.jid, watcher, "unavailable"))
+                    self.services.router.route(withdrawn(session, watcher))
                 elif session.presence is not None:
                     self.services.router.route(session.presence.addressed(watcher))
 

@@ -25,7 +25,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.bounce import BOUNCED
-from xmpp_engine.routing.crossing import HERE
+from xmpp_engine.routing.crossing import HERE, withdrawn
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay, presence
 from xmpp_engine.stanza.stanza import Stanza
@@ -105,7 +105,7 @@ class Presence(Module):
     def retract(self, account: Account, contact: Jid) -> None:
         """Show every available resource as gone to somebody who may not see it any more (section 3.2.2)."""
         for session in account.available():
-            self._send(presence(session.jid, contact, "unavailable"))
+            self._send(withdrawn(session, contact))
 
     def _available(self, stanza: Stanza, session: Session) -> None:
         priority = _priority(stanza.element)

@@ -24,6 +24,7 @@ from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.host import Host
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
@@ -350,7 +351,7 @@ class Roster(Module):
             route(presence(account.jid, contact, "unsubscribe"))
         if item.subscription in ("from", "both"):
             for session in account.available():
-                route(presence(session.jid, contact, "unavailable"))
+                route(withdrawn(session, contact))
         if item.subscription in ("from", "both") or item.pending_in:
             route(presence(account.jid, contact, "unsubscribed"))
         self.push_removed(account, jid)

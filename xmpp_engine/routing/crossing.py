@@ -30,6 +30,7 @@ from xmpp_engine.routing.remote_session import shown_presence
 from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS
 from xmpp_engine.routing.returns import Returns
+from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StreamError
@@ -54,6 +55,8 @@ RENEW: Final = "v"
 _SHOWN: Final = frozenset({"", "unavailable", "error", "probe"})
 #: Note of a probe that came from another node: each node answers for its own sessions.
 HERE: Final = "here"
+#: Note of a presence that says nothing of what its resource is like, but that somebody does not see it any more.
+WITHDRAWN: Final = "withdrawn"
 #: Seconds by which a session is later than it was on another node.
 LATER: Final = 1e-6
 #: Addresses of one record of presence.
@@ -112,7 +115,7 @@ class Crossing:
         if room:
             along = {**(along or {}), ROOM: room}
         if stanza.kind == "presence":
-            along = {SINCE: self._since_of(stanza.sender)}
+            along = {SINCE: self._since_of(stanza)}
         self._post(node, (DELIVER, number, full, to_text, *carry(stanza), along))
 
     def to_full(self, stanza: Stanza) -> bool:
@@ -144,12 +147,16 @@ class Crossing:
 
     def show_at(self, node: str, stanza: Stanza, addresses: list[str]) -> None:
         """The same to one node."""
-        carried, since = carry(stanza), self._since_of(stanza.sender)
+        carried, since = carry(stanza), self._since_of(stanza)
         for start in range(0, len(addresses), _ADDRESSES):
             self._post(node, (SHOW, *carried, addresses[start : start + _ADDRESSES], since))
 
-    def _since_of(self, sender: Jid) -> float:
-        """Of which session of a full JID a presence is: since when it is bound; 0.0 where that is not known."""
+    def _since_of(self, stanza: Stanza) -> float:
+        """Of which session of a full JID a presence is: since when it is bound; 0.0 where that is not known, or does
+        not matter."""
+        if stanza.notes is not None and WITHDRAWN in stanza.notes:
+            return 0.0
+        sender = stanza.sender
         session = self._full.get(sender.full)
         if session is not None:
             return session.since
@@ -358,6 +365,14 @@ class Crossing:
         shows: Any = session.host.modules.get("presence")
         if shows is not None:
             shows.renew(session, CarriedStanza(record[3:9], None))
+
+
+def withdrawn(session: Session, contact: Jid) -> Stanza:
+    """What somebody gets who may not see a session any more (RFC 6121, 3.2.2): it is unavailable to him, whatever it
+    shows to others, and whichever node says so."""
+    stanza = presence(session.jid, contact, "unavailable")
+    stanza.note(WITHDRAWN, True)
+    return stanza
 
 
 def shown_to(record: Record, addresses: Sequence[str]) -> Record:
