@@ -83,6 +83,8 @@ class Sightings:
         self.count = 0
         self._recent: deque[tuple[int, Account, Jid]] = deque(maxlen=_RECENT)
         self.heard: dict[str, int] = {}
+        #: How many changes there were when a node was greeted.
+        self._greeted: dict[str, int] = {}
         #: Our sessions that have come since a node joined which has not told all of its own yet, by full JID.
         self._untold: dict[str, dict[str, Session]] = {}
         #: The same of nodes that have told all, and whose people are just being met.
@@ -153,9 +155,9 @@ class Sightings:
 
     def has_come(self, node: str, bare: str, heard: dict[str, int]) -> None:
         """A session of that account has come there, and its node had heard of so many changes."""
-        known = heard.get(self._peers.name)
-        if known is None:
-            return  # It has not even been greeted: when this node has told it all it asks.
+        # Where its node had not even been greeted it asks when this node has told it all; but not those who come later,
+        # and they took it for unavailable.
+        known = heard.get(self._peers.name, self._greeted.get(node, self.count))
         shown: set[str] = set()
         for mine, account, jid in reversed(self._recent):
             if mine <= known:
@@ -195,7 +197,8 @@ class Sightings:
     # Nodes come
 
     def joined(self, node: str) -> None:
-        """It will tell of its sessions from now on."""
+        """It will tell of its sessions from now on, and is greeted."""
+        self._greeted[node] = self.count
         self._untold[node] = {}
         self._unmet.add(node)
 
@@ -261,6 +264,7 @@ class Sightings:
         while len(self.lost) > _LOST:
             self.lost.popitem(last=False)
         self.heard.pop(node, None)
+        self._greeted.pop(node, None)
         self._untold.pop(node, None)
         self._meeting.pop(node, None)
         self._unmet.discard(node)

@@ -214,3 +214,27 @@ async def test_who_moved_before_her_old_node_died_is_seen_by_whom_that_had_not_t
     cluster.world.kill("n3")
     await cluster.world.notice()
     assert await last_seen(romeo, juliet.full) == "here"
+
+
+async def test_who_comes_before_he_is_greeted_is_seen_by_who_comes_after(cluster: ClusterStory) -> None:
+    """The other node takes the first one for unavailable still, and this one knows of nobody there when it has been
+    told all."""
+    world = await cluster.begin()
+    one = await world.login("romeo n1")
+    world.cut("n1")
+    await world.pass_time(8.0)
+    held_back(cluster, ("n2", "n1"), kinds="h")
+    world.heal()
+    await world.meet()
+    held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds="hn")
+    one.send(SHOWS.format("here"))
+    await world.settle()
+    held_back(cluster, ("n1", "n2"), kinds="n")
+    await world.pass_time(2.0)
+    other = await world.login("romeo n2")
+    other.send(SHOWS.format("there"))
+    await world.settle()
+    let_go(cluster)
+    await world.pass_time(3.0)
+    assert await last_seen(other, one.full) == "here"
+    assert await last_seen(one, other.full) == "there"
