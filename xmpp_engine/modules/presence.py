@@ -90,6 +90,19 @@ class Presence(Module):
             assert session.presence is not None
             self._send(session.presence.addressed(contact))
 
+    def say(self, stanza: Stanza) -> None:
+        """Send a presence to a contact who may be told; where it cannot go it is dropped."""
+        self._send(stanza)
+
+    def ask(self, probe: Stanza) -> None:
+        """Send a session's probe to a contact of this server, whose nodes answer."""
+        assert probe.to is not None
+        whereabouts = self.services.whereabouts
+        if whereabouts is not None and self._is_elsewhere(probe.to):
+            whereabouts.crossing.show(probe, [probe.to])
+        else:
+            self._send(probe)
+
     def renew(self, session: Session, stanza: Stanza) -> None:
         """Replace the presence of an available session by one that says more, and show it to all who see it. For what
         the server itself adds; to rooms clients send theirs (XEP-0398, 5)."""

@@ -81,6 +81,11 @@ class Roster(Module):
         #: Called, by the name of a module, when a contact has changed in memory: (account, old item, new item), None
         #: for one that was not there before or is not any more.
         self.listeners: dict[str, Callable[[Account, RosterItem | None, RosterItem | None], None]] = {}
+        #: The same of what another node of a cluster has changed, with the numbers of changes of what sessions show that
+        #: it had heard of, by node, None where that is not known.
+        self.elsewhere: dict[
+            str, Callable[[Account, RosterItem | None, RosterItem | None, dict[str, int] | None], None]
+        ] = {}
         #: Called, by the name of a module, with what is pushed: (account, item as clients see it, version).
         self.watchers: dict[str, Callable[[Account, Element, int], None]] = {}
 
@@ -254,6 +259,8 @@ class Roster(Module):
                 assert self.services.coherence is not None
                 self.services.coherence.reread(account.bare)
             return
+        elif item is not None and mine is not None and theirs < mine.version:
+            return  # This node knows a later one, which it has read: that had come there another way.
         data.roster_version = max(data.roster_version, version)
         if item is not None:
             data.roster[jid] = item
@@ -263,6 +270,23 @@ class Roster(Module):
                 version = data.roster_version = self._next_version(account)
             del data.roster[jid]
             _removed(data, jid, version)
+        self._follow(account, mine, item, values[4] if len(values) > 4 else {})
+
+    def changed_elsewhere(self, account: Account, old: dict[str, RosterItem]) -> None:
+        """See routing/coherence.py."""
+        new = account.roster
+        for jid in old.keys() | new.keys():
+            if old.get(jid) != new.get(jid):
+                self._follow(account, old.get(jid), new.get(jid), None)
+
+    def _follow(
+        self, account: Account, old: RosterItem | None, new: RosterItem | None, heard: dict[str, int] | None
+    ) -> None:
+        for changed in self.elsewhere.values():
+            try:
+                changed(account, old, new, heard)
+            except Exception:
+                refused.exception("a module failed on the roster of %s", account.bare)
 
     def heard_before(self, account: Account, told: list[list[Any]]) -> None:
         """See routing/coherence.py."""
@@ -293,7 +317,9 @@ class Roster(Module):
     def _tell(self, account: Account, jid: str, *, committed: bool) -> None:
         item = account.roster.get(jid)
         row = _row(item) if item is not None else None
-        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed)
+        whereabouts = self.services.whereabouts
+        heard = {} if committed or whereabouts is None else whereabouts.sightings.heard
+        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed, heard)
 
     def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None) -> None:
         item = new or old

@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
+from xmpp_engine.modules.sight import Sight
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.phases import Phase
@@ -214,6 +215,7 @@ class Subscriptions(Module):
         self.examiner: Examiner | None = None
 
     def setup(self, reg: Registrar) -> None:
+        self.needs("roster").elsewhere[self.name] = Sight(self.services, self.needs("presence")).changed
         reg.stream_feature(self.feature)
         reg.presence_out(Phase.DELIVER, self.sent)
         reg.presence_in(Phase.DELIVER, self.received)

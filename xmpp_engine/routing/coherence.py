@@ -25,7 +25,7 @@ from xmpp_engine.storage.protocols import StoreUnavailable
 if TYPE_CHECKING:
     from xmpp_engine.routing.account import Account
     from xmpp_engine.routing.host import Services
-    from xmpp_engine.storage.types import AccountData
+    from xmpp_engine.storage.types import AccountData, RosterItem
 
 log = logging.getLogger("mlink.coherence")
 
@@ -52,6 +52,9 @@ class Unsaved(Protocol):
 
     def heard_before(self, account: Account, told: list[list[Any]]) -> None:
         """What other nodes have told before the account was read."""
+
+    def changed_elsewhere(self, account: Account, old: dict[str, RosterItem]) -> None:
+        """An account was read anew, and had these contacts before: let everybody here know what is different."""
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """Put what is not in the database yet into what was read from it."""
@@ -129,7 +132,9 @@ class Coherence:
                 roster = cast("Unsaved | None", account.host.modules.get("roster"))
                 if roster is not None:
                     roster.keep_unsaved(account, data)
-                account.data = data
+                old, account.data = account.data, data
+                if roster is not None:
+                    roster.changed_elsewhere(account, old.roster)
                 return
         except StoreUnavailable as error:
             log.warning("%s is not read anew yet: %s", bare, error)

@@ -158,13 +158,9 @@ class Sightings:
         # Where its node had not even been greeted it asks when this node has told it all; but not those who come later,
         # and they took it for unavailable.
         known = heard.get(self._peers.name, self._greeted.get(node, self.count))
-        shown: set[str] = set()
-        for mine, account, jid in reversed(self._recent):
-            if mine <= known:
-                break
-            if jid.full in shown or not _may_see(bare, account):
+        for account, jid in self._since(known).values():
+            if not _may_see(bare, account):
                 continue
-            shown.add(jid.full)
             session = self._services.registry.full.get(jid.full)
             if session is not None and session.presence is not None:
                 self._crossing.show_at(node, session.presence, [bare])
@@ -172,6 +168,21 @@ class Sightings:
             entry = self._directory.find(jid.bare, jid.resource)
             if entry is None or entry.presence is None:
                 self._crossing.show_at(node, presence(jid, None, "unavailable"), [bare])
+
+    def unheard(self, bare: str, heard: Mapping[str, int]) -> set[str]:
+        """The resources of an account that show something else, or came, since another node has heard of so many changes
+        of each node."""
+        changed = self._since(heard.get(self._peers.name, 0))
+        return {full for full, (account, _jid) in changed.items() if account.bare == bare}
+
+    def _since(self, known: int) -> dict[str, tuple[Account, Jid]]:
+        """By full JID, what shows something else since there were so many changes."""
+        found: dict[str, tuple[Account, Jid]] = {}
+        for mine, account, jid in reversed(self._recent):
+            if mine <= known:
+                break
+            found.setdefault(jid.full, (account, jid))
+        return found
 
     def shows_itself(self, full: str) -> None:
         """A session elsewhere shows itself to all contacts: nobody mourns it any more."""

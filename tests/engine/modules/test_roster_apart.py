@@ -181,3 +181,17 @@ def _row(item: RosterItem) -> list[Any]:
         item.pending_in,
         item.request,
     ]
+
+
+async def test_a_word_that_comes_behind_what_was_read_is_older(cluster: ClusterStory) -> None:
+    """The first change was in the database when another node read the account and changed it again."""
+    one, other = await two(cluster)
+    first = roster_of(cluster, "n1").put(one.account, RosterItem(JULIET, name="first"))
+    await cluster.world.settle()
+    second = roster_of(cluster, "n2").put(other.account, replace(first, name="second"))
+    await cluster.world.settle()
+    roster = roster_of(cluster, "n2")
+    for committed in (False, True):
+        roster.heard(other.account, other.bare, [JULIET, _row(first), first.version, committed])
+        await cluster.world.settle()
+    assert item_on(other) == item_on(one) == stored(cluster, one) == second

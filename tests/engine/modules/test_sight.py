@@ -1,0 +1,80 @@
+"""Who sees whom follows the roster on every node, also where contacts come and change while that is being told."""
+
+from __future__ import annotations
+
+from tests.cluster_story import ClusterStory
+from tests.engine.routing.test_sightings import SHOWS, held_back, last_seen, let_go
+from tests.story import Client
+from xmpp_engine.xml import ns
+
+#: Kinds of records that say what has changed of an account, and of a session.
+_TOLD = "c"
+_SESSIONS = "bn"
+
+
+async def romeo_twice(cluster: ClusterStory) -> tuple[Client, Client, Client]:
+    """Romeo on the first two nodes, and Juliet on the third."""
+    await cluster.begin(nodes=3)
+    one, other, juliet = await cluster("romeo n1", "romeo n2", "juliet n3")
+    for client in (one, other, juliet):
+        await client.comes_online()
+    return one, other, juliet
+
+
+async def test_who_changes_while_he_is_withdrawn_elsewhere_is_not_seen(cluster: ClusterStory) -> None:
+    one, other, juliet = await romeo_twice(cluster)
+    await cluster.contacts(one, juliet)
+    held_back(cluster, ("n1", "n2"), kinds=_TOLD)
+    one.send(f"<presence to='{juliet.bare}' type='unsubscribed'/>")
+    await cluster.world.settle()
+    other.send(SHOWS.format("still here"))
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert await last_seen(juliet, other.full) is None
+
+
+async def test_who_changes_while_he_is_shown_elsewhere_is_seen_as_he_is(cluster: ClusterStory) -> None:
+    one, other, juliet = await romeo_twice(cluster)
+    juliet.send(f"<presence to='{one.bare}' type='subscribe'/>")
+    await cluster.world.settle()
+    held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds=_TOLD + _SESSIONS)
+    one.send(f"<presence to='{juliet.bare}' type='subscribed'/>")
+    await cluster.world.settle()
+    other.send(SHOWS.format("new"))
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert await last_seen(juliet, other.full) == "new"
+
+
+async def test_who_comes_while_a_contact_is_removed_elsewhere_does_not_see_him(cluster: ClusterStory) -> None:
+    one, other, juliet = await romeo_twice(cluster)
+    await cluster.contacts(one, juliet)
+    held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds=_TOLD + _SESSIONS)
+    item = f"<item jid='{juliet.bare}' subscription='remove'/>"
+    one.send(f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'>{item}</query></iq>")
+    await cluster.world.settle()
+    late = await cluster.world.login("romeo n2", "late")
+    late.send(SHOWS.format("late"))
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert await last_seen(juliet, late.full) is None
+    assert await last_seen(late, juliet.full) is None
+
+
+async def test_who_comes_while_a_contact_lets_him_see_learns_what_he_shows(cluster: ClusterStory) -> None:
+    one, other, juliet = await romeo_twice(cluster)
+    one.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
+    juliet.send(SHOWS.format("here"))
+    await cluster.world.settle()
+    held_back(cluster, ("n3", "n2"), ("n2", "n3"), kinds=_TOLD + _SESSIONS)
+    juliet.send(f"<presence to='{one.bare}' type='subscribed'/>")
+    await cluster.world.settle()
+    late = await cluster.world.login("romeo n2", "late")
+    late.send(SHOWS.format("late"))
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert await last_seen(late, juliet.full) == "here"
