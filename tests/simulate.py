@@ -635,24 +635,26 @@ def _copied(message: Element) -> Element | None:
     return None
 
 
-def fails(seed: int, steps: int = STEPS, talk: bool = False, **harshness: float) -> list[str]:
+def fails(
+    seed: int, steps: int = STEPS, talk: bool = False, kind: type[Simulation] = Simulation, **harshness: float
+) -> list[str]:
     """The problems of one history."""
-    return asyncio.run(Simulation(seed, steps, talk, **harshness).run())
+    return asyncio.run(kind(seed, steps, talk, **harshness).run())
 
 
-def shortest(seed: int, steps: int = STEPS, **harshness: float) -> int:
+def shortest(seed: int, steps: int = STEPS, **how: Any) -> int:
     """The least number of steps with which a failing history still fails."""
     low, high = 1, steps
     while low < high:
         middle = (low + high) // 2
-        if fails(seed, middle, **harshness):
+        if fails(seed, middle, **how):
             high = middle
         else:
             low = middle + 1
-    return high if fails(seed, high, **harshness) else steps
+    return high if fails(seed, high, **how) else steps
 
 
-def main() -> int:
+def main(kind: type[Simulation] = Simulation) -> int:
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(description="Random histories of a cluster.")
     parser.add_argument("--seeds", type=int, default=100)
@@ -667,18 +669,19 @@ def main() -> int:
     harshness = {"lossy": options.lossy, "blows": options.blows}
     failed = 0
     for seed in range(options.start, options.start + options.seeds):
-        problems = fails(seed, options.steps, options.talk, **harshness)
+        problems = fails(seed, options.steps, options.talk, kind, **harshness)
         if not problems:
             continue
         failed += 1
         if options.go_on:
             print(f"seed {seed}:", "; ".join(problems), flush=True)
             continue
-        steps = shortest(seed, options.steps, **harshness) if not options.talk else options.steps
-        problems = problems if options.talk else fails(seed, steps, **harshness)
+        steps = shortest(seed, options.steps, kind=kind, **harshness) if not options.talk else options.steps
+        problems = problems if options.talk else fails(seed, steps, kind=kind, **harshness)
         print(f"seed {seed} fails with {steps} steps:", *problems, sep="\n  ")
         how = "".join(f" --{name} {value}" for name, value in harshness.items() if value != parser.get_default(name))
-        print(f"python -m tests.simulate --start {seed} --seeds 1 --steps {steps}{how} -v")
+        name = sys.modules["__main__"].__spec__.name
+        print(f"python -m {name} --start {seed} --seeds 1 --steps {steps}{how} -v")
         return 1
     print(f"{options.seeds} histories,", f"{failed} fail" if failed else "nothing wrong")
     return 1 if failed else 0

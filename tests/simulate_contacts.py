@@ -1,6 +1,6 @@
 """The simulator's people with more of a life: strangers, requests, removals, priorities (`tests/simulate.py`).
 
-    python -m tests.simulate --contacts --seeds 1000
+    python -m tests.simulate_contacts --seeds 1000 --lossy 0.8        options are those of `tests.simulate`
 
 Two more users are nobody's contacts at first. Everybody asks to see others, allows it, takes it back, names and removes
 contacts, shows presence to strangers, and says with which priority messages are wanted. What is decided for that comes
@@ -15,9 +15,10 @@ from a random stream of its own. Beside all that `tests/simulate.py` looks at, i
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
-from tests.simulate import DOMAIN, RESOURCES, STEPS, USERS, Device, Simulation
+from tests.simulate import DOMAIN, RESOURCES, STEPS, USERS, Device, Simulation, main
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
 
@@ -47,8 +48,8 @@ class Contact(Device):
 class Contacts(Simulation):
     """A history of people and their contacts."""
 
-    def __init__(self, seed: int, steps: int = STEPS, talk: bool = False) -> None:
-        super().__init__(seed, steps, talk)
+    def __init__(self, seed: int, steps: int = STEPS, talk: bool = False, **harshness: float) -> None:
+        super().__init__(seed, steps, talk, **harshness)
         self.social = random.Random(seed ^ 0x5EED)
         self.devices = [Contact(user, resource) for user in USERS for resource in RESOURCES]
         self.strangers = [Contact(user, "desk") for user in STRANGERS]
@@ -196,7 +197,7 @@ class Contacts(Simulation):
         for device in self.everybody:
             stored = accounts[device.bare].data
             should = {
-                item.jid: (item.name, item.subscription, "subscribe" if item.ask else "", "true" if item.approved else "")
+                item.jid: (item.name, item.subscription, _said(item.ask, "subscribe"), _said(item.approved, "true"))
                 for item in stored.roster.values()
                 if item.listed
             }
@@ -238,5 +239,13 @@ class Contacts(Simulation):
                 self._problem(f"priority: {body} to {other} came to {sorted(have)}, not {sorted(there)}")
 
 
+def _said(whether: bool, word: str) -> str:
+    return word if whether else ""
+
+
 def _set(item: str) -> str:
     return f"<iq type='set' id='set'><query xmlns='{ns.ROSTER}'>{item}</query></iq>"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Contacts))

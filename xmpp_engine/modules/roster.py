@@ -81,8 +81,8 @@ class Roster(Module):
         #: Called, by the name of a module, when a contact has changed in memory: (account, old item, new item), None
         #: for one that was not there before or is not any more.
         self.listeners: dict[str, Callable[[Account, RosterItem | None, RosterItem | None], None]] = {}
-        #: The same of what another node of a cluster has changed, with the numbers of changes of what sessions show that
-        #: it had heard of, by node, None where that is not known.
+        #: The same of what another node of a cluster has changed, with how many changes of what sessions show it had
+        #: heard of, by node, None where that is not known.
         self.elsewhere: dict[
             str, Callable[[Account, RosterItem | None, RosterItem | None, dict[str, int] | None], None]
         ] = {}

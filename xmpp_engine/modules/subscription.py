@@ -18,7 +18,6 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.modules.sight import Sight
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.phases import Phase
@@ -27,6 +26,7 @@ from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.host import Host
 from xmpp_engine.routing.session import Session
+from xmpp_engine.routing.sight import Sight
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import RosterItem, Subscription

@@ -170,8 +170,8 @@ class Sightings:
                 self._crossing.show_at(node, presence(jid, None, "unavailable"), [bare])
 
     def unheard(self, bare: str, heard: Mapping[str, int]) -> set[str]:
-        """The resources of an account that show something else, or came, since another node has heard of so many changes
-        of each node."""
+        """The resources of an account that came, or show something else, since another node has heard of so many
+        changes of each node."""
         changed = self._since(heard.get(self._peers.name, 0))
         return {full for full, (account, _jid) in changed.items() if account.bare == bare}
 

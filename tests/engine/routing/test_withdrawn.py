@@ -10,7 +10,8 @@ from xmpp_engine.xml import ns
 
 WAYS = {
     "unsubscribed": "<presence to='{}' type='unsubscribed'/>",
-    "removed": f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'><item jid='{{}}' subscription='remove'/></query></iq>",
+    "removed": f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'>"
+    "<item jid='{}' subscription='remove'/></query></iq>",
     "blocked": f"<iq type='set' id='b'><block xmlns='{ns.BLOCKING}'><item jid='{{}}'/></block></iq>",
 }
 

@@ -49,7 +49,7 @@ async def test_who_changes_while_he_is_shown_elsewhere_is_seen_as_he_is(cluster:
 
 
 async def test_who_comes_while_a_contact_is_removed_elsewhere_does_not_see_him(cluster: ClusterStory) -> None:
-    one, other, juliet = await romeo_twice(cluster)
+    one, _other, juliet = await romeo_twice(cluster)
     await cluster.contacts(one, juliet)
     held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds=_TOLD + _SESSIONS)
     item = f"<item jid='{juliet.bare}' subscription='remove'/>"
@@ -65,7 +65,7 @@ async def test_who_comes_while_a_contact_is_removed_elsewhere_does_not_see_him(c
 
 
 async def test_who_comes_while_a_contact_lets_him_see_learns_what_he_shows(cluster: ClusterStory) -> None:
-    one, other, juliet = await romeo_twice(cluster)
+    one, _other, juliet = await romeo_twice(cluster)
     one.send(f"<presence to='{juliet.bare}' type='subscribe'/>")
     juliet.send(SHOWS.format("here"))
     await cluster.world.settle()

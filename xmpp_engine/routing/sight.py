@@ -7,23 +7,31 @@ each node has the last word on its own resources: on its way to any other node t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.host import Services
 from xmpp_engine.stanza.build import presence
+from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import RosterItem
 
-if TYPE_CHECKING:
-    from xmpp_engine.modules.presence import Presence
+
+class Says(Protocol):
+    """What is asked of the module of presence."""
+
+    def say(self, stanza: Stanza) -> None:
+        """Send a presence to a contact; where it cannot go it is dropped."""
+
+    def ask(self, probe: Stanza) -> None:
+        """Send a session's probe to a contact of this server."""
 
 
 class Sight:
     """That of one host's accounts."""
 
-    def __init__(self, services: Services, shows: Presence) -> None:
+    def __init__(self, services: Services, shows: Says) -> None:
         self._services = services
         self._shows = shows
 
