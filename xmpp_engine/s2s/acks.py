@@ -8,6 +8,7 @@ to acknowledge is measured: on a slow link that is what an operator wants to kno
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from xmpp_engine.runtime.ledger import Ledger
@@ -63,6 +64,7 @@ class Acks:
         "queue",
         "sent",
         "taking",
+        "uncounted",
     )
 
     def __init__(self, ledger: Ledger, id: str = "") -> None:
@@ -76,6 +78,8 @@ class Acks:
         self.sent = 0
         self.acked = 0
         self.queue: deque[Sent] = deque()
+        #: How many of the queue, the first ones, were written before the other side began to count.
+        self.uncounted = 0
         #: When an acknowledgement was asked for (monotonic), 0 while none is due.
         self.asked_at = 0.0
         #: Seconds, -1 while nothing is known.
@@ -140,6 +144,12 @@ class Acks:
         self.queue.append(Sent(stanza, row, expires))
         self.sent += 1
 
+    def precede(self, sent: Sequence[Sent]) -> None:
+        """These were written before the other side counts; its first answer says that it has read them, for it comes
+        after the element by which it learned that we count."""
+        self.queue.extendleft(reversed(sent))
+        self.uncounted += len(sent)
+
     def acknowledged(self, text: str | None, now: float) -> list[str]:
         """The peer's `<a h=''/>`: the rows of the outbox that are done with; raises StreamError for a count that cannot
         be (XEP-0198, 4)."""
@@ -147,10 +157,11 @@ class Acks:
             raise StreamError("undefined-condition", "the h attribute is not a count")
         fresh = (int(text) - self.acked) % _MODULUS
         queue = self.queue
-        if fresh > len(queue):
+        if fresh > len(queue) - self.uncounted:
             too_high = Element(ns.SM, "handled-count-too-high", {"h": text, "send-count": str(self.sent % _MODULUS)})
             raise StreamError("undefined-condition", "more was acknowledged than was sent", app=too_high)
-        rows = [queue.popleft().row for _ in range(fresh)]
+        rows = [queue.popleft().row for _ in range(self.uncounted + fresh)]
+        self.uncounted = 0
         self.acked += fresh
         if self.asked_at:
             measured = now - self.asked_at

@@ -113,7 +113,7 @@ class Destination:
         stream = self.open
         if stream is None:
             self._wait(stanza)
-        elif stream.acks is not None and host is not None and host.config.federation_durable and _keeps(stanza):
+        elif host is not None and host.config.federation_durable and stream.learns and _keeps(stanza):
             stream.transmit(stanza, self._store(stanza))
         else:
             stream.transmit(stanza)
@@ -158,7 +158,7 @@ class Destination:
 
     def again(self, sent: Sent, known: bool) -> None:
         """A stanza was sent and never acknowledged; where it has not come (`known`), or must not be lost, it is the
-        first to go again. Call with the last one first."""
+        first to go again: call with the last of those first. Otherwise it goes back."""
         federation = self._federation
         stanza = sent.stanza
         if not known and not sent.row:

@@ -124,7 +124,7 @@ class Federation:
         for stream in self.streams.values():
             stream.management.ask()
         for _ in range(int(_GOODBYE_SECONDS / _GOODBYE_STEP)):
-            if not any(stream.acks is not None and stream.acks.queue for stream in self.streams.values()):
+            if not any(stream.management.owed for stream in self.streams.values()):
                 return
             await asyncio.sleep(_GOODBYE_STEP)
 

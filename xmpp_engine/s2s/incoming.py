@@ -145,7 +145,7 @@ class Incoming(PeerStream):
         if key == (ns.SASL, "auth"):
             self._authenticate(element)
         elif key == (ns.BIDI, "bidi"):
-            self.bidi = True
+            self.both_ways()
         else:
             super().control(element)
 

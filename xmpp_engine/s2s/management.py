@@ -51,6 +51,10 @@ class Management:
         self._again: deque[Sent] = deque()
         self._settled: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
+        #: Where the stream was when the last acknowledgement came: bytes read; and, where nobody had asked for it,
+        #: stanzas sent and read.
+        self._told_at = -1
+        self._told_by_itself = (-1, -1)
 
     # The side that has opened the stream
 
@@ -71,6 +75,7 @@ class Management:
     def _enable(self) -> None:
         peer = self._peer
         peer.acks = Acks(peer.federation.services.ledger)
+        self._precede(peer.acks)
         peer.stream.write(_ENABLE)
 
     async def settled(self) -> None:
@@ -81,6 +86,23 @@ class Management:
     def _settle(self) -> None:
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
+
+    def _precede(self, acks: Acks) -> None:
+        """Counting begins here: the first count tells what became of all that was written before."""
+        unread = self._peer.unread
+        if unread is not None:
+            acks.precede(unread.take())
+            if acks.queue:
+                self.ask_soon()
+
+    def _uncounted(self, acks: Acks) -> None:
+        """The other side does not count: what was written since it was asked to is as unread as what stood before."""
+        peer = self._peer
+        if peer.unread is None:
+            peer.federation.services.ledger.sent([sent.row for sent in acks.queue if sent.row])
+            return
+        for sent in acks.queue:
+            peer.unread.keep(sent)
 
     # Elements
 
@@ -115,9 +137,12 @@ class Management:
         peer = self._peer
         acks = peer.acks
         assert acks is not None
+        asked = acks.asked_at > 0
         rows = acks.acknowledged(element.attrs.get("h"), peer.federation.clock.now())
         if rows:
             peer.federation.services.ledger.sent(rows)
+        self._told_at = peer.stream.bytes_in
+        self._told_by_itself = (-1, -1) if asked else (acks.sent, peer.stanzas_in)
         if acks.queue:
             self.ask_soon()
         if peer.choked and len(acks.queue) <= UNACKED_LOW:
@@ -133,6 +158,7 @@ class Management:
         resumable = element.attrs.get("resume") in ("true", "1")
         acks = peer.acks = Acks(peer.federation.services.ledger, new_id() if resumable else "")
         acks.taking = True
+        self._precede(acks)
         attrs = {"id": acks.id, "resume": "true", "max": str(RESUME_SECONDS)} if resumable else {}
         peer.stream.send(Element(ns.SM, "enabled", attrs))
 
@@ -223,7 +249,7 @@ class Management:
             # Not to be had: what was counted meanwhile needs no acknowledgement.
             acks, peer.acks = peer.acks, None
             if acks is not None:
-                peer.federation.services.ledger.sent([sent.row for sent in acks.queue if sent.row])
+                self._uncounted(acks)
             return
         h = element.attrs.get("h")
         if h is not None:
@@ -281,9 +307,18 @@ class Management:
             self._timer = None
         peer = self._peer
         acks = peer.acks
-        if acks is not None and acks.queue and not acks.asked_at and not peer.over:
+        if acks is None:
+            if peer.unread is not None:
+                peer.unread.ask()
+        elif acks.queue and not acks.asked_at and not peer.over:
             acks.asked_at = peer.federation.clock.now()
             peer.stream.write(REQUEST)
+
+    @property
+    def owed(self) -> bool:
+        """Whether the other side has not said of all that was written that it has read it."""
+        peer = self._peer
+        return bool(peer.acks is not None and peer.acks.queue) or bool(peer.unread is not None and peer.unread.queue)
 
     def is_dead(self, now: float) -> bool:
         """Whether the other side owes an acknowledgement for too long."""
@@ -298,16 +333,38 @@ class Management:
             self._timer.cancel()
             self._timer = None
         peer = self._peer
+        suspended = peer.federation.suspended
         self._settle()
-        for acks in (self._resuming, peer.acks):
-            if acks is None:
-                continue
-            if how == "ours":
-                peer.federation.suspended.delivered(acks)
-            elif how != "lost" or not peer.federation.suspended.keep(peer, acks):
-                peer.federation.suspended.unacknowledged(acks, known=how == "theirs")
-        self._resuming = peer.acks = None
+        resuming, acks, unread = self._resuming, peer.acks, peer.unread
+        self._resuming = peer.acks = peer.unread = None
+        if resuming is not None and (how in ("theirs", "error") or not suspended.keep(peer, resuming)):
+            # What was in flight before is on no stream: that this one was closed in good order says nothing of it.
+            suspended.unacknowledged(resuming)
+        if acks is not None:
+            self._in_flight(acks, how)
         self._again.clear()
+        if unread is not None:
+            # Also what was written on this stream before an earlier one was resumed on it.
+            uncounted = Acks(peer.federation.services.ledger)
+            uncounted.precede(unread.take())
+            self._in_flight(uncounted, how)
+
+    def _in_flight(self, acks: Acks, how: str) -> None:
+        suspended = self._peer.federation.suspended
+        if how == "ours":
+            unwritten = list(self._again)
+            for _ in unwritten:
+                acks.queue.pop()
+            suspended.delivered(acks)
+            suspended.again(unwritten, True)
+        elif how != "lost" or not suspended.keep(self._peer, acks):
+            suspended.unacknowledged(acks, known=how == "theirs" and self._has_told(acks))
+
+    def _has_told(self, acks: Acks) -> bool:
+        """Whether the other side said what it has got right before it closed the stream (XEP-0198, 4). An answer to a
+        question that was asked earlier is no such word, unless the end came with it: it may have read on since."""
+        peer = self._peer
+        return peer.stream.bytes_in == self._told_at or self._told_by_itself == (acks.sent, peer.stanzas_in)
 
 
 def _pair(sent: Sent) -> tuple[str, str]:

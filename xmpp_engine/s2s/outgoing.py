@@ -209,7 +209,7 @@ class Outgoing(PeerStream):
             if (local, remote) in self.accepted_pairs:
                 return
             if self.offers_bidi and not self.bidi and not self.authentication:
-                self.bidi = True
+                self.both_ways()
                 self.stream.write(_BIDI)
             first = not self.authentication and (local, remote) == (self.local, self.remote)
             if first and self._external_fits() and await self._external():

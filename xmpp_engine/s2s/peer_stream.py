@@ -21,9 +21,11 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, run
+from xmpp_engine.s2s.acks import Sent
 from xmpp_engine.s2s.exchange import Exchange
 from xmpp_engine.s2s.failure import Failure
 from xmpp_engine.s2s.management import ASK_EVERY, UNACKED, Management
+from xmpp_engine.s2s.unread import Unread
 from xmpp_engine.stanza.stanza import SERVER, Stanza
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -82,6 +84,8 @@ class PeerStream:
         self.exchange = Exchange(self)
         self.management = Management(self)
         self.acks: Acks | None = None
+        #: What was written while nothing is counted; None where its answers would come by another stream, or none come.
+        self.unread: Unread | None = None
         self.judgement: Judgement | None = None
         #: By what the first pair was proven.
         self.authentication = ""
@@ -139,6 +143,10 @@ class PeerStream:
         if proof is None:
             raise self._unproven(stanza.sender, to)
         self.stanzas_in += 1
+        if self.unread is not None and self.unread.answered(stanza):
+            if self.acks is not None and self.acks.taking:
+                self.acks.handled(0)
+            return
         host = proof.host
         if host is not None and host.table.s2s_in:
             verdict = run(host.table.s2s_in, host.table, stanza, self)
@@ -258,6 +266,8 @@ class PeerStream:
         acks = self.acks
         if acks is not None:
             acks.push(stanza, row, expires)
+        elif self.unread is not None:
+            self.unread.keep(Sent(stanza, row, expires))
         elif row:
             self.federation.services.ledger.sent((row,))
         self.stream.write(data)
@@ -312,6 +322,16 @@ class PeerStream:
         self.receives[(remote, local)] = Proof(federation.owner(local), method)
         self._first_proof(method)
         log.info("%s speaks to %s over a stream from %s (%s)", remote, local, self.stream.transport.peer, method)
+
+    def both_ways(self) -> None:
+        """The side that has opened the stream wants it to serve both directions (XEP-0288)."""
+        self.bidi = True
+        self.unread = Unread(self)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is told what the other side has read."""
+        return self.acks is not None or self.unread is not None
 
     def ready(self) -> None:
         """What was proven is answered: on a bidirectional stream it serves the other way too."""

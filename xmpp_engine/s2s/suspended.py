@@ -7,6 +7,7 @@ promised to outlive more than that (`HostConfig.federation_durable`), which are 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,9 @@ RESUME_SECONDS: Final = 120
 KEPT: Final = 1_000
 #: Seconds in which the other side has to resume a stream that it had opened, until what is newer goes another way.
 HOLD_SECONDS: Final = 10.0
+
+
+log = logging.getLogger("mlink.s2s")
 
 
 class Lost:
@@ -140,13 +144,20 @@ class Suspended:
     def unacknowledged(self, acks: Acks, *, known: bool = False) -> None:
         """What a stream had sent and never saw acknowledged, and will not: `known` says that the other side has not got
         it."""
+        if acks.queue and not known:
+            to = acks.queue[0].stanza.to
+            count, where = len(acks.queue), to.domain if to is not None else "?"
+            log.info("%d stanzas were in flight to %s, and nobody knows which of them have come", count, where)
         self.again(acks.queue, known)
         acks.queue.clear()
         self.release(acks)
 
     def again(self, sent: Sequence[Sent], known: bool) -> None:
         """These are sent again, or go back to their senders, each by its own pair of domains."""
-        for one in reversed(sent):
+        back = [one for one in sent if not known and not one.row]
+        # Those that are sent again from the last to the first: each is put before all that waits.
+        first = reversed([one for one in sent if known or one.row])
+        for one in (*back, *first):
             to = one.stanza.to
             assert to is not None
             destination = self._federation.destination(one.stanza.sender.domain, to.domain)

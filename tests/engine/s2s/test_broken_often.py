@@ -12,6 +12,8 @@ import pytest
 from tests.engine.s2s.servers import Network, Server, until
 from tests.story import Client
 from xmpp_engine.config.schema import PeerConfig
+from xmpp_engine.s2s import suspended
+from xmpp_engine.s2s.outgoing import Outgoing
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(120)]
 
@@ -71,3 +73,53 @@ async def test_streams_that_break_often(network: Network, seed: int, authenticat
     await asyncio.sleep(0.2)
     take(people, read)
     assert read == said
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_streams_that_are_cut_at_any_time(network: Network, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before they are counted on, which who opens them asks for late here: each message comes once or goes back,
+    or both where nobody knows."""
+    chance = random.Random(seed)
+    manage = Outgoing._manage
+
+    async def late(self: Outgoing) -> None:
+        await asyncio.sleep(chance.uniform(0.0, 0.2))
+        await manage(self)
+
+    monkeypatch.setattr(Outgoing, "_manage", late)
+    # Until what a stream of the others had in flight that they do not resume goes back.
+    monkeypatch.setattr(suspended, "RESUME_SECONDS", 4.0)
+    policy = PeerConfig(revocation="off")
+    capulet = await network.server("capulet.example", default=policy)
+    montague = await network.server("montague.example", default=policy)
+    juliet, romeo = await capulet.login("juliet"), await montague.login("romeo")
+    for one in (juliet, romeo):
+        await one.comes_online()
+    said: list[str] = []
+    read: list[str] = []
+    back: list[str] = []
+
+    def look() -> bool:
+        for reader in (juliet, romeo):
+            while reader.wire.inbox:
+                element = reader.wire.inbox.popleft()
+                if element.name == "message":
+                    (back if element.attrs["type"] == "error" else read).append(element.attrs["id"])
+        return {*read, *back} == {*said}
+
+    for number in range(150):
+        for letter, writer, reader in (("j", juliet, romeo), ("r", romeo, juliet)):
+            if chance.random() < 0.7:
+                said.append(f"{letter}{number}")
+                writer.send(f"<message to='{reader.full}' type='chat' id='{said[-1]}'><body>x</body></message>")
+        streams = [one for server in (capulet, montague) for one in server.federation.streams.values() if one.sends]
+        if streams and chance.random() < 0.1:
+            chance.choice(streams).stream.transport.abort()
+        await asyncio.sleep(chance.choice((0, 0, 0, 0.002, 0.02)))
+    await until(look, lambda: f"the fate of {sorted({*said} - {*read, *back})}")
+    await asyncio.sleep(0.2)
+    look()
+    assert len(read) == len({*read})
+    assert len(back) == len({*back})
+    for letter in "jr":
+        assert [id for id in read if id[0] == letter] == [id for id in said if id in read and id[0] == letter]

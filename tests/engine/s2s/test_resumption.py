@@ -12,7 +12,7 @@ from tests.engine.s2s.raw import Authoritative, Host, Wire, connect, header, res
 from tests.engine.s2s.servers import Network, Server, got, until
 from tests.story import Client
 from xmpp_engine.config.schema import PeerConfig
-from xmpp_engine.s2s import suspended
+from xmpp_engine.s2s import management, suspended
 from xmpp_engine.stream.dialback import Keys
 from xmpp_engine.transport.tcp import TcpTransport
 from xmpp_engine.xml import ns
@@ -148,7 +148,7 @@ async def test_domains_that_are_not_proven_again_are_not_spoken_for(network: Net
 async def test_who_ends_the_stream_at_a_message_is_not_called_without_a_pause(network: Network, home: Server) -> None:
     class Refusing(Remote):
         def came(self, wire: Wire) -> None:
-            wire.send("</stream:stream>")
+            wire.send(f"<a xmlns='{ns.SM}' h='0'/></stream:stream>")
 
     remote = Refusing("")
     async with Host(remote) as host:
@@ -274,3 +274,37 @@ async def test_much_that_was_in_flight_is_sent_again_as_the_socket_takes_it(
         if element.name == "message":
             seen.append(element.attrs["id"])
     assert seen == [f"n{number}" for number in range(300)]
+
+
+async def test_who_answers_nothing_to_the_wish_to_resume_has_not_got_what_was_in_flight(
+    network: Network, home: Server
+) -> None:
+    """We close that stream ourselves, in good order: no word on what stood on the one before."""
+    remote = Remote(" ")
+    async with Host(remote) as host:
+        juliet = await one_in_flight(network, home, host, remote)
+        await home.change(connect_seconds=1.0)
+        remote.wires[0].close()
+        await until(lambda: (2, "resume", "") in remote.events, "the wish")
+        remote.resumed = f"<resumed xmlns='{ns.SM}' previd='secret' h='0'/>"
+        (destination,) = home.federation.destinations
+        await until(lambda: destination.next_try, "the end of patience")
+        destination.retry()
+        await until(lambda: remote.messages() == ["one", "one"], "the message, once more")
+        assert [one for one in juliet.wire.inbox if one.name == "message"] == []
+
+
+async def test_what_was_not_sent_again_yet_is_not_lost_where_we_close_the_stream(
+    network: Network, home: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(management, "FULL", -1)
+    remote = Remote(f"<resumed xmlns='{ns.SM}' previd='secret' h='0'/>")
+    async with Host(remote) as host:
+        juliet = await one_in_flight(network, home, host, remote)
+        remote.wires[0].close()
+        await until(lambda: (2, "resume", "") in remote.events, "the wish")
+        (destination,) = home.federation.destinations
+        await until(lambda: destination.streams, "the stream that goes on")
+        assert home.federation.close(HOME, EVIL) == 1
+        await until(lambda: remote.messages() == ["one", "one"], "the message, once more")
+        assert [one for one in juliet.wire.inbox if one.name == "message"] == []
