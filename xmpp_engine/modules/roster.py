@@ -430,6 +430,7 @@ class Roster(Module):
         if writer is None:
             writer = self._writers[account.bare] = _Writer(account)
         writer.dirty[jid] = insist or writer.dirty.get(jid, False)
+        account.changes += 1
         self._start(writer)
 
     def _start(self, writer: _Writer) -> None:
@@ -478,6 +479,7 @@ class Roster(Module):
             await store.remove(account.id, gone, account.data.roster_version)
         if kept:
             await store.put(account.id, kept, account.data.roster_version)
+        account.changes += 1
         if self.services.coherence is not None:
             for jid in dirty:
                 self._tell(account, jid, committed=True)

@@ -30,18 +30,23 @@ log = logging.getLogger("mlink.accounts")
 _UNKNOWN_SECONDS: Final = 5.0
 _MAX_UNKNOWN: Final = 10_000
 _MAX_WAITING: Final = 1_000
+#: Times that an account which changes meanwhile is read anew at once, and the seconds until it is done again.
+_READS: Final = 5
+_AGAIN_SECONDS: Final = 1.0
 
 
 class Account:
     """A resident account. `data` is its stored state, kept current by the modules that change it; `notes` belongs to
     modules, by module name."""
 
-    __slots__ = ("bare", "data", "host", "id", "jid", "notes", "rescue", "sessions", "used")
+    __slots__ = ("bare", "changes", "data", "host", "id", "jid", "notes", "rescue", "sessions", "used")
 
     def __init__(self, host: Host, data: AccountData, now: float) -> None:
         self.host = host
         self.data = data
         self.id = data.account_id
+        #: Counts what changes of `data`, here or on another node: what was read from the store meanwhile may be older.
+        self.changes = 0
         self.jid = Jid.parse(data.bare)
         self.bare = self.jid.bare
         #: Bound sessions by resource.
@@ -147,9 +152,15 @@ class AccountTable:
         account = self.resident.get(bare)
         if account is None:
             return None
+        changes, reads = account.changes, 1
         data = await self._store.load(bare)
+        while data is not None and account.changes != changes and reads < _READS:
+            changes, reads = account.changes, reads + 1
+            data = await self._store.load(bare)
         if data is None:
             return None
+        if account.changes != changes:
+            self._clock.call_later(_AGAIN_SECONDS, self._refresh_again, bare)
         # What the module of rosters has not written yet is not in what was read.
         roster = cast("Unsaved | None", account.host.modules.get("roster"))
         if roster is not None and account.id == data.account_id:
@@ -162,6 +173,15 @@ class AccountTable:
     def loading(self) -> int:
         """Accounts that are being loaded for somebody who waits."""
         return len(self._loading)
+
+    def _refresh_again(self, bare: str) -> None:
+        self._tasks.spawn(f"reread {bare}", self.refresh(bare))
+
+    def changed(self, bare: str) -> None:
+        """Something of what is in memory of an account has changed, here or on another node."""
+        account = self.resident.get(bare)
+        if account is not None:
+            account.changes += 1
 
     def is_loading(self, bare: str) -> bool:
         """Whether something waits for an account: what comes now has to wait behind it."""

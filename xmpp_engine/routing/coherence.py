@@ -123,10 +123,11 @@ class Coherence:
                 account = self._services.accounts.get(bare)
                 if account is None:
                     return
+                changes = account.changes
                 data = await self._services.stores.accounts.load(bare)
                 if data is None:
                     return  # whoever has removed it says so
-                if self._reading[bare]:
+                if self._reading[bare] or account.changes != changes:
                     self._reading[bare] = False
                     continue
                 roster = cast("Unsaved | None", account.host.modules.get("roster"))
@@ -155,8 +156,7 @@ class Coherence:
             _note(self._recent, bare, (now, node, told))
         else:
             _note(self._changed, bare, (node, self._services.clock.now()))
-        if bare in self._reading:
-            self._reading[bare] = True
+            account.changes += 1
         if what == DATA and account is not None:
             self.reread(bare)
         heard = self._heard.get((bare.rpartition("@")[2], what))

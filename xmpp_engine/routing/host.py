@@ -89,7 +89,8 @@ class Services:
         self.extras = extras
 
     def tell(self, bare: str, what: str, *values: Any) -> None:
-        """Tell other nodes of a cluster what has changed of an account here (`coherence.py`)."""
+        """Something of an account has changed here: other nodes of a cluster are told (`coherence.py`)."""
+        self.accounts.changed(bare)
         if self.coherence is not None:
             self.coherence.tell(bare, what, *values)
 

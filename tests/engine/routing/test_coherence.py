@@ -193,6 +193,31 @@ async def test_what_is_told_while_an_account_is_read_counts(
     assert there.data.removed == account.data.removed
 
 
+async def test_what_is_told_while_an_account_is_read_anew_counts(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator has changed something of it; meanwhile contacts change on another node, and are stored there
+    before what was read has arrived."""
+    await cluster.begin(nodes=2)
+    romeo, phone = await cluster("romeo n1", "romeo n2")
+    roster, account = cluster.world.nodes["n1"].module("roster"), romeo.account
+    roster.put(account, RosterItem(f"changed@{DOMAIN}"))
+    await cluster.world.settle()
+    reading = Reading(cluster, monkeypatch)
+    task = asyncio.ensure_future(cluster.world.nodes["n2"].engine.account_changed(romeo.bare))
+    await cluster.world.settle()
+    roster.put(account, RosterItem(f"added@{DOMAIN}", subscription="both"))
+    roster.put(account, replace(account.roster[f"changed@{DOMAIN}"], subscription="both"))
+    await cluster.world.settle()
+    reading.go()
+    await cluster.world.settle()
+    await task
+    there = phone.account
+    assert there is not account
+    assert there.roster == account.roster == cluster.world.stores.memory.accounts[romeo.bare].data.roster
+    assert there.data.roster_version == account.data.roster_version
+
+
 async def test_what_was_over_before_an_account_was_read_does_not_come_back(cluster: ClusterStory) -> None:
     await cluster.begin(nodes=2)
     romeo = await cluster("romeo n1")
