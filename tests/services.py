@@ -10,6 +10,7 @@ Fixtures: `postgres_url` and `redis_url` (one empty database per process, shared
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -29,6 +30,10 @@ import redis
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 PORT_ATTEMPTS = 3
+#: The ports that the kernel gives to outgoing connections, and what of those below may be taken.
+LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 10_000
+ENOUGH_PORTS = 1_000
 MARKS = {
     "postgres_server": "postgres",
     "postgres_url": "postgres",
@@ -128,10 +133,21 @@ def dying_by(name: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback address that nobody has now. It lies below those that the kernel gives to outgoing
+    connections: one of these would take it from a server that is only starting, or that is started again.
+    """
+    lowest = int(LOCAL_PORTS.read_text().split()[0])
+    while True:
+        # Where nothing is left below, any will do.
+        port = secrets.choice(range(LOWEST_PORT, lowest)) if lowest - LOWEST_PORT > ENOUGH_PORTS else 0
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return int(probe.getsockname()[1])
 
 
 class PostgresServer:

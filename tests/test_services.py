@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -48,6 +50,23 @@ def test_a_test_is_marked_by_the_service_it_uses(request: pytest.FixtureRequest,
 
 async def test_asynchronous_tests_run_on_uvloop() -> None:
     assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
+
+
+def test_ports_for_servers_are_none_of_outgoing_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = map(int, services.LOCAL_PORTS.read_text().split())
+    assert all(not first <= services.free_port() <= last for _ in range(100))
+    wide = tmp_path / "range"
+    wide.write_text("1024\t65535\n")
+    monkeypatch.setattr(services, "LOCAL_PORTS", wide)
+    assert services.free_port() > 0
+
+
+def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", services.free_port()))
+        both = iter([taken.getsockname()[1], services.free_port()])
+        monkeypatch.setattr(services.secrets, "choice", lambda _ports: next(both))
+        assert services.free_port() != taken.getsockname()[1]
 
 
 def test_a_service_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from tests.services import free_port
+
 UDP_SIZE = 1232
 
 
@@ -50,7 +52,8 @@ class NameServer:
         self.negative_ttl = 60
         self._records: dict[tuple[dns.name.Name, int], list[tuple[dns.rdata.Rdata, int]]] = defaultdict(list)
         self._stopping = False
-        self._tcp = socket.create_server((address, port))
+        # The same for both; an outgoing datagram may have any of the others.
+        self._tcp = socket.create_server((address, port or free_port()))
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind((address, self._tcp.getsockname()[1]))
         self._threads = [

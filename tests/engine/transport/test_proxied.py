@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import shutil
-import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.transport.doubles import Port, client_context, echo, make_contexts, until
+from tests.services import free_port
 from xmpp_engine.config.schema import StreamLimits
 from xmpp_engine.transport import proxied
 from xmpp_engine.transport.proxied import HeaderError, networks, read_header, within
@@ -185,8 +185,7 @@ async def haproxy(folder: Path, behind: int, sends: str) -> AsyncIterator[int]:
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         pytest.skip("HAProxy is not installed; `make test` installs it")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        entrance = probe.getsockname()[1]
+    entrance = free_port()
     path = folder / "haproxy.cfg"
     path.write_text(
         "defaults\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"
