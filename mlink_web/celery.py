@@ -32,6 +32,7 @@ app.autodiscover_tasks(
         "mlink_web.certificates",
         "mlink_web.jobs",
         "mlink_web.portability",
+        "mlink_web.pubsub",
         "archive",
         "archive.dayfiles",
         "archive.redaction",
