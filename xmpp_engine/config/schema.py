@@ -27,6 +27,8 @@ class StreamLimits:
     preauth_bytes: int = 16_384
     #: Seconds until a stream must be authenticated and bound.
     negotiation_seconds: float = 30.0
+    #: The same for a stream that was given the form of registration, from then on: a person fills it in.
+    registration_seconds: float = 300.0
     #: Seconds of silence after which the server pings; the same again without an answer ends the stream. 0 is off.
     idle_seconds: float = 300.0
     #: Sustained bytes per second read from one connection, 0 for no limit; `burst_bytes` may come at once.

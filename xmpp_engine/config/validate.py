@@ -114,6 +114,8 @@ def _limits(path: str, limits: StreamLimits) -> list[Problem]:
         problems.append(Problem(path, "depth and attributes below 8 would refuse ordinary stanzas"))
     if limits.negotiation_seconds <= 0:
         problems.append(Problem(f"{path}.negotiation_seconds", "there must be some time to sign in"))
+    if limits.registration_seconds <= 0:
+        problems.append(Problem(f"{path}.registration_seconds", "there must be some time to fill in a form"))
     if limits.bytes_per_second and limits.bytes_per_second < 1_000:
         problems.append(Problem(f"{path}.bytes_per_second", "below 1,000 bytes a second nobody can work"))
     return problems

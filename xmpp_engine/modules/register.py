@@ -212,6 +212,8 @@ class Register(Module):
             _answer(stream, iq, self.form(self._shown.get(stream.id)))
         except StanzaError as error:
             _refuse(stream, iq, error)
+        else:
+            stream.role.registering()
         return True
 
     def _later(self, stream: Any, iq: Element, work: Any) -> None:

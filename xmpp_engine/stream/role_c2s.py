@@ -107,7 +107,7 @@ class C2S:
 class C2SRole:
     """One client stream on its way to a session. `account` is who it is, once authenticated."""
 
-    __slots__ = ("_early", "_facts", "_negotiation", "_timer", "account", "service", "stream")
+    __slots__ = ("_early", "_facts", "_negotiation", "_registering", "_timer", "account", "service", "stream")
 
     stream: Stream
 
@@ -118,6 +118,7 @@ class C2SRole:
         self._negotiation: Negotiation | None = None
         self._timer: Timer | None = None
         self._early = 0
+        self._registering = False
 
     # What Stream calls
 
@@ -216,6 +217,14 @@ class C2SRole:
         self._early += 1
         protected = self.stream.transport.secure or self.service.clear
         return answer is not None and protected and self._early <= _EARLY and answer(self.stream, iq)
+
+    def registering(self) -> None:
+        """The form of registration was sent. Who fills it in has the time for it, once: asking again gives no more."""
+        if self._timer is None or self._registering:
+            return
+        self._registering = True
+        self._timer.cancel()
+        self._timer = self.service.clock.call_later(self.stream.limits.registration_seconds, self._late)
 
     def finished(self) -> None:
         """A session has taken the stream over: nothing of the negotiation is needed any more."""

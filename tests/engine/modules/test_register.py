@@ -32,6 +32,12 @@ class Stranger:
         self.id = f"stream of {peer}"
         self.transport = SimpleNamespace(peer=peer)
         self.answers: list[Element] = []
+        self.role = self
+        self.given_time = 0
+
+    def registering(self) -> None:
+        """The stream is given the time that a person needs."""
+        self.given_time += 1
 
     def send(self, element: Element) -> None:
         """What the server answers."""
@@ -75,6 +81,7 @@ async def test_a_closed_host_makes_no_account_and_offers_none(story: Story) -> N
     assert outcome(answer) == "not-allowed"
     assert world.module("register").offer(world.host) is None
     assert await world.stores.accounts.credentials("eve@story.example") is None
+    assert stranger.given_time == 0
 
 
 async def test_the_form_has_both_shapes_and_takes_both(story: Story) -> None:
@@ -89,6 +96,7 @@ async def test_the_form_has_both_shapes_and_takes_both(story: Story) -> None:
         "<field var='password' type='text-private'><required/></field></x></query></iq>"
     )
     assert matches(expected, answer), write(answer, ns.CLIENT)
+    assert stranger.given_time == 1
     form = (
         f"<iq type='set' id='s'><query xmlns='{ns.REGISTER}'><x xmlns='jabber:x:data' type='submit'>"
         f"<field var='FORM_TYPE'><value>{ns.REGISTER}</value></field><field var='username'><value>Bill</value></field>"

@@ -18,6 +18,25 @@ def test_negotiation_has_its_time() -> None:
     assert halfway.error() == "connection-timeout"
 
 
+def test_who_fills_in_a_form_of_registration_has_the_time_for_it_once() -> None:
+    server = Server(limits=StreamLimits(negotiation_seconds=30.0, registration_seconds=300.0))
+    person, asker = server.connect(), server.connect()
+    server.clock.advance(20)
+    for client in (person, asker):
+        client.stream.role.registering()  # type: ignore[attr-defined]
+    server.clock.advance(200)
+    asker.stream.role.registering()  # type: ignore[attr-defined]
+    person.login()
+    person.bind()
+    server.clock.advance(99)
+    assert not asker.stream.closed
+    server.clock.advance(2)
+    assert asker.error() == "connection-timeout"
+    server.clock.advance(1_000)
+    assert not person.stream.closed
+    person.stream.role.registering()  # type: ignore[attr-defined]
+
+
 def test_a_bound_stream_has_all_the_time() -> None:
     server = Server(limits=StreamLimits(negotiation_seconds=30.0))
     client = server.connect()
