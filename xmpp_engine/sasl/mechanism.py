@@ -39,6 +39,8 @@ CONDITIONS: Final = frozenset(
 KNOWN: Final = (*(f"{name}-PLUS" for name in HASHES), *HASHES, "PLAIN")
 #: Channel bindings we can check, best first (RFC 9266, RFC 5929).
 BINDINGS: Final = ("tls-exporter", "tls-server-end-point")
+#: Failures that say something about a guess.
+_GUESSES: Final = frozenset({"not-authorized", "account-disabled", "credentials-expired", "invalid-authzid"})
 #: What an account's state means to somebody who knows its password (AUTH-07).
 _STATES: Final = {"expired": "credentials-expired"}
 
@@ -68,14 +70,16 @@ class Success:
 
 
 class Failure:
-    """The attempt has failed; `condition` is one of CONDITIONS, `text` is for the client and the log."""
+    """The attempt has failed; `condition` is one of CONDITIONS, `text` is for the client and the log. `guess` is False
+    where it failed before anything secret was looked at, whatever the condition: nobody has guessed then."""
 
-    __slots__ = ("condition", "text")
+    __slots__ = ("condition", "guess", "text")
 
-    def __init__(self, condition: str, text: str = "") -> None:
+    def __init__(self, condition: str, text: str = "", *, guess: bool = True) -> None:
         if condition not in CONDITIONS:
             raise ValueError(f"unknown SASL condition {condition!r}")
         self.condition = condition
+        self.guess = guess and condition in _GUESSES
         self.text = text
 
 

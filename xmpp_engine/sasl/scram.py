@@ -126,8 +126,9 @@ class Scram(Mechanism):
         if self._plus:
             return Failure("malformed-request", "a -PLUS mechanism needs a channel binding")
         if flag == "y" and self.context.bindings:
-            # The client could bind and was made to believe that we cannot: somebody changed the list on its way.
-            return Failure("not-authorized", "the server does support channel binding")
+            # The client could bind and was made to believe that we cannot: somebody changed the list on its way. Or it
+            # knows none of our bindings and says so in a wrong way, as slixmpp did up to 1.8, and goes on to PLAIN.
+            return Failure("not-authorized", "the server does support channel binding", guess=False)
         return None
 
     def _challenge(self, credentials: Credentials | None) -> Outcome:

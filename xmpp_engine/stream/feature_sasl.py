@@ -5,8 +5,9 @@ Both profiles carry the same mechanisms: here is what they share, and the elemen
 in `feature_sasl2.py`. One of them is under way at a time, and an attempt with either counts.
 
 Drives one mechanism after the other: decodes what the client sends, awaits what a mechanism waits for, answers. A
-failed attempt is counted and logged once, answered the later the more have failed (`sasl/throttle.py`), and after three
-the stream is closed.
+failed attempt is counted and logged once, answered the later the more have failed (`sasl/throttle.py`). Three guesses
+close the stream, and so do six attempts that failed for any reason: a client may go through the whole list of
+mechanisms before it comes to one that it can do.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlink.auth")
 
-_ATTEMPTS: Final = 3
+_GUESSES: Final = 3
+#: The first and five retries, the most that RFC 6120, 6.4.5 allows.
+_ATTEMPTS: Final = 6
 _CHALLENGE: Final = f"<challenge xmlns='{ns.SASL}'>".encode() + b"%b</challenge>"
 _SUCCESS: Final = f"<success xmlns='{ns.SASL}'>".encode() + b"%b</success>"
 _SUCCESS_WITHOUT_DATA: Final = f"<success xmlns='{ns.SASL}'/>".encode()
@@ -57,6 +60,7 @@ class Sasl(Feature):
 
     __slots__ = (
         "_attempts",
+        "_guesses",
         "_mechanism",
         "_names",
         "_negotiation",
@@ -79,6 +83,7 @@ class Sasl(Feature):
         self._negotiation = negotiation
         self._mechanism: Mechanism | None = None
         self._attempts = 0
+        self._guesses = 0
         #: Whether the attempt under way, or the last one, came by SASL2; and what it asked for.
         self._two = False
         self._request: sasl2.Request | None = None
@@ -310,7 +315,8 @@ class Sasl(Feature):
             f" ({failure.text})" if failure.text else "",
         )
         delay = 0.0
-        if failure.condition in _GUESSES:
+        if failure.guess:
+            self._guesses += 1
             delay = service.throttle.failed(stream.transport.peer, name)
         if delay:
             self._negotiation.hold()
@@ -330,7 +336,7 @@ class Sasl(Feature):
         if failure.text and failure.condition not in _SILENT:
             element.add(space, "text", {XML_LANG: "en"}, failure.text)
         stream.send(element)
-        if self._attempts >= _ATTEMPTS:
+        if self._guesses >= _GUESSES or self._attempts >= _ATTEMPTS:
             stream.close(StreamError("policy-violation", "too many failed attempts to authenticate"))
 
     # What mechanisms ask for
@@ -374,8 +380,7 @@ class Sasl(Feature):
         return await self._role.service.binder.run_blocking(function, *arguments)
 
 
-#: Failures that say something about a guess, and failures whose cause is for our log only.
-_GUESSES: Final = frozenset({"not-authorized", "account-disabled", "credentials-expired", "invalid-authzid"})
+#: Failures whose cause is for our log only.
 _SILENT: Final = frozenset({"temporary-auth-failure"})
 
 

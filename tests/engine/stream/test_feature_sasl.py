@@ -221,6 +221,31 @@ class TestFailures:
         assert client.error() == "policy-violation"
         assert client.output.count("<failure") == 3
 
+    def test_a_client_that_knows_none_of_the_bindings_comes_to_a_mechanism_that_it_can_do(self) -> None:
+        # What slixmpp 1.8 sends (Poezio 0.14): it asks for a binding that nobody offered, then says that we have none.
+        server = Server(per_pair=1)
+        client = opened(server, secure=True, bindings=BINDINGS)
+        first = b"n=alice,r=9752819177799134"
+        for mechanism, header, condition in (
+            ("SCRAM-SHA-256-PLUS", b"p=tls-unique,,", "malformed-request"),
+            ("SCRAM-SHA-1-PLUS", b"p=tls-unique,,", "malformed-request"),
+            ("SCRAM-SHA-256", b"y,,", "not-authorized"),
+            ("SCRAM-SHA-1", b"y,,", "not-authorized"),
+        ):
+            assert failure(client.auth(mechanism, header + first)) == condition
+        assert "<success" in client.plain()
+        # Nobody has guessed: the next one from there is as welcome.
+        assert len(server.c2s.throttle) == 0
+
+    def test_six_attempts_of_any_kind(self) -> None:
+        client = opened(secure=True, bindings=BINDINGS)
+        for _ in range(5):
+            client.auth("SCRAM-SHA-256-PLUS", b"p=tls-unique,,n=alice,r=x")
+        assert not client.stream.closed
+        client.auth("SCRAM-SHA-256-PLUS", b"p=tls-unique,,n=alice,r=x")
+        assert client.error() == "policy-violation"
+        assert client.output.count("<failure") == 6
+
     def test_a_failure_is_logged_once_with_who_where_and_why(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, "mlink.auth"):
             opened().plain("wrong")
