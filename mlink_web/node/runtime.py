@@ -52,7 +52,7 @@ from mlink_web.groups.resident import read as read_groups
 from mlink_web.node.control import ControlServer, NodeRunsAlready
 from mlink_web.node.lateness import Lateness
 from mlink_web.node.watcher import Watcher
-from mlink_web.node.worker import QUEUES, Worker
+from mlink_web.node.worker import QUEUES, Worker, sweep_queue
 from mlink_web.stores.build import DatabaseStores
 from xmpp_engine.admin import live
 from xmpp_engine.cluster.bus import BusError
@@ -169,6 +169,8 @@ class Node:
         if self._engine.cluster is not None:
             self._reporter = Reporter(self._engine, self._stores.executor, self._http_address())
             self._reporter.start()
+        if self._workers:
+            await asyncio.to_thread(sweep_queue)
         for worker in self._workers:
             worker.start()
 

@@ -9,12 +9,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
 
-from mlink_web.node import parent
+from mlink_web.node import parent, queue_files
 
 log = logging.getLogger("mlink.node")
 
@@ -73,6 +74,21 @@ class Worker:
             # With the scheduler, which is a process of the worker's own.
             os.killpg(process.pid, signal.SIGKILL)
             await ended(process)
+
+
+def sweep_queue() -> None:
+    """Where the queue is files: see to what processes that were killed have left in it."""
+    folder = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("data_folder_in")
+    if folder is None:
+        return
+    try:
+        counts = queue_files.sweep(Path(folder), time.time())
+    except OSError as error:
+        log.error("what killed processes have left in the queue cannot be looked at: %s", error)
+        return
+    if any(counts.values()):
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        log.warning("messages that killed processes have left in the queue: %s", told)
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:

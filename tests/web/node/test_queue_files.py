@@ -13,7 +13,7 @@ import pytest
 from kombu import Connection
 
 from mlink_web.celery import app
-from mlink_web.node import queue_files
+from mlink_web.node import queue_files, worker
 
 
 def connection(folder: Path) -> Connection:
@@ -97,3 +97,74 @@ def test_a_file_that_was_cut_off_is_written_anew(tmp_path: Path, left: str) -> N
     channel._queue_bind("tasks", "key", "", "tasks")
     channel._queue_bind("tasks", "key", "", "tasks")
     assert [tuple(one) for one in channel.get_table("tasks")] == [("key", "", "tasks")]
+
+
+def test_what_killed_processes_left_is_put_back_or_removed(tmp_path: Path) -> None:
+    channel = connection(tmp_path).default_channel
+    for number in range(4):
+        channel._put("jobs", number)
+    first, second, third, _ = sorted(tmp_path.glob("*.msg"))
+    first.rename(first.with_suffix(".taken"))
+    third.rename(third.with_suffix(".new"))
+    (tmp_path / "9_cut.jobs.new").write_text('{"number": 4')
+    (tmp_path / "9_empty.jobs.new").write_text("")
+    assert not any(queue_files.sweep(tmp_path, time.time()).values())
+    assert len(list(tmp_path.iterdir())) == 6
+    later = time.time() + queue_files.LEFT_SECONDS + 1
+    assert queue_files.sweep(tmp_path, later) == {"put back": 1, "finished": 1, "removed": 2}
+    assert not any(queue_files.sweep(tmp_path, later).values())
+    assert second.exists()
+    # Each where it was in the queue, and once.
+    assert [channel._get("jobs") for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(Empty):
+        channel._get("jobs")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["read_text", "unlink"])
+def test_who_stood_still_while_taking_does_not_have_what_was_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    channel = connection(tmp_path).default_channel
+    channel._put("jobs", "once")
+    original = getattr(Path, step)
+    swept: list[dict[str, int]] = []
+
+    def slowly(path: Path) -> Any:
+        if not swept:
+            swept.append(queue_files.sweep(tmp_path, time.time() + queue_files.LEFT_SECONDS + 1))
+        return original(path)
+
+    monkeypatch.setattr(Path, step, slowly)
+    with pytest.raises(Empty):
+        channel._get("jobs")
+    assert swept[0]["put back"] == 1
+    assert channel._get("jobs") == "once"
+
+
+def test_there_may_be_no_queue_yet(tmp_path: Path) -> None:
+    assert not any(queue_files.sweep(tmp_path / "none", time.time()).values())
+
+
+def test_a_node_sweeps_its_queue_before_its_workers_start(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue_files, "LEFT_SECONDS", -1.0)
+    (tmp_path / "1_x.jobs.taken").write_text("1")
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"data_folder_in": str(tmp_path)}
+    worker.sweep_queue()
+    assert [path.name for path in tmp_path.iterdir()] == ["1_x.jobs.msg"]
+    assert "have left in the queue: 1 put back" in caplog.text
+    # Nor does anything of it keep a node from starting.
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"data_folder_in": str(tmp_path / "1_x.jobs.msg")}
+    worker.sweep_queue()
+    monkeypatch.setattr(queue_files, "sweep", fail)
+    worker.sweep_queue()
+    assert "cannot be looked at: no" in caplog.text
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
+    worker.sweep_queue()
+
+
+def fail(*_: object) -> None:
+    """A folder that cannot be read."""
+    raise OSError("no")
