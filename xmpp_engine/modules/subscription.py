@@ -215,7 +215,8 @@ class Subscriptions(Module):
         self.examiner: Examiner | None = None
 
     def setup(self, reg: Registrar) -> None:
-        self.needs("roster").elsewhere[self.name] = Sight(self.services, self.needs("presence")).changed
+        self._sight = Sight(self.services, self.needs("presence"))
+        self.needs("roster").elsewhere[self.name] = self.changed_elsewhere
         reg.stream_feature(self.feature)
         reg.presence_out(Phase.DELIVER, self.sent)
         reg.presence_in(Phase.DELIVER, self.received)
@@ -318,6 +319,18 @@ class Subscriptions(Module):
         for item in list(account.roster.values()):
             if item.pending_in and not (examiner is not None and examiner.withholds(account, item.jid)):
                 session.deliver(_restored(item, account))
+
+    def changed_elsewhere(
+        self, account: Account, old: RosterItem | None, new: RosterItem | None, heard: dict[str, int] | None
+    ) -> None:
+        """Another node of a cluster has changed a contact: see `Sight.changed`. It has shown a request to the resources
+        that it knew; others have come here before this node has heard of it."""
+        self._sight.changed(account, old, new, heard)
+        if new is not None and new.pending_in and not (old is not None and old.pending_in):
+            examiner = self.examiner
+            if examiner is None or not examiner.withholds(account, new.jid):
+                for session in self._sight.unknown(account, heard):
+                    session.deliver(_restored(new, account))
 
     def show(self, account: Account, contact: str) -> None:
         """A stored request that has been withheld goes to the clients that are there; nothing where it is answered or

@@ -13,6 +13,7 @@ from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.host import Services
+from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.storage.types import RosterItem
@@ -65,14 +66,19 @@ class Sight:
             elif resident is not None:
                 self._services.router.local.presence_here(gone, resident)
 
+    def unknown(self, account: Account, heard: dict[str, int] | None) -> list[Session]:
+        """The available sessions of this node of which the other one may not have heard."""
+        whereabouts = self._services.whereabouts
+        if whereabouts is None:
+            return []
+        new = whereabouts.sightings.unheard(account.bare, heard or {})
+        here = (session for session in account.available() if not session.remote)
+        return [session for session in here if heard is None or session.jid.full in new]
+
     def _look(self, account: Account, contact: Jid, heard: dict[str, int] | None) -> None:
         """Sessions of this node of which the other one had not heard ask for the presence of the contact."""
-        whereabouts = self._services.whereabouts
-        if whereabouts is None or contact.domain not in self._services.router.hosts:
-            return
-        new = whereabouts.sightings.unheard(account.bare, heard or {})
-        for session in account.available():
-            if not session.remote and (heard is None or session.jid.full in new):
+        if contact.domain in self._services.router.hosts:
+            for session in self.unknown(account, heard):
                 self._shows.ask(presence(session.jid, contact, "probe"))
 
 

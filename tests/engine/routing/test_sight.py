@@ -78,3 +78,39 @@ async def test_who_comes_while_a_contact_lets_him_see_learns_what_he_shows(clust
     let_go(cluster)
     await cluster.world.pass_time(2.0)
     assert await last_seen(late, juliet.full) == "here"
+
+
+async def requests(client: Client, sender: str) -> int:
+    """How many times a client has been shown that somebody asks to see it."""
+    seen = await client.receives_all()
+    return len([e for e in seen if e.name == "presence" and (e.get("type"), e.get("from")) == ("subscribe", sender)])
+
+
+async def test_who_comes_while_somebody_asks_to_see_him_is_shown_the_request(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2)
+    romeo, early = await cluster("romeo n1", "juliet n2")
+    await early.comes_online()
+    held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds=_TOLD + _SESSIONS)
+    late = await cluster.world.login("juliet n2", "late")
+    late.send(SHOWS.format("late"))
+    await cluster.world.settle()
+    romeo.send(f"<presence to='{late.bare}' type='subscribe'/>")
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert [await requests(client, romeo.bare) for client in (early, late)] == [1, 1]
+
+
+async def test_who_comes_when_a_request_is_known_there_is_shown_it_once(cluster: ClusterStory) -> None:
+    await cluster.begin(nodes=2)
+    romeo, early = await cluster("romeo n1", "juliet n2")
+    await early.comes_online()
+    held_back(cluster, ("n2", "n1"), kinds=_TOLD + _SESSIONS)
+    romeo.send(f"<presence to='{early.bare}' type='subscribe'/>")
+    await cluster.world.settle()
+    late = await cluster.world.login("juliet n2", "late")
+    late.send(SHOWS.format("late"))
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    assert [await requests(client, romeo.bare) for client in (early, late)] == [1, 1]
