@@ -121,7 +121,7 @@ class Archive(Module):
         reg.message_in(Phase.REWRITE, self.strip_received)
         reg.message_in(Phase.STORE, self.store_received)
         reg.iq_get(Target.ACCOUNT, ns.MAM, "query", self.show_form, own_only=True)
-        reg.iq_set(Target.ACCOUNT, ns.MAM, "query", self.query, own_only=True)
+        reg.iq_set(Target.ACCOUNT, ns.MAM, "query", self.query, own_only=True, ordered=False)
         reg.iq_get(Target.ACCOUNT, ns.MAM, "metadata", self.metadata, own_only=True)
         reg.iq_get(Target.ACCOUNT, ns.MAM, "prefs", self.get_preferences, own_only=True)
         reg.iq_set(Target.ACCOUNT, ns.MAM, "prefs", self.set_preferences, own_only=True)

@@ -94,7 +94,7 @@ class RoomArchive(Module):
         reg.room_message(Phase.STORE, self.store)
         reg.room_message(Phase.OBSERVE, self.wait)
         reg.iq_get(Target.ROOM, ns.MAM, "query", self.show_form)
-        reg.iq_set(Target.ROOM, ns.MAM, "query", self.query)
+        reg.iq_set(Target.ROOM, ns.MAM, "query", self.query, ordered=False)
         reg.iq_get(Target.ROOM, ns.MAM, "metadata", self.metadata)
         muc = self.needs("muc")
         muc.room_features[self.name] = _features

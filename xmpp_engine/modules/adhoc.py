@@ -77,7 +77,8 @@ class AdHoc(Module):
         self._commands.clear()
         self.needs("disco").nodes(self.discovered)
         for target in _TARGETS:
-            reg.iq_set(target, ns.COMMANDS, "command", self.command)
+            # A command may take long, and says itself what its next stage is.
+            reg.iq_set(target, ns.COMMANDS, "command", self.command, ordered=False)
         reg.timer(_SWEEP_SECONDS, self.sweep)
 
     def add(self, command: CommandNode) -> None:

@@ -93,7 +93,8 @@ class Roster(Module):
         reg.stream_feature(self.feature)
         self.services.hear(self.host.domain, _TOLD, self.heard)
         reg.iq_get(Target.ACCOUNT, ns.ROSTER, "query", self.get, own_only=True)
-        reg.iq_set(Target.ACCOUNT, ns.ROSTER, "query", self.set, own_only=True)
+        # Changes are made in their order before they wait for the store together.
+        reg.iq_set(Target.ACCOUNT, ns.ROSTER, "query", self.set, own_only=True, ordered=False)
 
     async def stopping(self) -> None:
         """Wait for what is on its way to the database."""

@@ -152,14 +152,16 @@ class Registrar:
         *,
         own_only: bool = False,
         at_once: int = AT_ONCE,
+        ordered: bool = True,
     ) -> None:
         """handler(iq, context) -> payload Element | None for an empty result; may be a coroutine function; raises
         StanzaError.
 
         `context` is routing.iq.IqContext. `own_only`: only the account's own sessions may ask, others get `forbidden`.
-        `at_once`: with this many iqs of one sender under way the next one is refused.
+        `at_once`: with this many iqs of one sender under way the next one is refused. `ordered`: it waits for earlier
+        sets of the sender for this module; False for what changes nothing, or keeps the order of changes by itself.
         """
-        self._iq_handler(target, "get", space, name, handler, own_only, at_once)
+        self._iq_handler(target, "get", space, name, handler, own_only, at_once, ordered)
 
     def iq_set(
         self,
@@ -170,9 +172,10 @@ class Registrar:
         *,
         own_only: bool = False,
         at_once: int = AT_ONCE,
+        ordered: bool = True,
     ) -> None:
         """As `iq_get`, for type set."""
-        self._iq_handler(target, "set", space, name, handler, own_only, at_once)
+        self._iq_handler(target, "set", space, name, handler, own_only, at_once, ordered)
 
     def element(self, space: str, name: str, handler: Callable[[Any, Any], None]) -> None:
         """handler(element, session) for an element that is no stanza, at stream level after bind."""
@@ -247,9 +250,18 @@ class Registrar:
         self._entries.append(Entry(kind, phase, self._owner, hook))
 
     def _iq_handler(
-        self, target: Target, type: str, space: str, name: str, handler: Any, own_only: bool, at_once: int
+        self,
+        target: Target,
+        type: str,
+        space: str,
+        name: str,
+        handler: Any,
+        own_only: bool,
+        at_once: int,
+        ordered: bool,
     ) -> None:
         key = (target, type, space, name)
         if key in self._iq:
             raise RegistrationError(f"{self._owner}: iq {type} {{{space}}}{name} is taken by {self._iq[key].owner}")
-        self._iq[key] = IqHandler(handler, self._owner, inspect.iscoroutinefunction(handler), own_only, at_once)
+        waits = inspect.iscoroutinefunction(handler)
+        self._iq[key] = IqHandler(handler, self._owner, waits, own_only, at_once, ordered)

@@ -65,13 +65,15 @@ class Entry:
 class IqHandler:
     """One iq handler; `waits` when it is a coroutine function, decided at registration. `own_only` limits a handler of
     Target.ACCOUNT to the account's own sessions: others get `forbidden`. `at_once` is how many iqs of one sender may be
-    under way when another one comes."""
+    under way when another one comes. `ordered`: it is called when earlier sets of the sender for the same module are
+    dealt with."""
 
     function: Hook
     owner: str
     waits: bool
     own_only: bool
     at_once: int = AT_ONCE
+    ordered: bool = True
 
 
 class HandlerTable:

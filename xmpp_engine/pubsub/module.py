@@ -58,13 +58,13 @@ class PubSub(Module):
             reg.service(domain, self.hosted[domain])
         reg.disco_items(self.items)
         for space in (ns.PUBSUB, ns.PUBSUB_OWNER):
-            reg.iq_get(Target.PUBSUB, space, "pubsub", self.answer)
+            reg.iq_get(Target.PUBSUB, space, "pubsub", self.answer, ordered=False)
             # Clients publish many items without waiting; they are stored together.
-            reg.iq_set(Target.PUBSUB, space, "pubsub", self.answer, at_once=_AT_ONCE)
+            reg.iq_set(Target.PUBSUB, space, "pubsub", self.answer, at_once=_AT_ONCE, ordered=False)
         reg.iq_get(Target.PUBSUB, ns.DISCO_INFO, "query", self.info)
         reg.iq_get(Target.PUBSUB, ns.DISCO_ITEMS, "query", self.discovered)
         reg.iq_get(Target.PUBSUB, ns.MAM, "query", self.show_form)
-        reg.iq_set(Target.PUBSUB, ns.MAM, "query", self.query)
+        reg.iq_set(Target.PUBSUB, ns.MAM, "query", self.query, ordered=False)
         reg.iq_get(Target.PUBSUB, ns.MAM, "metadata", self.metadata)
         reg.iq_get(Target.PUBSUB, ns.PING, "ping", self.pong)
         self.needs("adhoc").add(Pending().command())

@@ -101,9 +101,9 @@ class Pep(Module):
         reg.account_removed(self.forget)
         reg.message_out(Phase.DELIVER, self.message)
         for space in (ns.PUBSUB, ns.PUBSUB_OWNER):
-            reg.iq_get(Target.ACCOUNT, space, "pubsub", self.answer)
+            reg.iq_get(Target.ACCOUNT, space, "pubsub", self.answer, ordered=False)
             # Clients publish many items without waiting; they are stored together.
-            reg.iq_set(Target.ACCOUNT, space, "pubsub", self.answer, at_once=_AT_ONCE)
+            reg.iq_set(Target.ACCOUNT, space, "pubsub", self.answer, at_once=_AT_ONCE, ordered=False)
 
     def reconfigured(self, config: PepOptions) -> None:
         """Other limits count for all accounts at once."""

@@ -4,6 +4,10 @@ Handlers are found by (target, type, namespace, name) in the host's table. A pla
 coroutine
 function runs as a supervised task, at most `IqHandler.at_once` of them at a time for one sender, so that nobody fills
 the store's queue. A plain function may do its work at once and return a coroutine for what the answer waits for.
+
+What one sender says to one module is dealt with in the order in which it was said (RFC 6120, 10.1): while a set of his
+waits for the store, his next requests to the same module wait for it. Modules that keep this order themselves, or whose
+requests change nothing, are registered as not `ordered`.
 """
 
 from __future__ import annotations
@@ -65,6 +69,8 @@ class IqDispatch:
         self._tasks = tasks
         #: Iqs under way by sender and by how many of their handler's kind there may be.
         self._running: dict[tuple[str, int], int] = {}
+        #: The last set under way by sender and module.
+        self._sets: dict[tuple[str, str], asyncio.Future[None]] = {}
         #: Ends the ids of our requests in a cluster: an answer may come to any node.
         self.tag = ""
         self._pending: dict[tuple[str, str], tuple[Callable[[Stanza | None], Any], Timer]] = {}
@@ -105,15 +111,17 @@ class IqDispatch:
             self._refuse(stanza, StanzaError("forbidden"))
             return
         context = IqContext(host, account, stanza.origin, own, room, target)
-        if handler.waits:
+        before = self._sets.get((stanza.sender.full, handler.owner)) if handler.ordered else None
+        if handler.waits or before is not None:
             key = (stanza.sender.full, handler.at_once)
             running = self._running.get(key, 0)
             if running >= handler.at_once:
                 self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
                 return
             self._running[key] = running + 1
+            answer = _called(stanza, handler, context, before)
             self._tasks.spawn(
-                f"iq {handler.owner}", self._serve_later(stanza, handler, handler.function(stanza, context))
+                f"iq {handler.owner}", self._serve_later(stanza, handler, answer, self._turn(stanza, handler))
             )
             return
         try:
@@ -152,7 +160,17 @@ class IqDispatch:
         self._pending[key] = (answered, self._clock.call_later(seconds, self._timed_out, key))
         self._router.route(stanza)
 
-    async def _serve_later(self, stanza: Stanza, handler: IqHandler, answer: Awaitable[Any]) -> None:
+    def _turn(self, stanza: Stanza, handler: IqHandler) -> asyncio.Future[None] | None:
+        """What later requests of this sender to this module wait for, None where they need not."""
+        if not handler.ordered or stanza.type != "set":
+            return None
+        turn = asyncio.get_running_loop().create_future()
+        self._sets[stanza.sender.full, handler.owner] = turn
+        return turn
+
+    async def _serve_later(
+        self, stanza: Stanza, handler: IqHandler, answer: Awaitable[Any], turn: asyncio.Future[None] | None = None
+    ) -> None:
         try:
             result = await answer
         except asyncio.CancelledError:
@@ -168,6 +186,10 @@ class IqDispatch:
                 self._running[key] = left
             else:
                 del self._running[key]
+            if turn is not None:
+                turn.set_result(None)
+                if self._sets.get((stanza.sender.full, handler.owner)) is turn:
+                    del self._sets[stanza.sender.full, handler.owner]
 
     def _reply(self, stanza: Stanza, payload: Element | None) -> None:
         assert stanza.to is not None or stanza.origin is not None
@@ -203,3 +225,11 @@ class IqDispatch:
         waiting = self._pending.pop(key, None)
         if waiting is not None:
             waiting[0](None)
+
+
+async def _called(stanza: Stanza, handler: IqHandler, context: IqContext, before: asyncio.Future[None] | None) -> Any:
+    """The result of a handler that is called when an earlier set is dealt with."""
+    if before is not None and not before.done():
+        await asyncio.wait((before,))  # unlike an await of its own this does not cancel it
+    result = handler.function(stanza, context)
+    return await result if handler.waits or type(result) is CoroutineType else result
