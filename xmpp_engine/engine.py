@@ -374,22 +374,33 @@ class Engine:
 
     async def _open(self, config: ListenerConfig) -> None:
         listener = Listener(config, self.accept, self.contexts, self.dirty, self._admission)
-        await listener.start()
+        if config.kind != "c2s" or not self.drain.on:
+            await listener.start()
         self._listeners[config.name] = listener
 
     def _drain_turned(self, on: bool) -> None:
-        """Nodes on one machine share ports: the kernel gives new connections to those that listen."""
-        for config in self.config.listeners:
-            if config.kind == "c2s" and config.reuse_port:
-                listener = self._listeners.pop(config.name, None) if on else None
-                if listener is not None:
-                    listener.close()
-                elif not on and config.name not in self._listeners:
-                    self.tasks.spawn(f"listener {config.name}", self._open(config))
+        """A drained node refuses connections of clients. They go on to the next of the SRV records then, as with a node
+        that is down; where nodes share a port, the kernel gives them to the others.
+
+        COMPAT(Gajim 1.7, Dino 0.4, 2026-11): they do not go where `see-other-host` sends them but to the first record
+        again, and for as long as they are let in there they never come to another node."""
+        for name, listener in self._listeners.items():
+            if listener.config.kind != "c2s":
+                continue
+            if on:
+                listener.close()
+            else:
+                self.tasks.spawn(f"listener {name}", self._reopen(listener))
+
+    async def _reopen(self, listener: Listener) -> None:
+        if not listener.port:
+            await listener.start()
+        if self.drain.on:
+            listener.close()
 
     def ports(self) -> dict[str, int]:
-        """The ports that the listeners really have, by listener name."""
-        return {name: listener.port for name, listener in self._listeners.items()}
+        """The ports that the listeners really have, by listener name; those of closed ones are left out."""
+        return {name: listener.port for name, listener in self._listeners.items() if listener.port}
 
     # Accounts
 

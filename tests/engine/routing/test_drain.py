@@ -77,21 +77,54 @@ async def test_new_clients_are_refused_until_it_is_over(story: Story) -> None:
     assert drain.progress()["state"] == ""
 
 
-async def test_a_node_that_shares_its_port_leaves_it_to_the_others(story: Story) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+async def test_clients_find_the_port_closed_and_go_on_to_the_next_node(story: Story, shared: bool) -> None:
+    """Gajim and Dino never follow see-other-host: let in here they would stay away from the other nodes."""
     await story("romeo")
     engine = story.world.engine
-    config = ListenerConfig("c2s", port=0, tls="none", reuse_port=True)
-    engine.config = replace(engine.config, listeners=(config,))
-    await engine._open(config)
-    assert "c2s" in engine.ports()
+    clients = ListenerConfig("c2s", port=0, tls="none", reuse_port=shared)
+    servers = ListenerConfig("s2s", "s2s", port=0)
+    engine.config = replace(engine.config, listeners=(clients, servers))
+    for config in engine.config.listeners:
+        await engine._open(config)
+    port = engine.ports()["c2s"]
+    assert await is_open(port)
     engine.drain.start(rate=1)
-    assert engine.ports() == {}
+    assert set(engine.ports()) == {"s2s"}, "what serves other servers stays"
+    assert not await is_open(port)
     engine.drain.cancel()
     for _ in range(500):
         if "c2s" in engine.ports():
             break
         await asyncio.sleep(0.01)
-    assert "c2s" in engine.ports()
+    assert await is_open(engine.ports()["c2s"])
+    for listener in engine._listeners.values():
+        listener.close()
+
+
+async def is_open(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_a_listener_of_a_drained_node_opens_when_that_is_over(story: Story) -> None:
+    """A new configuration may bring one meanwhile."""
+    await story("romeo")
+    engine = story.world.engine
+    engine.drain.start(rate=1)
+    await engine._open(ListenerConfig("c2s", port=0, tls="none"))
+    assert engine.ports() == {}
+    engine.drain.cancel()
+    for _ in range(500):
+        if engine.ports():
+            break
+        await asyncio.sleep(0.01)
+    assert await is_open(engine.ports()["c2s"])
     engine._listeners["c2s"].close()
 
 
