@@ -9,7 +9,7 @@
 Modules that do something about certain nodes of accounts name this one in `requires` and register in `setup`:
 
     pep.watchers[node] = self.changed         the node has changed: (service, Change)
-    pep.preparations[node] = self.prepare     async; the owner is about to ask for the node: (account)
+    pep.preparations[node] = self.prepare     async; the owner is about to ask for the node: (account, reads)
     pep.elsewhere = self.resources            full JIDs of a contact on another server that want a node's events
 """
 
@@ -56,7 +56,7 @@ _NODES: Final = "nodes"
 _ALLOWED: Final = "nodes allowed"
 
 Watcher = Callable[[AccountService, Change], None]
-Preparation = Callable[[Account], Awaitable[None]]
+Preparation = Callable[[Account, bool], Awaitable[None]]
 Elsewhere = Callable[[Account, Jid, str], Iterable[Jid]]
 
 
@@ -141,7 +141,7 @@ class Pep(Module):
         for child in payload.elements() if payload is not None else ():
             preparation = self.preparations.get(child.get("node") or "")
             if preparation is not None:
-                await preparation(account)
+                await preparation(account, iq.type == "get")
 
     def message(self, stanza: Stanza, session: Session) -> Verdict:
         """An owner's answer to a request to subscribe goes to its own account (XEP-0060, 8.6)."""

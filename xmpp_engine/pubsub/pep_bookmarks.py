@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Set
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -32,6 +32,7 @@ from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.storage.pubsub import MAX_PAGE, Item
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
+from xmpp_engine.xml.errors import StanzaError
 
 _STORAGE: Final = (ns.BOOKMARKS_1, "storage")
 #: XEP-0223: the item of a list, and who may see it.
@@ -73,7 +74,8 @@ class Bookmarks(Module):
         pep = self.needs("pep")
         for name in (ns.BOOKMARKS, ns.BOOKMARKS_1):
             pep.watchers[name] = self.changed
-            pep.preparations[name] = self.prepare
+        pep.preparations[ns.BOOKMARKS] = self.prepare_native
+        pep.preparations[ns.BOOKMARKS_1] = self.prepare
 
     # Private XML
 
@@ -123,7 +125,20 @@ class Bookmarks(Module):
         work.users += 1
         self.services.tasks.spawn(f"bookmarks of {bare}", self._follow(bare, work))
 
-    async def prepare(self, account: Account) -> None:
+    async def prepare_native(self, account: Account, reads: bool) -> None:
+        """The owner is about to ask for the native ones: who reads them finds a node, though it may be empty.
+
+        COMPAT(Dino 0.4, 2026-11): where there is none it takes bookmarks for unsupported, and never writes the first
+        one. Who publishes makes the node with options of his own."""
+        await self.prepare(account, reads)
+        if not reads:
+            return
+        async with self._alone(account.bare) as service:
+            if service.nodes.get(ns.BOOKMARKS) is None:
+                with suppress(StanzaError):  # too many nodes: then he learns that there is none
+                    await self._closed(service, ns.BOOKMARKS)
+
+    async def prepare(self, account: Account, _reads: bool) -> None:
         """The owner is about to ask for a node of bookmarks."""
         if account.notes is not None and account.notes.get(_MOVED):
             return

@@ -95,6 +95,31 @@ async def test_native_bookmarks_show_in_the_old_forms(story: Story, options: dic
         assert await refused(bob, reading(node, ada.bare)) == ["not-allowed", "closed-node"]
 
 
+async def test_who_has_none_finds_an_empty_node(story: Story) -> None:
+    """Dino takes item-not-found for "no bookmarks on this server" and never writes the first one."""
+    ada, bob = await stage(story, "ada", "bob")
+    assert await refused(bob, reading(ns.BOOKMARKS, ada.bare)) == ["item-not-found"], "others make none"
+    assert await in_items(ada) == {}
+    assert await refused(bob, reading(ns.BOOKMARKS, ada.bare)) == ["not-allowed", "closed-node"]
+    # What Gajim and Dino say with their first bookmark goes with what the server has made.
+    options = {**OPTIONS, "notify_delete": "true", "notify_retract": "true"}
+    await done(ada, publishing(ns.BOOKMARKS, native("Room"), ROOM, options))
+    await done(ada, publishing(ns.BOOKMARKS, native("Other"), OTHER, OPTIONS))
+    assert await in_items(ada) == {ROOM: "Room", OTHER: "Other"}
+
+
+async def test_who_publishes_first_makes_the_node(story: Story) -> None:
+    ada = await stage(story, "ada")
+    await done(ada, publishing(ns.BOOKMARKS, native("Room"), ROOM, {**OPTIONS, "max_items": "7"}))
+    assert await in_items(ada) == {ROOM: "Room"}
+
+
+async def test_an_account_with_too_many_nodes_is_told_that_there_are_none(story: Story) -> None:
+    ada = await stage(story, "ada", options={"pep": {"nodes": 1}})
+    await done(ada, publishing("urn:example:one", "<one xmlns='urn:example:one'/>"))
+    assert await refused(ada, reading(ns.BOOKMARKS)) == ["item-not-found"]
+
+
 async def test_what_old_clients_write_in_private_xml_becomes_native(story: Story) -> None:
     ada, new = await stage(story, "ada:2")
     await comes(new, ns.BOOKMARKS)
