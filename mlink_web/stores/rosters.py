@@ -24,13 +24,17 @@ class DatabaseRosters:
     def __init__(self, executor: StoreExecutor) -> None:
         self._executor = executor
 
-    async def put(self, account_id: int, items: list[types.RosterItem], version: int) -> None:
+    async def put(self, account_id: int, items: list[types.RosterItem], version: int) -> int:
         """See the protocol."""
-        await self._executor.write(account_id, _put, account_id, items, version)
+        return await self._executor.write(account_id, _put, account_id, items, version)
 
-    async def remove(self, account_id: int, jids: list[str], version: int) -> None:
+    async def remove(self, account_id: int, jids: list[str], version: int) -> int:
         """See the protocol."""
-        await self._executor.write(account_id, _remove, account_id, jids, version)
+        return await self._executor.write(account_id, _remove, account_id, jids, version)
+
+    async def versions(self, account_ids: Sequence[int]) -> dict[int, int]:
+        """See the protocol."""
+        return await self._executor.read(None, _versions, account_ids)
 
     async def holders(
         self, jids: Sequence[str], after: tuple[int, str], limit: int
@@ -39,7 +43,7 @@ class DatabaseRosters:
         return await self._executor.read(None, _holders, jids, after, limit)
 
 
-def _put(database: Database, account_id: int, items: list[types.RosterItem], version: int) -> None:
+def _put(database: Database, account_id: int, items: list[types.RosterItem], version: int) -> int:
     alias = database.alias
     rows = [
         RosterItem(
@@ -58,7 +62,7 @@ def _put(database: Database, account_id: int, items: list[types.RosterItem], ver
     ]
     try:
         with transaction.atomic(using=alias):
-            _set_version(alias, account_id, version)
+            before = _raise_version(alias, account_id, version)
             RosterItem.objects.using(alias).bulk_create(
                 rows, update_conflicts=True, update_fields=FIELDS, unique_fields=("account", "jid"), batch_size=200
             )
@@ -66,12 +70,13 @@ def _put(database: Database, account_id: int, items: list[types.RosterItem], ver
             RosterRemoved.objects.using(alias).filter(account_id=account_id, jid__in=jids).delete()
     except IntegrityError as error:
         raise ValueError(f"The roster of account {account_id} cannot be stored: {error}") from error
+    return before
 
 
-def _remove(database: Database, account_id: int, jids: list[str], version: int) -> None:
+def _remove(database: Database, account_id: int, jids: list[str], version: int) -> int:
     alias = database.alias
     with transaction.atomic(using=alias):
-        _set_version(alias, account_id, version)
+        before = _raise_version(alias, account_id, version)
         RosterItem.objects.using(alias).filter(account_id=account_id, jid__in=jids).delete()
         removed = RosterRemoved.objects.using(alias).filter(account_id=account_id)
         RosterRemoved.objects.using(alias).bulk_create(
@@ -82,6 +87,12 @@ def _remove(database: Database, account_id: int, jids: list[str], version: int) 
         )
         surplus = removed.order_by("-version", "-id").values_list("id", flat=True)[REMOVED_KEPT:]
         removed.filter(id__in=list(surplus)).delete()
+    return before
+
+
+def _versions(database: Database, account_ids: Sequence[int]) -> dict[int, int]:
+    rows = Account.objects.using(database.alias).filter(pk__in=account_ids)
+    return dict(rows.values_list("pk", "roster_version"))
 
 
 def _holders(
@@ -110,7 +121,13 @@ def _holders(
     ]
 
 
-def _set_version(alias: str, account_id: int, version: int) -> None:
-    """Also locks the account's row, so writers of a roster follow each other; raises ValueError where it is gone."""
-    if not Account.objects.using(alias).filter(pk=account_id).update(roster_version=version):
+def _raise_version(alias: str, account_id: int, version: int) -> int:
+    """Returns the version before. Also locks the account's row, so writers of a roster follow each other; raises
+    ValueError where it is gone."""
+    rows = Account.objects.using(alias).filter(pk=account_id)
+    before = rows.select_for_update().values_list("roster_version", flat=True).first()
+    if before is None:
         raise ValueError(f"There is no account {account_id}.")
+    if version > before:
+        rows.update(roster_version=version)
+    return before

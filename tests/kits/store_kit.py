@@ -251,6 +251,17 @@ class StoreKit:
         assert data.removed == [("never@kit.example", 3)]
         assert list(data.roster) == [JULIET]
 
+    async def test_the_version_of_a_roster_only_grows_and_who_writes_learns_which_it_was(self, stores: Stores) -> None:
+        number = (await account(stores)).account_id
+        other = (await account(stores, JULIET)).account_id
+        assert await stores.rosters.put(number, [RosterItem(JULIET, version=513)], 513) == 0
+        assert await stores.rosters.put(number, [RosterItem("nurse@kit.example", version=256)], 256) == 513
+        assert await stores.rosters.remove(number, [JULIET], 257) == 513
+        data = await loaded(stores)
+        assert (data.roster_version, data.removed) == (513, [(JULIET, 257)])
+        assert await stores.rosters.versions([number, other, 4711]) == {number: 513, other: 0}
+        assert await stores.rosters.versions([]) == {}
+
     async def test_removed_contacts_have_a_bound(self, stores: Stores) -> None:
         number = (await account(stores)).account_id
         await stores.rosters.remove(number, [f"old{index}@kit.example" for index in range(50)], 1)

@@ -24,6 +24,7 @@ from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
+from xmpp_engine.routing.coherence import DATA
 from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.host import Host
 from xmpp_engine.routing.iq import IqContext
@@ -32,6 +33,7 @@ from xmpp_engine.runtime.clock import Timer
 from xmpp_engine.stanza.build import iq as build_iq
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.stanza import Stanza
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import REMOVED_KEPT, AccountData, RosterItem
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.element import Element
@@ -40,6 +42,8 @@ from xmpp_engine.xml.errors import StanzaError
 #: Changes that are pushed one by one rather than as a whole roster.
 _INTERIM: Final = 50
 _RETRY_SECONDS: Final = 2.0
+#: Times that an account which changes meanwhile is read.
+_READS: Final = 5
 _TOLD: Final = "roster"
 
 
@@ -55,10 +59,12 @@ class RosterOptions:
 class _Writer:
     """What of one account's roster is not in the database yet."""
 
-    __slots__ = ("account", "dirty", "retry", "running", "waiting", "writing")
+    __slots__ = ("account", "base", "dirty", "retry", "running", "waiting", "writing")
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, base: int) -> None:
         self.account = account
+        #: The version of which this node knows all: if the database has a later one, another node has been there.
+        self.base = base
         #: Contacts to write; True where the writer must not give up.
         self.dirty: dict[str, bool] = {}
         #: Those that are on their way into the database.
@@ -182,24 +188,29 @@ class Roster(Module):
         """Add or replace a contact at once and write it soon; returns the item with its version. `shown` is False for
         what clients do not see. Without `insist` the caller awaits `saved` and takes the change back when that raises.
         """
-        if shown:
+        base = account.data.roster_version
+        if shown or self.services.coherence is not None:
+            # Nodes see by the version that something has changed (routing/coherence.py).
             account.data.roster_version = self._next_version(account)
+        if shown:
             item = replace(item, version=account.data.roster_version)
         old = account.roster.get(item.jid)
         account.roster[item.jid] = item
-        self._write(account, item.jid, insist)
-        self._changed(account, old, item)
+        self._write(account, item.jid, insist, base)
+        self._changed(account, old, item, base)
         return item
 
     def drop(self, account: Account, jid: str, *, insist: bool = True) -> None:
         """Delete a contact at once and write that soon; `insist` as for `put`."""
         item = account.roster.pop(jid)
-        if item.listed:
-            data = account.data
+        data = account.data
+        base = data.roster_version
+        if item.listed or self.services.coherence is not None:
             data.roster_version = self._next_version(account)
+        if item.listed:
             _removed(data, jid, data.roster_version)
-        self._write(account, jid, insist)
-        self._changed(account, item, None)
+        self._write(account, jid, insist, base)
+        self._changed(account, item, None, base)
 
     async def saved(self, account: Account) -> None:
         """Return when every change made before this call is durable; raises what the store raised."""
@@ -223,8 +234,7 @@ class Roster(Module):
 
     def push_removed(self, account: Account, jid: str) -> None:
         """Tell the interested resources that a contact is gone."""
-        gone = Element(ns.ROSTER, "item", {"jid": jid, "subscription": "remove"})
-        self._push(account, gone, account.data.roster_version)
+        self._push(account, _gone(jid), account.data.roster_version)
 
     # Inside
 
@@ -247,13 +257,17 @@ class Roster(Module):
         item = _item(row) if row is not None else None
         mine = data.roster.get(jid)
         theirs = item.version if item is not None else version
+        if writer is not None:
+            writer.base = max(writer.base, version)
+        if len(values) > 5 and values[5] > data.roster_version and self.services.coherence is not None:
+            self.services.coherence.reread(account.bare)
         if writer is not None and (jid in writer.dirty or jid in writer.writing):
             # Ours is written later. But what the other node has made of ours (somebody has answered a request at once)
             # counts, and is written behind it. So does a removal, whatever was changed apart from it: the contact's
             # server has been told of it already.
             if committed or mine is None or (item is not None and theirs < mine.version):
                 return
-            self._write(account, jid, insist=True)
+            self._write(account, jid, True, writer.base)
         elif committed:
             # Of a newer one than this that was told already, whoever has it says when it is stored.
             if mine != item and (mine is None or theirs >= mine.version):
@@ -275,10 +289,21 @@ class Roster(Module):
 
     def changed_elsewhere(self, account: Account, old: dict[str, RosterItem]) -> None:
         """See routing/coherence.py."""
-        new = account.roster
-        for jid in old.keys() | new.keys():
-            if old.get(jid) != new.get(jid):
-                self._follow(account, old.get(jid), new.get(jid), None)
+        for jid in old.keys() | account.roster.keys():
+            was, item = old.get(jid), account.roster.get(jid)
+            if was == item:
+                continue
+            self._follow(account, was, item, None)
+            if item is not None and item.listed:
+                self._push_here(account, render(item))
+            elif was is not None and was.listed:
+                self._push_here(account, _gone(jid))
+
+    def _push_here(self, account: Account, item: Element) -> None:
+        """Send a contact to the interested resources of this node; others read it anew themselves."""
+        for session in list(account.sessions.values()):
+            if session.interested and not session.remote:
+                session.deliver(_pushed(session, item, account.data.roster_version))
 
     def _follow(
         self, account: Account, old: RosterItem | None, new: RosterItem | None, heard: dict[str, int] | None
@@ -315,17 +340,18 @@ class Roster(Module):
             else:
                 data.roster.pop(jid, None)
 
-    def _tell(self, account: Account, jid: str, *, committed: bool) -> None:
+    def _tell(self, account: Account, jid: str, *, committed: bool, base: int = 0) -> None:
+        """`base` is the version before: who does not know it has missed something."""
         item = account.roster.get(jid)
         row = _row(item) if item is not None else None
         whereabouts = self.services.whereabouts
         heard = {} if committed or whereabouts is None else whereabouts.sightings.heard
-        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed, heard)
+        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed, heard, base)
 
-    def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None) -> None:
+    def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None, base: int = 0) -> None:
         item = new or old
         if item is not None and self.services.coherence is not None:
-            self._tell(account, item.jid, committed=False)
+            self._tell(account, item.jid, committed=False, base=base)
         for changed in self.listeners.values():
             try:
                 changed(account, old, new)
@@ -397,7 +423,7 @@ class Roster(Module):
             (item.version, render(item)) for item in data.roster.values() if item.listed and item.version > since
         ]
         changed += [
-            (version, Element(ns.ROSTER, "item", {"jid": jid, "subscription": "remove"}))
+            (version, _gone(jid))
             for jid, version in removed
             if version > since and not (jid in data.roster and data.roster[jid].listed)
         ]
@@ -426,10 +452,10 @@ class Roster(Module):
 
     # Writing
 
-    def _write(self, account: Account, jid: str, insist: bool) -> None:
+    def _write(self, account: Account, jid: str, insist: bool, base: int) -> None:
         writer = self._writers.get(account.bare)
         if writer is None:
-            writer = self._writers[account.bare] = _Writer(account)
+            writer = self._writers[account.bare] = _Writer(account, base)
         writer.dirty[jid] = insist or writer.dirty.get(jid, False)
         account.changes += 1
         self._start(writer)
@@ -452,7 +478,7 @@ class Roster(Module):
                 writer.dirty = {}
                 waiting, writer.waiting = writer.waiting, []
                 try:
-                    await self._store(account, dirty)
+                    await self._store(writer, dirty)
                 except Exception as error:
                     for future in waiting:
                         if not future.done():
@@ -472,18 +498,54 @@ class Roster(Module):
             if not writer.dirty and not writer.waiting:
                 del self._writers[account.bare]
 
-    async def _store(self, account: Account, dirty: dict[str, bool]) -> None:
-        store = self.services.stores.rosters
+    async def _store(self, writer: _Writer, dirty: dict[str, bool]) -> None:
+        store, account = self.services.stores.rosters, writer.account
+        version, before = account.data.roster_version, 0
         gone = [jid for jid in dirty if jid not in account.roster]
         kept = [account.roster[jid] for jid in dirty if jid in account.roster]
         if gone:
-            await store.remove(account.id, gone, account.data.roster_version)
+            before = await store.remove(account.id, gone, version)
         if kept:
-            await store.put(account.id, kept, account.data.roster_version)
+            was = await store.put(account.id, kept, version)
+            before = before if gone else was
         account.changes += 1
-        if self.services.coherence is not None:
-            for jid in dirty:
-                self._tell(account, jid, committed=True)
+        if self.services.coherence is None:
+            return
+        for jid in dirty:
+            self._tell(account, jid, committed=True)
+        if before > writer.base:
+            await self._stand_behind(writer, dirty)
+        writer.base = max(writer.base, before, version)
+
+    async def _stand_behind(self, writer: _Writer, dirty: dict[str, bool]) -> None:
+        """Another node had written what is not known here, as while the two cannot talk to each other. It is read, and
+        our changes become later ones: a client that knows one version must not miss what has an earlier one."""
+        account = writer.account
+        try:
+            for _ in range(_READS):
+                changes = account.changes
+                data = await self.services.stores.accounts.load(account.bare)
+                if account.changes == changes:
+                    break
+        except StoreUnavailable as error:
+            refused.warning("what others have changed in the roster of %s is not read yet: %s", account.bare, error)
+            return
+        if data is None:
+            return
+        self.keep_unsaved(account, data)
+        old, account.data = account.roster, data
+        self.changed_elsewhere(account, old)
+        for jid in dirty:
+            item = account.roster.get(jid)
+            if item is not None:
+                self.put(account, item, shown=item.version > 0)
+            else:
+                data.roster_version = self._next_version(account)
+                _removed(data, jid, data.roster_version)
+                self._write(account, jid, True, writer.base)
+                self._tell(account, jid, committed=False)
+        # Others who have heard of ours alone know a later version than that of what they miss.
+        self.services.tell(account.bare, DATA)
 
 
 def _row(item: RosterItem) -> tuple[Any, ...]:
@@ -540,6 +602,11 @@ def render(item: RosterItem) -> Element:
     for group in item.groups:
         element.add(ns.ROSTER, "group", text=group)
     return element
+
+
+def _gone(jid: str) -> Element:
+    """An item that is removed, as clients see it (section 2.5.2)."""
+    return Element(ns.ROSTER, "item", {"jid": jid, "subscription": "remove"})
 
 
 def _pushed(session: Session, item: Element, version: int) -> Stanza:

@@ -9,7 +9,9 @@ that say what has changed ("c": what, bare JID, values); they take it over where
                changed one contact at a time): who sees that it does reads the account anew (`reread`).
 
 Accounts that are being loaded while something is told are read once more. When a node is gone, what it told last may
-never have reached the store: accounts that it changed shortly before are read anew too.
+never have reached the store: accounts that it changed shortly before are read anew too. And what it stored last it may
+not have told, or cannot tell while the two are cut off from each other: then, and when it is back, the versions of all
+rosters in memory are held against those of the store.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ _REMEMBERED: Final = 20_000
 _KEPT: Final = 20
 #: Seconds until an account that could not be read anew is tried again.
 _AGAIN_SECONDS: Final = 2.0
+#: Versions of rosters that are asked for at a time.
+_COMPARED: Final = 500
 
 #: function(account, bare, values): the account is None where it is not resident.
 Heard = Callable[["Account | None", str, list[Any]], Any]
@@ -73,6 +77,8 @@ class Coherence:
         self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._reading: dict[str, bool] = {}
         self._whole: dict[tuple[str, str], Callable[[str], Any]] = {}
+        #: Whether rosters are being compared with the store, and whether that is to be done once more.
+        self._comparing = self._once_more = False
         peers.handle(TOLD, self._told)
         peers.on_joined(self._joined)
         peers.on_gone(self._gone)
@@ -92,9 +98,43 @@ class Coherence:
         if whole is not None:
             self._whole[(domain, what)] = whole
 
-    def _joined(self, node: str, _returned: bool) -> None:
+    def _joined(self, node: str, returned: bool) -> None:
         for whole in list(self._whole.values()):
             whole(node)
+        if returned:
+            self.compare()
+
+    def compare(self) -> None:
+        """Read accounts anew, soon, whose roster has another version here than in the store."""
+        self._once_more = True
+        if not self._comparing:
+            self._comparing = True
+            self._services.tasks.spawn("compare rosters", self._compare())
+
+    async def _compare(self) -> None:
+        try:
+            while self._once_more:
+                self._once_more = False
+                accounts = list(self._services.accounts.resident.values())
+                for start in range(0, len(accounts), _COMPARED):
+                    await self._compare_some(accounts[start : start + _COMPARED])
+        except StoreUnavailable as error:
+            log.warning("rosters are not compared with the store yet: %s", error)
+            self._services.clock.call_later(_AGAIN_SECONDS, self.compare)
+        finally:
+            self._comparing = False
+
+    async def _compare_some(self, accounts: list[Account]) -> None:
+        versions = await self._services.stores.rosters.versions([account.id for account in accounts])
+        for account in accounts:
+            bare = account.bare
+            if account.data.roster_version == versions.get(account.id, account.data.roster_version):
+                continue
+            if bare in self._reading:
+                self._reading[bare] = True
+            else:
+                self._reading[bare] = False
+                await self._reread(bare)
 
     def settled(self, account: Account) -> None:
         """An account was read and is resident now."""
@@ -170,6 +210,7 @@ class Coherence:
                 del self._changed[bare]
                 if when >= since:
                     self.reread(bare)
+        self.compare()
 
 
 def _note(notes: OrderedDict[str, Any], key: str, value: Any) -> None:

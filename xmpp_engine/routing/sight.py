@@ -54,6 +54,8 @@ class Sight:
                     self._shows.say(session.presence.addressed(contact))
         if _sees(new) and not _sees(old):
             self._look(account, contact, heard)
+        elif _sees(old) and not _sees(new) and heard is None:
+            self._lose(account, contact)
 
     def _withdraw(self, account: Account, contact: Jid) -> None:
         """Sessions of this node are withdrawn from the contact wherever he is; those of others from his sessions here,
@@ -80,6 +82,15 @@ class Sight:
         if contact.domain in self._services.router.hosts:
             for session in self.unknown(account, heard):
                 self._shows.ask(presence(session.jid, contact, "probe"))
+
+    def _lose(self, account: Account, contact: Jid) -> None:
+        """The account does not see the contact any more, and what other nodes said of that may not have come: to
+        sessions of this node none of the contact's resources is there."""
+        whereabouts = self._services.whereabouts
+        if whereabouts is None:
+            return
+        for jid in whereabouts.resources(contact):
+            self._services.router.local.presence_here(presence(jid, account.jid, "unavailable"), account)
 
 
 def _shown(item: RosterItem | None) -> bool:

@@ -188,6 +188,11 @@ class Sightings:
         """A session elsewhere shows itself to all contacts: nobody mourns it any more."""
         self._mourned.pop(full, None)
 
+    def mourned(self, bare: str) -> list[str]:
+        """The resources of an account that were on nodes which are gone."""
+        found = (full.partition("/") for full in self._mourned)
+        return [resource for owner, _, resource in found if owner == bare]
+
     def goes_on(self, node: str, full: str) -> None:
         """A session is there: where its contacts here believe that it is not, it shall show itself again. It had gone
         on there before its old node died, and nobody had told us."""

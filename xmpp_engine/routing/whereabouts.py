@@ -215,6 +215,14 @@ class Whereabouts:
             if entry.presence is not None
         ]
 
+    def resources(self, bare: Jid) -> list[Jid]:
+        """The resources of an account that are anywhere, or were on nodes that are gone now."""
+        names = dict.fromkeys(entry.resource for entry in self.directory.of(bare.bare))
+        account = self._services.accounts.resident.get(bare.bare)
+        names.update(dict.fromkeys(account.sessions if account is not None else ()))
+        names.update(dict.fromkeys(self.sightings.mourned(bare.bare)))
+        return [bare.with_resource(name) for name in names]
+
     def take_place(self, remote: RemoteSession, error: StreamError) -> None:
         """A session that is about to be bound here takes the place of one elsewhere: that ends, and contacts learn of
         it from here (`took_place`), before they hear of the new one."""

@@ -227,16 +227,16 @@ class MemoryRosters:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def put(self, account_id: int, items: list[RosterItem], version: int) -> None:
+    async def put(self, account_id: int, items: list[RosterItem], version: int) -> int:
         """See the protocol."""
         data = self._memory.account(account_id).data
         written = {item.jid for item in items}
         for item in items:
             data.roster[item.jid] = replace(item)
         data.removed = [entry for entry in data.removed if entry[0] not in written]
-        data.roster_version = version
+        return _raise_version(data, version)
 
-    async def remove(self, account_id: int, jids: list[str], version: int) -> None:
+    async def remove(self, account_id: int, jids: list[str], version: int) -> int:
         """See the protocol."""
         data = self._memory.account(account_id).data
         for jid in jids:
@@ -244,7 +244,13 @@ class MemoryRosters:
         again = set(jids)
         data.removed = [entry for entry in data.removed if entry[0] not in again]
         data.removed = [*data.removed, *((jid, version) for jid in dict.fromkeys(jids))][-REMOVED_KEPT:]
-        data.roster_version = version
+        return _raise_version(data, version)
+
+    async def versions(self, account_ids: Sequence[int]) -> dict[int, int]:
+        """See the protocol."""
+        self._memory.check()
+        numbers = self._memory.numbers
+        return {number: numbers[number].data.roster_version for number in account_ids if number in numbers}
 
     async def holders(
         self, jids: Sequence[str], after: tuple[int, str], limit: int
@@ -258,6 +264,13 @@ class MemoryRosters:
             if jid in kept.data.roster and (number, jid) > after
         ]
         return sorted(found, key=lambda entry: (entry[0], entry[2].jid))[:limit]
+
+
+def _raise_version(data: AccountData, version: int) -> int:
+    """Returns the version before."""
+    before = data.roster_version
+    data.roster_version = max(before, version)
+    return before
 
 
 class MemoryBlocks:

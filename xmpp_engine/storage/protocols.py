@@ -68,11 +68,16 @@ class AccountStore(Protocol):
 class RosterStore(Protocol):
     """Contacts of an account. Reading is part of `AccountStore.load`."""
 
-    async def put(self, account_id: int, items: list[RosterItem], version: int) -> None:
-        """Insert or replace these items and set the roster's version, in one transaction."""
+    async def put(self, account_id: int, items: list[RosterItem], version: int) -> int:
+        """Insert or replace these items and set the roster's version, in one transaction; returns which it was before.
+        It never becomes less: another node of a cluster may be ahead."""
 
-    async def remove(self, account_id: int, jids: list[str], version: int) -> None:
-        """Delete these contacts, remember them as removed at `version`, and set the roster's version."""
+    async def remove(self, account_id: int, jids: list[str], version: int) -> int:
+        """Delete these contacts, remember them as removed at `version`, and set the roster's version; returns which it
+        was before."""
+
+    async def versions(self, account_ids: Sequence[int]) -> dict[int, int]:
+        """The versions of the rosters of these accounts, by account; those that are gone have none."""
 
     async def holders(
         self, jids: Sequence[str], after: tuple[int, str], limit: int

@@ -27,11 +27,12 @@ class Slow:
             monkeypatch.setattr(store, name, self._held(getattr(store, name)))
 
     def _held(self, write: Any) -> Any:
-        async def later(*arguments: Any) -> None:
+        async def later(*arguments: Any) -> int:
             if self._first:
                 self._first = False
                 await self._go.wait()
-            await write(*arguments)
+            before: int = await write(*arguments)
+            return before
 
         return later
 
@@ -195,3 +196,90 @@ async def test_a_word_that_comes_behind_what_was_read_is_older(cluster: ClusterS
         roster.heard(other.account, other.bare, [JULIET, _row(first), first.version, committed])
         await cluster.world.settle()
     assert item_on(other) == item_on(one) == stored(cluster, one) == second
+
+
+async def apart(cluster: ClusterStory) -> tuple[Client, Client]:
+    """Romeo on both nodes, which are cut off from each other."""
+    one, other = await two(cluster)
+    cluster.world.cut("n1")
+    await cluster.world.pass_time(8.0)
+    return one, other
+
+
+async def together(cluster: ClusterStory, *clients: Client) -> None:
+    """The cut is healed, and all have the same."""
+    cluster.world.heal()
+    await cluster.world.notice()
+    kept = cluster.world.stores.memory.accounts[clients[0].bare].data
+    for client in clients:
+        assert client.account.roster == kept.roster
+        assert client.account.data.roster_version == kept.roster_version
+
+
+async def pushed(client: Client) -> set[str]:
+    """The contacts that a client has been told of."""
+    queries = [e.find(ns.ROSTER, "query") for e in await client.receives_all() if e.name == "iq"]
+    return {item.attrs["jid"] for query in queries if query is not None for item in query.find_all(ns.ROSTER, "item")}
+
+
+async def test_what_two_sides_of_a_cut_have_changed_is_everywhere_when_it_is_healed(cluster: ClusterStory) -> None:
+    one, other = await apart(cluster)
+    for name in ("one", "two", "three"):
+        roster_of(cluster, "n1").put(one.account, RosterItem(JULIET, name=name))
+        await cluster.world.settle()
+    roster_of(cluster, "n2").put(other.account, RosterItem("nurse@story.example"))
+    await cluster.world.settle()
+    forget(one, other)
+    await together(cluster, one, other)
+    assert set(one.account.roster) == {JULIET, "nurse@story.example"}
+    assert "nurse@story.example" in await pushed(one)
+
+
+@pytest.mark.parametrize("first", ["n1", "n2"])
+async def test_a_client_that_knows_the_version_of_one_side_learns_what_the_other_has_changed(
+    cluster: ClusterStory, first: str
+) -> None:
+    """Whichever side had more changes, and whichever node has the greater number."""
+    one, other = await apart(cluster)
+    sides = {"n1": one, "n2": other}
+    second = "n2" if first == "n1" else "n1"
+    for _ in range(3):
+        roster_of(cluster, first).put(sides[first].account, RosterItem(JULIET))
+        await cluster.world.settle()
+    roster_of(cluster, second).put(sides[second].account, RosterItem("nurse@story.example"))
+    roster_of(cluster, second).drop(sides[second].account, "nurse@story.example")
+    roster_of(cluster, second).put(sides[second].account, RosterItem("paris@story.example"))
+    await cluster.world.settle()
+    known = {node: client.account.data.roster_version for node, client in sides.items()}
+    await together(cluster, one, other)
+    for node, missed in ((first, "paris@story.example"), (second, JULIET)):
+        changes = roster_of(cluster, node)._changes(sides[node].account, str(known[node]))
+        told = {item.attrs["jid"] for _version, item in changes or ()}
+        # Who has been beyond the other side when it knew the version has been told already.
+        assert missed in told or missed in await pushed(sides[node])
+
+
+async def test_what_a_node_has_stored_and_not_told_is_read_when_it_is_gone(cluster: ClusterStory) -> None:
+    one, other = await two(cluster)
+    cluster.world.hub.cut("n1", "n2")
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    cluster.world.kill("n1")
+    cluster.world.hub.heal()
+    await cluster.world.pass_time(8.0)
+    assert item_on(other) == stored(cluster, other)
+    assert item_on(other) is not None
+    assert JULIET in await pushed(other)
+
+
+async def test_who_has_heard_of_a_later_change_alone_reads_what_it_has_missed(cluster: ClusterStory) -> None:
+    one, other = await two(cluster)
+    kept = cluster.world.stores.memory.accounts[one.bare].data
+    # A third node has stored this, and its word has come to one of them only.
+    missed = RosterItem("nurse@story.example", version=258)
+    await cluster.world.stores.rosters.put(one.account.id, [missed], 258)
+    roster_of(cluster, "n1").heard(one.account, one.bare, [missed.jid, _row(missed), 258, True])
+    await cluster.world.settle()
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    assert one.account.roster == other.account.roster == kept.roster

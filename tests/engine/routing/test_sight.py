@@ -114,3 +114,19 @@ async def test_who_comes_when_a_request_is_known_there_is_shown_it_once(cluster:
     let_go(cluster)
     await cluster.world.pass_time(2.0)
     assert [await requests(client, romeo.bare) for client in (early, late)] == [1, 1]
+
+
+async def test_who_was_frozen_does_not_see_whom_he_has_lost_meanwhile(cluster: ClusterStory) -> None:
+    one, _other, juliet = await romeo_twice(cluster)
+    await cluster.contacts(one, juliet)
+    one.send(SHOWS.format("here"))
+    assert await last_seen(juliet, one.full) == "here"
+    cluster.world.freeze("n3")
+    item = f"<item jid='{juliet.bare}' subscription='remove'/>"
+    one.send(f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'>{item}</query></iq>")
+    await cluster.world.pass_time(5.2)
+    cluster.world.thaw("n3")
+    await cluster.world.notice()
+    shown = [e for e in await juliet.receives_all() if e.name == "presence" and e.attrs["from"] == one.full]
+    assert shown
+    assert shown[-1].attrs.get("type") == "unavailable"
