@@ -42,6 +42,8 @@ GROUPS: dict[str, tuple[Package, ...]] = {
         Package("openssl", ("openssl",)),
         # A directory that lists of revoked certificates come from.
         Package("slapd", ("slapd", "/usr/sbin/slapd")),
+        # A resolver that checks DNSSEC.
+        Package("unbound", ("unbound", "/usr/sbin/unbound")),
         # The servers that federation is tried with.
         Package("prosody", ("prosody",)),
         Package("lua-sec", ()),

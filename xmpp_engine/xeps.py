@@ -72,6 +72,13 @@ RFCS: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     ),
     ("6121", "Roster, presence, delivery", "complete", "xmpp_engine/modules/, xmpp_engine/routing/local.py", ""),
     (
+        "6698, 7671, 7673",
+        "Keys of other servers in secured DNS (DANE)",
+        "partial",
+        "xmpp_engine/s2s/dane.py, xmpp_engine/s2s/resolver.py",
+        "streams that others open; signatures are checked by the name server; the name in TLS is the domain's",
+    ),
+    (
         "6960, 9654",
         "OCSP with nonces, for certificates of other servers",
         "partial",

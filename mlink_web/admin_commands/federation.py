@@ -12,6 +12,8 @@ registry: Final = Registry()
 DOMAIN: Final = Argument("domain", "domain of the other server")
 #: Peers that are listed.
 SHOWN: Final = 10_000
+#: Fields that a peer may leave as they are for everybody.
+CHOICES: Final = ("authentication", "tls", "revocation", "ocsp", "dane")
 
 
 @registry.command("peer list", "List the peers: what holds for single domains.", permission="read")
@@ -26,6 +28,7 @@ def peer_list() -> list[dict[str, Any]]:
             "tls": peer.tls or "default",
             "revocation": peer.revocation or "default",
             "ocsp": peer.ocsp or "default",
+            "dane": peer.dane or "default",
             "pins": len(peer.pins),
             "own_authorities": bool(peer.authorities),
             "note": peer.note,
@@ -40,7 +43,7 @@ def peer_show(domain: str) -> dict[str, Any]:
     peer = services.find(domain)
     shown = {name: getattr(peer, name) for name in services.PEER_FIELDS}
     shown["authorities"] = [f"{one.subject}, until {one.expires:%Y-%m-%d}" for one in values.listed(peer.authorities)]
-    for name in ("authentication", "tls", "revocation", "ocsp"):
+    for name in CHOICES:
         shown[name] = shown[name] or "default"
     strict = peer.strict_purpose
     return {"domain": peer.domain, **shown, "strict_purpose": "default" if strict is None else strict}
@@ -119,6 +122,6 @@ def _told(key: str, value: Any) -> str:
         return ", ".join(value) or "empty"
     return (
         "default"
-        if value in ("", None) and key in ("authentication", "tls", "revocation", "ocsp", "strict_purpose")
+        if value in ("", None) and key in (*CHOICES, "strict_purpose")
         else (repr(value) if isinstance(value, str) else str(value))
     )

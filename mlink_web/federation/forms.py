@@ -11,7 +11,7 @@ from mlink_web.conf import services as configuration
 from mlink_web.conf.models import Domain
 from mlink_web.console.fields import CODE, PLAIN, checked
 from mlink_web.federation import services, values
-from mlink_web.federation.models import Authentication, FederationOptions, Ocsp, Peer, Revocation, Tls
+from mlink_web.federation.models import Authentication, Dane, FederationOptions, Ocsp, Peer, Revocation, Tls
 
 PURPOSE: Final = (("no", "Any certificate for servers"), ("yes", "Only a certificate for clients too"))
 AUTHORITIES_HELP: Final = (
@@ -61,6 +61,11 @@ class PeerForm(forms.Form):
     tls = forms.ChoiceField(required=False, label="Encryption")
     revocation = forms.ChoiceField(required=False, label="Revoked certificates")
     ocsp = forms.ChoiceField(required=False, label="Its responder (OCSP)")
+    dane = forms.ChoiceField(
+        required=False,
+        label="Its keys in secured DNS (DANE)",
+        help_text="When we connect to it. Pins and authorities below go before what DNS says.",
+    )
     strict_purpose = forms.ChoiceField(
         required=False,
         label="When it connects to us, it may show",
@@ -92,7 +97,7 @@ class PeerForm(forms.Form):
         if peer is not None:
             del self.fields["domain"]
         now = services.options()
-        kinds = {"authentication": Authentication, "tls": Tls, "revocation": Revocation, "ocsp": Ocsp}
+        kinds = {"authentication": Authentication, "tls": Tls, "revocation": Revocation, "ocsp": Ocsp, "dane": Dane}
         for name, kind in kinds.items():
             self.fields[name].choices = _open(list(kind.choices), getattr(now, name))  # type: ignore[attr-defined]
         strict = "yes" if now.strict_purpose else "no"
@@ -169,6 +174,11 @@ class OptionsForm(forms.Form):
         choices=Ocsp.choices,
         help_text="Public authorities have given them up for lists; closed networks may have one.",
     )
+    dane = forms.ChoiceField(
+        label="Keys in secured DNS (DANE)",
+        choices=Dane.choices,
+        help_text="Only name servers that check DNSSEC secure them; say below whether ours do.",
+    )
     strict_purpose = forms.TypedChoiceField(
         label="When they connect to us, they may show",
         choices=PURPOSE,
@@ -189,6 +199,12 @@ class OptionsForm(forms.Form):
         help_text="Addresses, with a port where it is not 53, one per line. Empty: those of the system.",
         widget=forms.Textarea(attrs={**PLAIN, "rows": 2}),
     )
+    dnssec = forms.BooleanField(
+        required=False,
+        label="The name servers check DNSSEC, and the way to them is safe",
+        help_text="Whoever can change their answers could then name keys. Those of the system count only where they "
+        "run on the node itself.",
+    )
     idle_seconds = forms.IntegerField(label="Seconds until a silent stream is closed")
     connect_seconds = forms.IntegerField(label="Seconds to connect and authenticate")
     retry_seconds = forms.IntegerField(
@@ -206,8 +222,10 @@ class OptionsForm(forms.Form):
     #: The fields by the part of the page they stand in.
     PARTS = (
         ("Who", ("enabled", "open")),
-        ("Proof and encryption", ("authentication", "tls", "revocation", "ocsp", "strict_purpose", "authorities")),
-        ("Ways and waiting", ("nameservers", "connect_seconds", "retry_seconds", "queue_seconds", "idle_seconds")),
+        ("Proof and encryption", ("authentication", "tls", "dane", "strict_purpose", "authorities")),
+        ("Revoked certificates", ("revocation", "ocsp")),
+        ("Name servers", ("nameservers", "dnssec")),
+        ("Waiting", ("connect_seconds", "retry_seconds", "queue_seconds", "idle_seconds")),
         ("Limits", ("queue_stanzas", "queue_bytes", "destinations", "incoming")),
     )
 

@@ -41,6 +41,14 @@ class Ocsp(models.TextChoices):
     HARD = "hard", "Refused unless its responder clears it"
 
 
+class Dane(models.TextChoices):
+    """What keys in secured DNS mean."""
+
+    OFF = "off", "Not looked at"
+    USE = "use", "Binding where there are some"
+    REQUIRE = "require", "Refused where there are none"
+
+
 class Peer(models.Model):
     """What holds between us and a domain, looked up before DNS."""
 
@@ -53,6 +61,7 @@ class Peer(models.Model):
     tls = models.CharField(max_length=16, choices=Tls.choices, default="", blank=True)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, default="", blank=True)
     ocsp = models.CharField(max_length=16, choices=Ocsp.choices, default="", db_default="", blank=True)
+    dane = models.CharField(max_length=16, choices=Dane.choices, default="", db_default="", blank=True)
     strict_purpose = models.BooleanField(null=True, blank=True, default=None)
     pins = models.JSONField(default=list, blank=True, help_text="SHA-256 of its keys, hexadecimal.")
     authorities = models.TextField(default="", blank=True, help_text="Certificates of authorities, PEM.")
@@ -78,9 +87,11 @@ class FederationOptions(models.Model):
     tls = models.CharField(max_length=16, choices=Tls.choices, default=Tls.REQUIRED)
     revocation = models.CharField(max_length=16, choices=Revocation.choices, default=Revocation.SOFT)
     ocsp = models.CharField(max_length=16, choices=Ocsp.choices, default=Ocsp.OFF, db_default="off")
+    dane = models.CharField(max_length=16, choices=Dane.choices, default=Dane.USE, db_default="use")
     strict_purpose = models.BooleanField(default=False)
     authorities = models.TextField(default="", blank=True)
     nameservers = models.JSONField(default=list, blank=True)
+    dnssec = models.BooleanField(default=False, db_default=False, help_text="The name servers check DNSSEC.")
     idle_seconds = models.PositiveIntegerField(default=600)
     connect_seconds = models.PositiveIntegerField(default=30)
     retry_seconds = models.PositiveIntegerField(default=300)

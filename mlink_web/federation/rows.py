@@ -21,6 +21,7 @@ STATES: Final = {
 STEPS: Final = {
     "peer": "Record",
     "dns": "DNS",
+    "dane": "Keys in DNS",
     "tcp": "Connection",
     "tls": "Encryption",
     "certificate": "Certificate",
@@ -90,6 +91,8 @@ def certificate_words(judgement: dict[str, Any]) -> str:
         return ""
     if not judgement.get("accepted"):
         return str(judgement.get("code") or "refused").replace("-", " ")
+    if str(judgement.get("tlsa", "")).startswith("3"):
+        return "named by secured DNS"
     expires = float(judgement.get("expires") or 0.0)
     return f"until {datetime.fromtimestamp(expires, UTC):%Y-%m-%d}" if expires else "trusted"
 

@@ -35,6 +35,7 @@ def read(*, with_files: bool = True) -> S2sConfig:
         peers=peers,
         authorities=path_of(options.authorities),
         nameservers=tuple(options.nameservers),
+        dnssec=options.dnssec,
         idle_seconds=float(options.idle_seconds),
         connect_seconds=float(options.connect_seconds),
         retry_seconds=float(options.retry_seconds),
@@ -55,6 +56,7 @@ def default_of(options: FederationOptions) -> PeerConfig:
         tls=_tls(options.authentication, options.tls),
         revocation=options.revocation,  # type: ignore[arg-type]
         ocsp=options.ocsp,  # type: ignore[arg-type]
+        dane=options.dane,  # type: ignore[arg-type]
         strict_purpose=options.strict_purpose,
     )
 
@@ -73,6 +75,7 @@ def peer_of(peer: Peer, options: FederationOptions) -> PeerConfig:
         tls=_tls(authentication, peer.tls or options.tls),
         revocation=peer.revocation or options.revocation,  # type: ignore[arg-type]
         ocsp=peer.ocsp or options.ocsp,  # type: ignore[arg-type]
+        dane=peer.dane or options.dane,  # type: ignore[arg-type]
         strict_purpose=strict,
         pins=tuple(peer.pins),
         authorities=path_of(peer.authorities),

@@ -151,7 +151,7 @@ async def s2s_drop(engine: Federated, remote: str, local: str) -> dict[str, Any]
 
 @registry.command(
     "peer test",
-    "Connect to another server and tell each step: record, DNS, TCP, TLS, certificate, authentication.",
+    "Connect to another server and tell each step: record, DNS, keys, TCP, TLS, certificate, authentication.",
     Argument("domain", "their domain"),
     Argument("sender", "the domain of ours that asks; the first one by default", option=True, default=""),
     permission="manage",

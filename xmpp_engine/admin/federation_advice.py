@@ -9,6 +9,8 @@ _STEPS: Final[Mapping[str, str]] = {
     "peer": "Look at the record of this peer and at the options of federation: one of them lets nothing through.",
     "dns": "Check the spelling first. {domain} needs a service record, _xmpp-server._tcp.{domain}, or an address of "
     "its own. A server that is not in DNS can be reached by an address in its peer's record.",
+    "dane": "Ask the name servers of this node by hand (delv, or dig +dnssec). Either DNS of {domain} is broken, which "
+    "its administrators must mend, or somebody stands between. The record of this peer can do without DANE.",
     "tcp": "Nothing answers at this address. The other server may be down, a firewall there may close the port, or "
     "one here may let nothing out.",
     "tls": "The other server answers, but no encryption comes about. Its record may name the wrong kind of port: "
@@ -36,6 +38,8 @@ _CERTIFICATES: Final[Mapping[str, str]] = {
     "wrong-purpose": "It may not be used for this. The record of this peer can be less strict about purposes.",
     "pin": "The key is another one than you pinned. Ask the administrators of {domain} by another way than this "
     "connection whether they have changed it, before you change the pin.",
+    "tlsa": "The server shows another certificate than its owner has put into DNS. Its administrators may have renewed "
+    "it and forgotten the record; ask them by another way than this connection before you do without DANE.",
     "weak": "Its key or signature can be forged by now. The administrators of {domain} need a stronger one.",
     "malformed": "The certificate cannot be read. The administrators of {domain} must replace it.",
 }

@@ -97,6 +97,9 @@ class PeerConfig:
     revocation: Literal["off", "soft", "hard"] = "soft"
     #: The same by the answer of its responder (OCSP).
     ocsp: Literal["off", "soft", "hard"] = "off"
+    #: Keys in secured DNS (RFC 7673): not looked at, binding where there are some, or refused where there are none.
+    #: Only name servers that are trusted (`S2sConfig.dnssec`) secure anything.
+    dane: Literal["off", "use", "require"] = "use"
     #: Whether a certificate that starts a stream must be one for clients (FEATURES, S2S-06).
     strict_purpose: bool = False
     #: SHA-256 of the keys (SubjectPublicKeyInfo, hexadecimal) of which its certificate must have one; then no authority
@@ -119,6 +122,8 @@ class S2sConfig:
     stamp: float = 0.0
     #: Name servers as `address` or `address:port`; none for those of the system.
     nameservers: tuple[str, ...] = ()
+    #: Whether they check DNSSEC and the way to them is safe. Those of the system must be on this machine for that.
+    dnssec: bool = False
     #: Seconds after which a stream that carries nothing is closed; to connect and authenticate; between two tries at
     #: most.
     idle_seconds: float = 600.0

@@ -104,11 +104,11 @@ class Calls:
     async def _dial_unless_shared(self, local: str, remote: str, peer: PeerConfig) -> Outgoing:
         """A stream to another domain at the same address, or a new one."""
         if any(stream.authentication == "dialback" for stream in self.streams.values()):
-            places = {
-                _place(address, target.port)
-                for target in await self.targets(remote, peer)
-                for address in target.addresses
-            }
+            targets = await self.targets(remote, peer)
+            # Whose key is in secured DNS must show it, on a stream of his own.
+            if any(target.dane.associations or target.dane.problem for target in targets):
+                return await self.dial(local, remote)
+            places = {_place(address, target.port) for target in targets for address in target.addresses}
             for stream in self.streams.values():
                 # Where it goes, and not where its domain says that it is too: anybody can say that.
                 if (
@@ -203,6 +203,8 @@ class Calls:
     ) -> Outgoing:
         """The same with one server; `reached(outgoing)` is called once there is a connection. Raises Failure."""
         federation = self._federation
+        if target.dane.problem:
+            raise Failure("remote-server-timeout", f"{target.host}: {target.dane.problem}", step="dane")
         outgoing = Outgoing(federation, local, remote, peer, target)
 
         def receive(connection: TcpTransport) -> Stream:

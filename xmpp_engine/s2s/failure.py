@@ -22,9 +22,8 @@ class Failure(Exception):
 
     `condition` is what the senders of waiting stanzas are told (RFC 6120, 8.3.3: what fails in the negotiation of TLS,
     SASL or dialback is a `remote-server-timeout`), `text` a sentence for people. `final` says that trying again soon is
-    of no use, so that nothing has to wait. `step` is where it failed: dns, tcp, tls, certificate, revocation,
-    authentication.
-    `external` says that SASL EXTERNAL was refused: dialback may still do, over a new connection.
+    of no use, so that nothing has to wait. `step` is where it failed: dns, dane, tcp, tls, certificate, revocation,
+    authentication. `external` says that SASL EXTERNAL was refused: dialback may still do, over a new connection.
     """
 
     def __init__(

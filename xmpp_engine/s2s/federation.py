@@ -437,9 +437,10 @@ class Federation:
     ) -> bool:
         """Try the way to a domain as a stream from one of ours would go, without sending anything; True where it ends
         well. Calls report(step, ok, sentence, details) at the end of each step, in this order: `peer` (what is
-        configured), `dns`, `tcp`, `tls`, `certificate`, `revocation` (where lists or responders were asked),
-        `authentication`; after the first that fails the rest is left out, but `tcp` to `authentication` come again for
-        each further address that is tried. Never raises."""
+        configured), `dns`, `dane` (where keys in DNS were looked for, and once more where none fits), `tcp`, `tls`,
+        `certificate`, `revocation` (where lists or responders were asked), `authentication`; after the first that fails
+        the rest is left out, but `dane` to `authentication` come again for each further address that is tried. Never
+        raises."""
         return await probe(self, domain, from_domain, report)
 
 

@@ -159,13 +159,15 @@ class Outgoing(PeerStream):
         """Judge the certificate, then open the stream."""
         chain = self.stream.transport.peer_chain()
         if chain:
-            self.judgement = await self.federation.trust.judge(chain, self.remote, self._policy, initiating=False)
+            self.judgement = await self.federation.trust.judge(
+                chain, self.remote, self._policy, initiating=False, keys=self.target.dane
+            )
         if self.over:
             return
         if self.needs_certificate and not self.trusted:
             text = self.judgement.reason if self.judgement is not None else "it shows none"
             code = self.judgement.code if self.judgement is not None else ""
-            step = "revocation" if code in REVOCATION else "certificate"
+            step = "revocation" if code in REVOCATION else "dane" if code == "tlsa" else "certificate"
             self.fail(refused(f"certificate of {self.remote}: {text}", step))
             return
         self._open()
@@ -183,7 +185,8 @@ class Outgoing(PeerStream):
     @property
     def needs_certificate(self) -> bool:
         """Whether nothing but a certificate that is good will do."""
-        return self._policy.authentication == "certificate" or bool(self._policy.pins)
+        secured = bool(self.target.dane.associations)
+        return self._policy.authentication == "certificate" or bool(self._policy.pins) or secured
 
     @property
     def trusted(self) -> bool:

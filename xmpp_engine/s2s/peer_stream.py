@@ -485,4 +485,6 @@ _JUDGED: Final = (
     "fingerprint",
     "pinned",
     "chain_length",
+    "revocation",
+    "tlsa",
 )

@@ -71,7 +71,7 @@ class _Probe:
                 return True
             except Failure as failure:
                 told = {"condition": failure.condition, "host": target.host}
-                if self._judgement is not None and failure.step in ("certificate", "revocation"):
+                if self._judgement is not None and failure.step in ("dane", "certificate", "revocation"):
                     told |= _judged(self._judgement)
                 report(failure.step, False, failure.text, told)
         return False
@@ -80,6 +80,9 @@ class _Probe:
         """One server; raises Failure at the step that fails."""
         calls = self._federation.calls
         seen: list[Outgoing] = []
+        if target.dane.text:
+            records = [str(one) for one in target.dane.associations]
+            self._report("dane", True, target.dane.text, {"host": target.host, "records": records})
         try:
             outgoing = await calls.call(local, remote, peer, target, seen.append)
         except Failure as failure:
@@ -132,7 +135,7 @@ class _Probe:
             report("tls", True, f"{facts.get('version', '')} with {facts.get('cipher', '')}", facts)
         else:
             report("tls", True, "there is none, and none is needed", {})
-        if failed == "certificate" or not facts:
+        if failed in ("dane", "certificate") or not facts:
             return
         judgement = outgoing.judgement
         if judgement is None:
@@ -183,5 +186,6 @@ def _facts(peer: PeerConfig) -> dict[str, Any]:
         "route": peer.route,
         "revocation": peer.revocation,
         "ocsp": peer.ocsp,
+        "dane": peer.dane,
         "pins": len(peer.pins),
     }

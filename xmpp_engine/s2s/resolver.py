@@ -6,6 +6,9 @@
     _xmpp-server._tcp        STARTTLS                 /   and weight
     A, AAAA                  port 5269, where there are no SRV records
 
+Where the name servers are trusted to check DNSSEC (`S2sConfig.dnssec`), the keys of each server are asked for too
+(dane.py), and service records that nobody could confirm end the search instead of being passed over.
+
 What was found is remembered for its TTL, what was not for the zone's negative TTL, both within bounds. With the name
 servers of the system, a name that DNS does not know is looked up as programs do too, so that /etc/hosts counts.
 """
@@ -20,10 +23,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.name
 import dns.nameserver
 import dns.rdatatype
@@ -32,6 +36,8 @@ import dns.resolver
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import Clock
 from xmpp_engine.runtime.joint import Joint
+from xmpp_engine.s2s import dane
+from xmpp_engine.s2s.dane import NOTHING, Dane
 from xmpp_engine.s2s.names import ascii_domain
 
 log = logging.getLogger("mlink.s2s.resolver")
@@ -65,6 +71,16 @@ class Target:
     port: int
     direct: bool
     addresses: tuple[str, ...]
+    dane: Dane = NOTHING
+
+
+class _Service(NamedTuple):
+    """One server whose addresses are to be found; `secure` where DNSSEC, or the administrator, has named it."""
+
+    host: str
+    port: int
+    direct: bool
+    secure: bool
 
 
 class Unreachable(Exception):
@@ -78,11 +94,12 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Records of one name and type; `failed` where nobody answered."""
+    """Records of one name and type; `failed` where nobody answered, `secure` where DNSSEC vouches for it."""
 
     records: tuple[Any, ...] = ()
     exists: bool = True
     failed: str = ""
+    secure: bool = False
 
 
 class Resolver:
@@ -92,6 +109,9 @@ class Resolver:
         self._clock = clock
         self._random = shuffle or random.SystemRandom()
         self._nameservers: tuple[str, ...] = ()
+        self._dnssec = False
+        #: Whether what the name servers say of DNSSEC is believed: those of the system only on this machine.
+        self._believed = False
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._read = 0.0
         self._cache: dict[tuple[str, str], tuple[float, _Answer]] = {}
@@ -100,8 +120,8 @@ class Resolver:
 
     def configure(self, config: S2sConfig) -> None:
         """Take the name servers of a snapshot; other ones mean that nothing is remembered."""
-        if config.nameservers != self._nameservers:
-            self._nameservers = config.nameservers
+        if (config.nameservers, config.dnssec) != (self._nameservers, self._dnssec):
+            self._nameservers, self._dnssec = config.nameservers, config.dnssec
             self._resolver = None
             self._cache.clear()
 
@@ -115,75 +135,97 @@ class Resolver:
         if peer.route:
             return await self._routed(peer, stranger)
         if _is_address(name):
-            return [Target(name, PORT, False, (name,))]
+            return await self._addressed(domain, [_Service(name, PORT, False, False)], peer, stranger)
         direct, plain = await asyncio.gather(
             self._ask(f"_xmpps-server._tcp.{name}", "SRV", stranger),
             self._ask(f"_xmpp-server._tcp.{name}", "SRV", stranger),
         )
-        records = [(record, True) for record in direct.records if not _is_dot(record)]
-        records += [(record, False) for record in plain.records if not _is_dot(record)]
+        failed = direct.failed or plain.failed
+        if failed and self._dnssec:
+            # RFC 7673, 3.1: what DNSSEC finds forged comes as a failure, and must not open another way.
+            raise Unreachable("remote-server-timeout", f"DNS gave no service records of {domain} to rely on: {failed}")
+        records = [(record, True, direct.secure) for record in direct.records if not _is_dot(record)]
+        records += [(record, False, plain.secure) for record in plain.records if not _is_dot(record)]
         if records:
-            return await self._addressed(domain, self._ordered(records), stranger)
+            return await self._addressed(domain, self._ordered(records), peer, stranger)
         if direct.records or plain.records:
             raise Unreachable("remote-server-not-found", f"{domain} says that it has no XMPP server (SRV record “.”)")
         # RFC 6120, 3.2.1: also where the SRV question got no answer.
-        return await self._addressed(domain, [(name, PORT, False)], stranger)
+        only = _Service(name, PORT, False, direct.secure and plain.secure)
+        return await self._addressed(domain, [only], peer, stranger)
 
     async def _routed(self, peer: PeerConfig, stranger: bool) -> list[Target]:
         try:
             host, port = split_route(peer.route, DIRECT_PORT if peer.direct else PORT)
         except ValueError as error:
             raise Unreachable("remote-server-not-found", f"the route {peer.route!r} cannot be read: {error}") from None
-        return await self._addressed(peer.route, [(host, port, peer.direct)], stranger)
+        return await self._addressed(peer.route, [_Service(host, port, peer.direct, True)], peer, stranger)
 
-    def _ordered(self, records: Sequence[tuple[Any, bool]]) -> list[tuple[str, int, bool]]:
+    def _ordered(self, records: Sequence[tuple[Any, bool, bool]]) -> list[_Service]:
         """By priority; within one, drawn by weight (RFC 2782). Zero gets a small chance."""
-        by_priority: dict[int, list[tuple[Any, bool]]] = {}
-        for record, direct in records:
-            by_priority.setdefault(record.priority, []).append((record, direct))
+        by_priority: dict[int, list[tuple[Any, bool, bool]]] = {}
+        for one in records:
+            by_priority.setdefault(one[0].priority, []).append(one)
         ordered = []
         for priority in sorted(by_priority):
             left = by_priority[priority]
             # Equal records in no order of their own, direct TLS among them: an answer's order is nobody's wish.
             self._random.shuffle(left)
             while left:
-                weights = [record.weight or 0.01 for record, _ in left]
+                weights = [record.weight or 0.01 for record, _, _ in left]
                 (chosen,) = self._random.choices(range(len(left)), weights)
-                record, direct = left.pop(chosen)
-                ordered.append((record.target.to_text(omit_final_dot=True).lower(), record.port, direct))
+                record, direct, secure = left.pop(chosen)
+                host = record.target.to_text(omit_final_dot=True).lower()
+                ordered.append(_Service(host, record.port, direct, secure))
         return list(dict.fromkeys(ordered))[:MAX_TARGETS]
 
-    async def _addressed(self, domain: str, hosts: Sequence[tuple[str, int, bool]], stranger: bool) -> list[Target]:
+    async def _addressed(
+        self, domain: str, hosts: Sequence[_Service], peer: PeerConfig, stranger: bool
+    ) -> list[Target]:
         """Targets with their addresses, without those that have none; raises Unreachable where none has."""
-        found = await asyncio.gather(*(self._addresses(host, stranger) for host, _, _ in hosts))
-        targets = [
-            Target(host, port, direct, addresses)
-            for (host, port, direct), (addresses, _) in zip(hosts, found, strict=True)
-            if addresses
-        ]
-        if targets:
-            return targets
-        names = ", ".join(dict.fromkeys(host for host, _, _ in hosts))
-        failures = [failed for _, failed in found if failed]
+        found = await asyncio.gather(*(self._addresses(one.host, stranger) for one in hosts))
+        reached = [(one, at) for one, at in zip(hosts, found, strict=True) if at.records]
+        if reached:
+            keys = await asyncio.gather(*(self._keys(one, at, peer, stranger) for one, at in reached))
+            return [
+                Target(one.host, one.port, one.direct, at.records, said)
+                for (one, at), said in zip(reached, keys, strict=True)
+            ]
+        names = ", ".join(dict.fromkeys(one.host for one in hosts))
+        failures = [at.failed for at in found if at.failed]
         if failures:
             raise Unreachable("remote-server-timeout", f"DNS gave no answer for {names}: {failures[0]}")
         text = f"{domain} has neither SRV records nor an address" if names == domain else f"{names} has no address"
         raise Unreachable("remote-server-not-found", text)
 
-    async def _addresses(self, host: str, stranger: bool) -> tuple[tuple[str, ...], str]:
+    async def _keys(self, service: _Service, at: _Answer, peer: PeerConfig, stranger: bool) -> Dane:
+        """What secured DNS says of the keys of a server (RFC 7673, 3)."""
+        if not dane.is_asked(peer) or not (self._dnssec or peer.dane == "require"):
+            return NOTHING
+        why, found = "", _Answer()
+        if not self._believed:
+            why = "the name servers are not trusted to check it"
+        elif not service.secure or not at.secure:
+            why = f"{'the addresses' if service.secure else 'the service records'} of {service.host} are not secured"
+        else:
+            found = await self._ask(dane.name(service.host, service.port), "TLSA", stranger)
+        return dane.conclude(service.host, service.port, found, why, required=peer.dane == "require")
+
+    async def _addresses(self, host: str, stranger: bool) -> _Answer:
         """Addresses of a host, IPv6 and IPv4 in turn, and why there are none where nobody answered."""
         if _is_address(host):
-            return (host,), ""
+            return _Answer((host,))
         v6, v4 = await asyncio.gather(self._ask(host, "AAAA", stranger), self._ask(host, "A", stranger))
         addresses = _in_turn([record.address for record in v6.records], [record.address for record in v4.records])
         if addresses:
-            return addresses, ""
+            secure = all(answer.secure for answer in (v6, v4) if answer.records)
+            return _Answer(addresses, secure=secure)
         # Programs may ask for half a minute in one of few threads: not for a name that a stranger has made silent.
         if not self._nameservers and not (stranger and (v4.failed or v6.failed)):
             hosts = await self._ask(host, "hosts", stranger)
             if hosts.records:
-                return hosts.records, ""
-        return (), v4.failed or v6.failed
+                return hosts
+        return _Answer(failed=v4.failed or v6.failed)
 
     async def _ask(self, name: str, kind: str, stranger: bool) -> _Answer:
         known = self._cache.get((name, kind))
@@ -208,7 +250,8 @@ class Resolver:
             found = await resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
             responses: dict[Any, Any] = error.responses()  # type: ignore[no-untyped-call]
-            return _Answer(exists=False), _negative_ttl(next(iter(responses.values()), None))
+            response = next(iter(responses.values()), None)
+            return _Answer(exists=False, secure=self._is_secure(response)), _negative_ttl(response)
         except dns.exception.Timeout:
             return _Answer(failed=f"no answer within {LIFETIME:.0f} seconds"), FAILURE_TTL
         except dns.resolver.NoNameservers as error:
@@ -217,11 +260,12 @@ class Resolver:
             if isinstance(error, dns.name.LabelTooLong | dns.name.NameTooLong | dns.name.EmptyLabel):
                 return _Answer(exists=False), MAX_NEGATIVE_TTL
             return _Answer(failed=_shortened(error)), FAILURE_TTL
+        secure = self._is_secure(found.response)
         if found.rrset is None:
-            return _Answer(), _negative_ttl(found.response)
+            return _Answer(secure=secure), _negative_ttl(found.response)
         # In some order, bounded: an answer with a thousand records costs no more than one with many.
         records = tuple(found.rrset)[: 4 * MAX_TARGETS]
-        return _Answer(records), min(max(float(found.rrset.ttl), MIN_TTL), MAX_TTL)
+        return _Answer(records, secure=secure), min(max(float(found.rrset.ttl), MIN_TTL), MAX_TTL)
 
     async def _look_in_hosts(self, name: str) -> tuple[_Answer, float]:
         loop = asyncio.get_running_loop()
@@ -241,14 +285,33 @@ class Resolver:
                 self._resolver.nameservers = [
                     dns.nameserver.Do53Nameserver(*split_route(server, 53)) for server in self._nameservers
                 ]
-                _tune(self._resolver)
+                self._tune()
             return self._resolver
         changed = await asyncio.to_thread(_changed, _SYSTEM)
         if self._resolver is None or changed != self._read:
             self._resolver = await asyncio.to_thread(dns.asyncresolver.Resolver)
             self._read = changed
-            _tune(self._resolver)
+            self._tune()
         return self._resolver
+
+    def _tune(self) -> None:
+        resolver = self._resolver
+        assert resolver is not None
+        resolver.use_edns(0, 0, 1232)
+        resolver.lifetime = LIFETIME
+        resolver.timeout = 2.0
+        resolver.cache = None
+        # Without it a list of ten name servers of which one does not answer makes each question slow.
+        resolver.rotate = False
+        # RFC 6840, 5.7: asks for the flag, and for no signatures.
+        resolver.set_flags(dns.flags.RD | dns.flags.AD)
+        own = self._nameservers or all(_is_loopback(str(server)) for server in resolver.nameservers)
+        self._believed = self._dnssec and bool(own)
+        if self._dnssec and not own:
+            log.warning("the system's name servers are not on this machine: what they say of DNSSEC is not believed")
+
+    def _is_secure(self, response: Any) -> bool:
+        return self._believed and response is not None and bool(response.flags & dns.flags.AD)
 
     def _shrink(self) -> None:
         """Drop what is over, and the oldest if that is not enough."""
@@ -276,15 +339,6 @@ def split_route(route: str, port: int) -> tuple[str, int]:
     if not host or not 0 < port < 65_536:
         raise ValueError("a host and a port between 1 and 65535 are needed")
     return (str(ipaddress.ip_address(host)) if ":" in host else ascii_domain(host)), port
-
-
-def _tune(resolver: dns.asyncresolver.Resolver) -> None:
-    resolver.use_edns(0, 0, 1232)
-    resolver.lifetime = LIFETIME
-    resolver.timeout = 2.0
-    resolver.cache = None
-    # Without it a list of ten name servers of which one does not answer makes each question slow.
-    resolver.rotate = False
 
 
 def _changed(path: Path) -> float:
@@ -316,6 +370,10 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(text: str) -> bool:
+    return _is_address(text) and ipaddress.ip_address(text).is_loopback
 
 
 def _is_dot(record: Any) -> bool:

@@ -1,6 +1,7 @@
 """The judge of certificates between servers: whether a chain may speak for a domain, and a sentence that says why.
 
     pins of the peer      its key must be one of them; then no authority is asked
+    keys in secured DNS   where there are some, of those we connect to: one must fit (dane.py)
     what it is            dates, strength of keys, purpose (path.py)
     whom it speaks for    names (names.py)
     who says so           a path to an authority of the peer, of the configuration or the system (path.py, anchors.py)
@@ -26,12 +27,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import Clock
+from xmpp_engine.s2s import dane
 from xmpp_engine.s2s import path as paths
 from xmpp_engine.s2s.anchors import AnchorFiles, Anchors
+from xmpp_engine.s2s.dane import NOTHING, Dane
 from xmpp_engine.s2s.names import UNREADABLE, matching, names_of
 from xmpp_engine.s2s.ocsp import Responders
 from xmpp_engine.s2s.path import Refused
-from xmpp_engine.s2s.revocation import Finding, RevocationLists, is_authority
+from xmpp_engine.s2s.revocation import Finding, RevocationLists, is_authority, name_of
 
 log = logging.getLogger("mlink.s2s.trust")
 
@@ -52,8 +55,9 @@ LONGEST_REASON: Final = 512
 class Judgement:
     """What came of it. `reason` is a sentence also for what was accepted; `code` is "" for that, else one of expired,
     not-yet-valid, self-signed, unknown-authority, wrong-name, revoked, no-revocation-list, no-ocsp-answer,
-    wrong-purpose, pin, weak, malformed. `expires` is the end of the path (UTC, seconds), `fingerprint` SHA-256 of the
-    certificate. `revocation` is a sentence on what lists and responders have said, "" where none was asked."""
+    wrong-purpose, pin, tlsa, weak, malformed. `expires` is the end of the path (UTC, seconds), `fingerprint` SHA-256 of
+    the certificate. `revocation` is a sentence on what lists and responders have said, "" where none was asked; `tlsa`
+    is the record of secured DNS that fits."""
 
     accepted: bool
     reason: str
@@ -66,9 +70,22 @@ class Judgement:
     pinned: bool = False
     chain_length: int = 0
     revocation: str = ""
+    tlsa: str = ""
 
 
-_Key = tuple[bytes, str, bool, str, str, bool, tuple[str, ...], str]
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is to be judged besides the chain."""
+
+    domain: str
+    peer: PeerConfig
+    initiating: bool
+    authorities: str
+    dane: Dane
+
+
+_Key = tuple[bytes, str, bool, Dane, str, str, bool, tuple[str, ...], str]
+_Found = tuple[Judgement, list[x509.Certificate], Anchors]
 _UNKNOWN: Final = frozenset({"no-revocation-list", "no-ocsp-answer"})
 #: Codes of certificates that are good but for what lists and responders say.
 REVOCATION: Final = frozenset({"revoked", *_UNKNOWN})
@@ -101,31 +118,32 @@ class Trust:
         # Those under way go on for who waits for them, and are not remembered.
         self._judging = {}
 
-    async def judge(self, chain: Sequence[bytes], domain: str, peer: PeerConfig, *, initiating: bool) -> Judgement:
-        """Whether a chain (DER, leaf first) speaks for a domain. `initiating`: the other side started the stream."""
+    async def judge(
+        self, chain: Sequence[bytes], domain: str, peer: PeerConfig, *, initiating: bool, keys: Dane = NOTHING
+    ) -> Judgement:
+        """Whether a chain (DER, leaf first) speaks for a domain. `initiating`: the other side started the stream.
+        `keys` is what secured DNS says of the keys of a server that we connect to."""
         digest = hashlib.sha256(b"".join(hashlib.sha256(der).digest() for der in chain)).digest()
         terms = (peer.revocation, peer.ocsp, peer.strict_purpose, peer.pins, peer.authorities)
-        key = (digest, domain, initiating, *terms)
+        key = (digest, domain, initiating, keys, *terms)
         known = self._judged.get(key)
         if known is not None and known[0] > self._clock.now():
             return known[1]
         judging = self._judging
         task = judging.get(key)
         if task is None:
-            authorities = peer.authorities or self._authorities
-            task = asyncio.ensure_future(self._remembered(key, chain, domain, peer, initiating, authorities))
+            case = _Case(domain, peer, initiating, peer.authorities or self._authorities, keys)
+            task = asyncio.ensure_future(self._remembered(key, chain, case))
             judging[key] = task
             task.add_done_callback(lambda _: judging.pop(key, None))
         # Whoever gives up does not take the judgement away from others.
         return await asyncio.shield(task)
 
-    async def _remembered(
-        self, key: _Key, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
-    ) -> Judgement:
+    async def _remembered(self, key: _Key, chain: Sequence[bytes], case: _Case) -> Judgement:
         try:
-            judgement, until = await self._judge(chain, domain, peer, initiating, authorities)
+            judgement, until = await self._judge(chain, case)
         except Exception as error:
-            log.exception("a certificate for %s could not be judged", domain)
+            log.exception("a certificate for %s could not be judged", case.domain)
             return Judgement(False, f"the certificate could not be judged ({type(error).__name__})", "malformed")
         # After a new snapshot the task is no longer in the table.
         if self._judging.get(key) is asyncio.current_task():
@@ -136,16 +154,14 @@ class Trust:
             self._judged[key] = (self._clock.now() + min(seconds, left), judgement)
         return judgement
 
-    async def _judge(
-        self, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
-    ) -> tuple[Judgement, float]:
+    async def _judge(self, chain: Sequence[bytes], case: _Case) -> tuple[Judgement, float]:
         """The judgement, and until when (UTC) it can hold."""
         async with self._slots:
-            judgement, path, anchors = await self._run(self._look, chain, domain, peer, initiating, authorities)
-        if not judgement.accepted or judgement.pinned:
+            judgement, path, anchors = await self._run(self._look, chain, case)
+        if not path:
             return judgement, judgement.expires if judgement.accepted else float("inf")
         # Not in a slot: what is asked comes over the network, and a stalled address must not stop all others.
-        return await self._still_good(judgement, path, anchors, peer)
+        return await self._still_good(judgement, path, anchors, case.peer)
 
     async def _still_good(
         self, judgement: Judgement, path: list[x509.Certificate], anchors: Anchors, peer: PeerConfig
@@ -173,42 +189,74 @@ class Trust:
                 judgement = replace(judgement, reason=reason)
         return judgement, until
 
-    def _look(
-        self, chain: Sequence[bytes], domain: str, peer: PeerConfig, initiating: bool, authorities: str
-    ) -> tuple[Judgement, list[x509.Certificate], Anchors]:
-        """All but revocation; in a thread."""
-        nobody = Anchors()
+    def _look(self, chain: Sequence[bytes], case: _Case) -> _Found:
+        """All but revocation, with the path for which that is to be asked, empty for none; in a thread."""
         described = Judgement(False, "", chain_length=len(chain))
         try:
             certificates = paths.load(chain)
             described = _described(certificates[0], len(chain))
-            if peer.pins:
-                return self._pinned(certificates[0], described, peer), [], nobody
-            self._check_leaf(certificates[0], domain, peer, initiating)
-            anchors = self._anchors.read(authorities)
-            path = paths.build(certificates, anchors, paths.utc(self._clock.time()))
-            if len(path) > 1 and is_authority(certificates[0]):
-                raise Refused("wrong-purpose", f"{described.subject} is the certificate of an authority")
-            paths.check_constraints(path, domain)
-            paths.check_chained_purpose(path, initiating=initiating, strict=peer.strict_purpose)
+            if case.peer.pins:
+                return self._pinned(certificates[0], described, case.peer), [], Anchors()
+            if case.dane.associations:
+                return self._secured(certificates, described, case)
+            path, anchors = self._path(certificates, case)
+            return _accepted(described, path), path, anchors
         except Refused as refused:
-            return replace(described, code=refused.code, reason=_cut(refused.text, LONGEST_REASON)), [], nobody
+            return replace(described, code=refused.code, reason=_cut(refused.text, LONGEST_REASON)), [], Anchors()
         except UNREADABLE as error:
             # `cryptography` parses extensions as they are asked for.
             reason = _cut(f"the certificate cannot be read: {error}", LONGEST_REASON)
-            return replace(described, code="malformed", reason=reason), [], nobody
-        expires = min(one.not_valid_after_utc.timestamp() for one in path)
-        reason = f"valid until {paths.utc(expires):%Y-%m-%d}, issued by {described.issuer}"
-        return replace(described, accepted=True, reason=reason, expires=expires), path, anchors
+            return replace(described, code="malformed", reason=reason), [], Anchors()
 
-    def _check_leaf(self, leaf: x509.Certificate, domain: str, peer: PeerConfig, initiating: bool) -> None:
+    def _secured(self, certificates: list[x509.Certificate], described: Judgement, case: _Case) -> _Found:
+        """By the records of secured DNS, one of which must fit; raises Refused."""
+        own = dane.own_key(certificates, case.dane)
+        if own is not None:
+            paths.check_key(certificates[0])
+            reason = f"secured DNS names it (TLSA {own})"
+            return replace(described, accepted=True, reason=reason, tlsa=str(own)), [], Anchors()
+        found: dane.Association | None
+        below = dane.own_authority(certificates, case.dane, paths.utc(self._clock.time()))
+        if below is not None:
+            found, path, anchors = below
+            self._check_path(path, certificates, self._check_leaf(certificates[0], case), case)
+        else:
+            path, anchors = self._path(certificates, case) if dane.asks_authorities(case.dane) else ([], Anchors())
+            found = dane.constrained(path, case.dane)
+        if found is None:
+            records = ", ".join(str(one) for one in case.dane.associations)
+            raise Refused("tlsa", f"its certificate is not the one that secured DNS names (TLSA {records})")
+        judgement = _accepted(described, path)
+        reason = _cut(f"{judgement.reason}; secured DNS names it (TLSA {found})", LONGEST_REASON)
+        return replace(judgement, reason=reason, tlsa=str(found)), path, anchors
+
+    def _path(self, certificates: list[x509.Certificate], case: _Case) -> tuple[list[x509.Certificate], Anchors]:
+        """The path to an authority that is known here; raises Refused."""
+        name = self._check_leaf(certificates[0], case)
+        anchors = self._anchors.read(case.authorities)
+        path = paths.build(certificates, anchors, paths.utc(self._clock.time()))
+        self._check_path(path, certificates, name, case)
+        return path, anchors
+
+    def _check_path(
+        self, path: list[x509.Certificate], certificates: list[x509.Certificate], name: str, case: _Case
+    ) -> None:
+        if len(path) > 1 and is_authority(certificates[0]):
+            raise Refused("wrong-purpose", f"{name_of(certificates[0])} is the certificate of an authority")
+        paths.check_constraints(path, name)
+        paths.check_chained_purpose(path, initiating=case.initiating, strict=case.peer.strict_purpose)
+
+    def _check_leaf(self, leaf: x509.Certificate, case: _Case) -> str:
+        """The name for which it speaks: the domain, or the host that secured DNS names for that; raises Refused."""
         paths.check_dates(leaf, paths.utc(self._clock.time()))
         paths.check_key(leaf)
-        paths.check_purpose(leaf, initiating=initiating, strict=peer.strict_purpose)
+        paths.check_purpose(leaf, initiating=case.initiating, strict=case.peer.strict_purpose)
         names = names_of(leaf)
-        if not matching(names, domain):
-            shown = ", ".join(names.all[:NAMES_SHOWN]) or "nobody: it has no alternative names"
-            raise Refused("wrong-name", f"the certificate does not speak for {domain}; it speaks for {shown}")
+        for name in filter(None, (case.domain, case.dane.host)):
+            if matching(names, name):
+                return name
+        shown = ", ".join(names.all[:NAMES_SHOWN]) or "nobody: it has no alternative names"
+        raise Refused("wrong-name", f"the certificate does not speak for {case.domain}; it speaks for {shown}")
 
     def _pinned(self, leaf: x509.Certificate, described: Judgement, peer: PeerConfig) -> Judgement:
         """The key is what was agreed on; names, purposes and authorities are not asked."""
@@ -232,6 +280,12 @@ def pin_of(certificate: x509.Certificate) -> str:
     """SHA-256 of the key of a certificate (SubjectPublicKeyInfo), hexadecimal: what `PeerConfig.pins` holds."""
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(key).hexdigest()
+
+
+def _accepted(described: Judgement, path: Sequence[x509.Certificate]) -> Judgement:
+    expires = min(one.not_valid_after_utc.timestamp() for one in path)
+    reason = f"valid until {paths.utc(expires):%Y-%m-%d}, issued by {described.issuer}"
+    return replace(described, accepted=True, reason=reason, expires=expires)
 
 
 def _described(leaf: x509.Certificate, length: int) -> Judgement:

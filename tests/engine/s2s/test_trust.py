@@ -21,7 +21,8 @@ from xmpp_engine.config.schema import PeerConfig, S2sConfig
 from xmpp_engine.runtime.clock import FakeClock
 from xmpp_engine.s2s import trust as module
 from xmpp_engine.s2s.anchors import AnchorFiles
-from xmpp_engine.s2s.trust import Judgement, Trust, pin_of
+from xmpp_engine.s2s.dane import NOTHING
+from xmpp_engine.s2s.trust import Judgement, Trust, _Case, pin_of
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROOT = Authority("Root", now=NOW)
@@ -209,7 +210,8 @@ def test_damaged_certificates_are_refused(authorities: str, changes: list[tuple[
     if bytes(damaged) == SAMPLE[0]:
         return
     trust = Trust(FakeClock(NOW.timestamp()))
-    judgement, _, _ = trust._look([bytes(damaged), SAMPLE[1]], "example.org", OFF, True, authorities)
+    case = _Case("example.org", OFF, True, authorities, NOTHING)
+    judgement, _, _ = trust._look([bytes(damaged), SAMPLE[1]], case)
     assert not judgement.accepted
     assert judgement.code
 

@@ -41,6 +41,7 @@ def peer_form(**given: Any) -> dict[str, Any]:
         "tls": "",
         "revocation": "",
         "ocsp": "",
+        "dane": "",
         "strict_purpose": "",
         **given,
     }
@@ -224,11 +225,21 @@ def options_form(**given: Any) -> dict[str, Any]:
 
 
 def test_options_are_changed(console: Client) -> None:
-    form = options_form(open="no", nameservers="192.0.2.53", idle_seconds="120", revocation="hard", ocsp="soft")
+    form = options_form(
+        open="no",
+        nameservers="192.0.2.53",
+        idle_seconds="120",
+        revocation="hard",
+        ocsp="soft",
+        dnssec="on",
+        dane="require",
+    )
     assert console.post("/admin/federation/options/", form).status_code == 302
     row = services.options()
     assert (row.open, row.nameservers, row.idle_seconds, row.revocation) == (False, ["192.0.2.53"], 120, "hard")
-    assert row.ocsp == "soft"
+    assert (row.ocsp, row.dane, row.dnssec) == ("soft", "require", True)
+    assert console.post("/admin/federation/options/", options_form(open="no", dnssec="")).status_code == 302
+    assert not services.options().dnssec
     assert "As for everybody: refused where its responder says revoked" in text(
         console.get("/admin/federation/peers/add/")
     )

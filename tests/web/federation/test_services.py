@@ -56,6 +56,7 @@ def test_a_peer_in_full() -> None:
         authentication="certificate",
         revocation="hard",
         ocsp="soft",
+        dane="off",
         strict_purpose=True,
         pins=["ab" * 32],
         authorities=root.pem.decode(),
@@ -64,7 +65,7 @@ def test_a_peer_in_full() -> None:
     peer = snapshot.read().peers["partner.example"]
     assert (peer.subdomains, peer.enabled, peer.route, peer.direct) == (True, True, "xmpp.partner.example:5270", True)
     assert (peer.authentication, peer.tls, peer.revocation) == ("certificate", "required", "hard")
-    assert peer.ocsp == "soft"
+    assert (peer.ocsp, peer.dane) == ("soft", "off")
     assert (peer.strict_purpose, peer.pins) == (True, ("ab" * 32,))
     assert Path(peer.authorities).read_bytes() == root.pem
     assert configuration.current_version() == before + 1
@@ -188,6 +189,8 @@ def test_a_domain_that_keeps_to_itself() -> None:
 def test_commands_on_peers() -> None:
     ctl("peer", "add", "partner.example", "--route", "192.0.2.7", "--authentication", "certificate", "--note", "Ada")
     ctl("peer", "set", "partner.example", "revocation", "hard")
+    ctl("peer", "set", "partner.example", "dane", "require")
+    assert [row["dane"] for row in ctl("peer", "list")] == ["require"]
     ctl("peer", "set", "partner.example", "ocsp", "soft")
     assert ctl("peer", "show", "partner.example")["ocsp"] == "soft"
     assert "is default now" in ctl("peer", "set", "partner.example", "ocsp", "default")
