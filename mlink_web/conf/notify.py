@@ -6,6 +6,7 @@ never fails the change that was made.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -19,6 +20,8 @@ log = logging.getLogger("mlink.conf")
 GROUP: Final = "nodes"
 #: A bulk change is told as one "look at all of them".
 MAX_NOTICES: Final = 100
+#: Somebody waits for the change: no longer for its notices than the nodes would take without them.
+SECONDS: Final = 1.0
 #: Watchers of a node in this process.
 _watchers: list[Callable[[], None]] = []
 
@@ -60,8 +63,12 @@ def send(notices: list[dict[str, Any]]) -> None:
 
 async def _send(notices: list[dict[str, Any]]) -> None:
     layer = get_channel_layer()
-    for notice in notices:
-        await layer.group_send(GROUP, notice)
+    try:
+        async with asyncio.timeout(SECONDS):
+            for notice in notices:
+                await layer.group_send(GROUP, notice)
+    except TimeoutError:
+        raise ConnectionError("Redis does not answer") from None
 
 
 def crosses_processes() -> bool:

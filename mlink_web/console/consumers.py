@@ -26,6 +26,8 @@ EACH_SECOND = 2_000
 #: Seconds between two looks at some domains.
 OF_DOMAINS = 3.0
 RECHECK = 10
+#: A live page hears nothing of a channel layer: with none it neither waits for Redis nor needs it.
+NO_LAYER = ""
 #: Close code that tells the page not to try again (4000 and up are the application's).
 SIGNED_OUT = 4401
 
@@ -51,6 +53,7 @@ def reach_now(pk: int) -> Reach:
 class LivePage(AsyncWebsocketConsumer):
     """Sends what `state` returns, once a second, while the page is open. What the page sends is ignored."""
 
+    channel_layer_alias = NO_LAYER
     #: Whether administrators of single domains may look: then `state` keeps to `self.reach`.
     within_domains = False
     reach: Reach = NOTHING

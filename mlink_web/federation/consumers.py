@@ -14,7 +14,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from mlink_web.audit import log as audit
 from mlink_web.console import commands
 from mlink_web.console.access import may_use_console
-from mlink_web.console.consumers import SIGNED_OUT, LivePage, is_same_origin
+from mlink_web.console.consumers import NO_LAYER, SIGNED_OUT, LivePage, is_same_origin
 from mlink_web.console.node import NodeUnavailable
 from mlink_web.federation.forms import ProbeForm
 from mlink_web.federation.rows import as_step, listed, verdict
@@ -38,6 +38,8 @@ class Streams(LivePage):
 class Probe(AsyncWebsocketConsumer):
     """One test of a peer: a message for each step that ended, `{"done": verdict}` at the end, or `{"error": sentence}`.
     It is started by connecting, with `domain` and `sender` in the query; only our own pages can do that."""
+
+    channel_layer_alias = NO_LAYER
 
     async def connect(self) -> None:
         """Accept administrators on our own pages; close on others."""

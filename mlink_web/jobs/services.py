@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Mapping
@@ -14,10 +15,13 @@ from django.core.files.base import File
 from django.core.files.storage import storages
 from django.db import transaction
 from django.utils.module_loading import import_string
+from kombu.exceptions import OperationalError
 
 from mlink_web.jobs import kinds
 from mlink_web.jobs.models import Job
 from mlink_web.jobs.work import folder_of
+
+log = logging.getLogger("mlink.jobs")
 
 #: Jobs of everybody that may be under way.
 MOST: Final = 200
@@ -63,10 +67,13 @@ def order(kind: str, owner: str, about: str, parameters: Mapping[str, Any], *, t
 
 
 def start(pk: int) -> None:
-    """Hand a job to the worker."""
+    """Hand a job to the worker. Where the queue takes nothing the job waits, and the sweep hands it over later."""
     from mlink_web.jobs.tasks import run
 
-    run.delay(pk)
+    try:
+        run.delay(pk)
+    except OperationalError as error:
+        log.warning("job %d waits, for the queue of the workers takes nothing: %s", pk, error)
 
 
 def recent(kind: str, owner: str = "", limit: int = 20) -> list[Job]:

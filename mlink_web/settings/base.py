@@ -10,7 +10,7 @@ from pathlib import Path
 import dj_database_url
 from kombu import Queue
 
-from mlink_web.settings import environment
+from mlink_web.settings import environment, shared_redis
 from mlink_web.settings.engine import XMPP_MODULES  # noqa: F401  (a setting)
 from mlink_web.settings.hosts import ServedHosts
 
@@ -114,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mlink_web.pages.redis_away.RedisAway",
 ]
 ROOT_URLCONF = "mlink_web.urls"
 ASGI_APPLICATION = "mlink_web.asgi.application"
@@ -155,30 +156,11 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if MLINK_REDIS_URL:
-    CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [MLINK_REDIS_URL], "prefix": "mlink"},
-        },
-        # Between nodes. A Redis that hangs is given up after some seconds, as one that is away is.
-        "xmpp": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {
-                "hosts": [
-                    {
-                        "address": MLINK_REDIS_URL,
-                        "socket_timeout": 3.0,
-                        "socket_connect_timeout": 3.0,
-                        "health_check_interval": 3,
-                    }
-                ],
-                "prefix": "mlink-xmpp",
-            },
-        },
-    }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": MLINK_REDIS_URL}}
+    CHANNEL_LAYERS = shared_redis.channel_layers(MLINK_REDIS_URL)
+    CACHES = shared_redis.caches(MLINK_REDIS_URL)
     CELERY_BROKER_URL = MLINK_REDIS_URL
-    CELERY_BROKER_TRANSPORT_OPTIONS = {}
+    CELERY_BROKER_TRANSPORT_OPTIONS = shared_redis.broker_options()
+    CELERY_TASK_PUBLISH_RETRY_POLICY = shared_redis.publish_retry_policy()
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
