@@ -407,6 +407,10 @@ class Engine:
     async def account_changed(self, bare: str) -> int:
         """Something about an account changed outside (password, state, removal): read it anew, and end its sessions
         unless it is still active. Returns how many sessions ended."""
+        host = self.router.hosts.get(Jid.parse(bare).domain)
+        removing = host.modules.get("register") if host is not None else None
+        if isinstance(removing, Register):
+            await removing.removed(bare)
         account = await self.accounts.refresh(bare)
         self._renew_nodes(bare)
         if account is not None and account.data.state == "active":

@@ -96,6 +96,8 @@ class Register(Module):
         self._attempts = Attempts()
         #: Stream ids to the invitation whose token was shown on them (XEP-0445, 4).
         self._shown: OrderedDict[str, Invitation] = OrderedDict()
+        #: Accounts that their users are removing here just now, each with the end of that.
+        self._removals: dict[str, asyncio.Future[None]] = {}
         self.farewells = Farewells(self.services)
         #: The module of invitations, where there is one; it sets this itself.
         self.invites: Invites | None = None
@@ -159,11 +161,15 @@ class Register(Module):
             raise StanzaError("not-allowed", "accounts are removed by the administrator here")
         if account.data.is_admin:
             raise StanzaError("not-allowed", "an administrator's account is removed in the console")
+        if account.bare in self._removals:
+            raise StanzaError("conflict", "the account is being removed")
         state, account.data.state = account.data.state, "removed"  # nobody binds to it from now on
+        self._removals[account.bare] = asyncio.get_running_loop().create_future()
         try:
             await self.services.stores.accounts.remove(account.bare)
-        except Exception as error:
+        except BaseException as error:
             account.data.state = state
+            self._removals.pop(account.bare).set_result(None)
             if isinstance(error, ValueError):
                 raise StanzaError("not-allowed", str(error)) from None
             raise
@@ -172,10 +178,18 @@ class Register(Module):
         asyncio.get_running_loop().call_soon(self._end_sessions, account)
 
     def _end_sessions(self, account: Account) -> None:
+        self._removals.pop(account.bare).set_result(None)
         self.services.tell(account.bare, _REMOVED)
         self._forget(account)
         self.services.router.account_removed(account.bare)
         self.farewells.of(account)
+
+    async def removed(self, bare: str) -> None:
+        """Wait while its user removes this account: whoever learns of it by the database must not end the session that
+        is owed the result."""
+        removal = self._removals.get(bare)
+        if removal is not None:
+            await asyncio.wait((removal,))
 
     def _forget(self, account: Account) -> None:
         for session in list(account.sessions.values()):

@@ -246,6 +246,31 @@ async def test_a_removed_account_leaves_every_roster_and_cannot_bind(story: Stor
         await world.binder.bind(alice.wire, Jid.parse(alice.bare), "r9", SimpleNamespace(mechanism="STORY"))
 
 
+async def test_the_result_of_a_removal_comes_before_the_end(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database tells the node of the change before the request is answered. Gajim, without a result, kept the
+    account and tried to sign in for ever."""
+    world = await story.begin(modules=WITH)
+    alice, phone = await story("alice:2")
+    remove = world.stores.accounts.remove
+    heard: list[asyncio.Future[int]] = []
+
+    async def told(bare: str) -> None:
+        await remove(bare)
+        heard.append(asyncio.ensure_future(world.engine.account_changed(bare)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(world.stores.accounts, "remove", told, raising=False)
+    alice.send("<iq type='set' id='x'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+    alice.send("<iq type='set' id='y'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+    await alice.receives("<iq type='result' id='x'/>")
+    for client in (alice, phone):
+        assert client.wire.error is not None
+        assert client.wire.error.text == "the account was removed"
+    assert await heard[0] == 0
+    assert world.module("register")._removals == {}
+
+
 async def test_removal_that_is_not_allowed_or_not_alone(story: Story) -> None:
     world = await story.begin(modules=WITH, options={"register": {"removal": False}})
     alice = await story("alice")
