@@ -222,7 +222,9 @@ class HttpConfig:
 
     #: Seconds a BOSH request may be held and a silent session lives (XEP-0124, 7 and 10).
     bosh_wait: int = 60
-    bosh_inactivity: int = 60
+    #: More than a minute: browsers wake the timers of a page that nobody sees once a minute, and the client of such a
+    #: page asks only then.
+    bosh_inactivity: int = 90
     bosh_max_pause: int = 120
     bosh_sessions_per_address: int = 1_000
     #: Origins that may use the endpoints besides our own; "*" for all.

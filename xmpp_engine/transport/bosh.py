@@ -112,7 +112,7 @@ class BoshOptions:
         *,
         hold: int = 1,
         wait: int = 60,
-        inactivity: int = 60,
+        inactivity: int = 90,
         max_pause: int = 120,
         write_limit: int = 2_097_152,
         ack: bool = False,
