@@ -73,7 +73,9 @@ class Node(World):
         self.alive = True
         self.node_clock = NodeClock(world.clock)
         self.bus = world.hub.bus(name)
-        own = {"node": name, "cluster": ClusterConfig(number=number, join_seconds=0.0, secret="story")}
+        address = f"{name}.story.example:5222" if world.addressed else ""
+        cluster = ClusterConfig(number=number, address=address, join_seconds=0.0, secret="story")
+        own = {"node": name, "cluster": cluster}
         super().__init__(
             clock=self.node_clock,
             stores=world.stores,
@@ -87,9 +89,11 @@ class Node(World):
 
 
 class ClusterWorld:
-    """All nodes, and what is between them. Arguments are those of World."""
+    """All nodes, and what is between them. Arguments are those of World; `addressed` nodes tell where clients reach
+    them."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, addressed: bool = False, **arguments: Any) -> None:
+        self.addressed = addressed
         self.clock = FakeClock()
         self.stores = MemoryStores(arguments.get("domains", ("story.example",)), self.clock.time)
         self.arguments = arguments

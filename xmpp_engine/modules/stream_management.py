@@ -79,9 +79,9 @@ class StreamManagementModule(Module):
                 seconds = min(seconds, int(wished))
             session.resume_seconds = seconds
             self.services.registry.resumable[sm.id] = session
+            # No `location` (section 3): every node of a cluster resumes every stream, and there are clients that go
+            # nowhere else once they were told a place, though its node is dead (QXmpp 1.4, and so Kaidan).
             attrs = {"id": sm.id, "resume": "true", "max": str(seconds)}
-            if self.services.whereabouts is not None and self.services.whereabouts.address:
-                attrs["location"] = self.services.whereabouts.address
         return Element(ns.SM, "enabled", attrs)
 
     def lengthen(self, session: Session, seconds: float) -> None:

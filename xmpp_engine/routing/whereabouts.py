@@ -88,8 +88,6 @@ class Whereabouts:
     def __init__(self, services: Services, directory: Directory, peers: Peers, config: ClusterConfig) -> None:
         self._services = services
         self.number = config.number
-        #: Where clients reach this node, "" where that was not said.
-        self.address = config.address
         self.directory = directory
         self.peers = peers
         self.crossing = Crossing(services, directory, peers)

@@ -55,6 +55,17 @@ async def test_a_stream_goes_on_on_another_node(cluster: ClusterStory) -> None:
     assert cluster.world.nodes["n2"].services.registry.full == {}
 
 
+async def test_nobody_is_told_to_come_back_to_one_node(cluster: ClusterStory) -> None:
+    # Kaidan waited for its dead node, by the address that it had been told, as long as that was dead.
+    await cluster.begin(addressed=True)
+    juliet = await cluster("juliet n2")
+    juliet.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+    (enabled,) = [element for element in await juliet.receives_all() if element.name == "enabled"]
+    assert set(enabled.attrs) == {"id", "resume", "max"}
+    again = await resume(cluster, "n1", juliet, enabled.attrs["id"], 0)
+    assert again is not None
+
+
 async def test_who_asks_with_the_wrong_account_or_id_gets_nothing(cluster: ClusterStory) -> None:
     romeo, juliet = await cluster("romeo n1", "juliet n2")
     sm_id = await managed(juliet)
