@@ -91,7 +91,9 @@ async def test_bad_certificates_are_refused_in_both_directions(world: World, rom
     rows = [row for row in await socket(world.node).call("s2s refused") if domain in (row["from"], row["to"])]
     assert rows, "the console shows nothing of it"
     steps = await socket(world.node).call("peer test", domain=domain)
-    assert (steps[-1]["step"], steps[-1]["ok"]) == ("certificate", False), steps
+    step = "revocation" if kind == "revoked" else "certificate"
+    assert (steps[-1]["step"], steps[-1]["ok"]) == (step, False), steps
+    assert steps[-1]["details"]["code"] == BAD[kind]
     assert steps[-1]["advice"]
 
 

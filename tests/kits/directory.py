@@ -38,8 +38,9 @@ class Directory:
         program = shutil.which("slapd") or shutil.which("slapd", path="/usr/sbin:/usr/local/sbin:/usr/lib/openldap")
         if program is None:
             pytest.skip("slapd is not installed; `make test` installs it")
-        self.program = program
         self.service = Service("slapd")
+        # AppArmor keeps the one of the system to the folders of the system.
+        self.program = shutil.copy2(program, self.service.folder / "slapd")
 
     def url(self, name: str, rest: str = "?certificateRevocationList;binary") -> str:
         """The address of a list."""
@@ -72,12 +73,12 @@ class Directory:
         return self.service.folder / "data"
 
     def _add(self, entry: str) -> None:
-        command = [self.program, "-T", "add", "-f", str(self._config)]
+        command = [str(self.program), "-T", "add", "-f", str(self._config)]
         done = subprocess.run(command, input=f"{entry}\n".encode(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
 
     def _command(self, port: int) -> list[str]:
-        return [self.program, "-f", str(self._config), "-h", f"ldap://127.0.0.1:{port}", "-d", "0"]
+        return [str(self.program), "-f", str(self._config), "-h", f"ldap://127.0.0.1:{port}", "-d", "0"]
 
 
 def _connect(port: int) -> None:

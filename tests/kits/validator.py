@@ -120,9 +120,10 @@ class Validator:
         program = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             pytest.skip("unbound is not installed; `make test` installs it")
-        self.program = program
         self.zones = zones
         self.service = Service("unbound")
+        # AppArmor keeps the one of the system to the folders of the system.
+        self.program = shutil.copy2(program, self.service.folder / "unbound")
 
     @property
     def address(self) -> str:
@@ -145,7 +146,7 @@ class Validator:
         anchors = "\n".join(one.anchor for one in self.zones)
         config = folder / "unbound.conf"
         config.write_text(_CONFIG.format(port=port, folder=folder, anchors=anchors, zones=zones))
-        return [self.program, "-d", "-c", str(config)]
+        return [str(self.program), "-d", "-c", str(config)]
 
 
 def _connect(port: int) -> None:

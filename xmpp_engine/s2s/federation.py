@@ -273,7 +273,10 @@ class Federation:
 
     def offer(self, local: str, remote: str, stream: PeerStream) -> None:
         """What the other side has opened carries what we say too. There may be many pairs of which we never say
-        anything: a destination is made for those of which we do."""
+        anything: a destination is made for those of which we do. Whose key must stand in secured DNS is told nothing
+        but on streams that we have opened, where that was looked at."""
+        if self.peer(remote).dane == "require":
+            return
         destination = self._destinations.get((local, remote))
         if destination is not None:
             destination.attach(stream)

@@ -277,3 +277,23 @@ async def test_whose_key_is_in_dns_shares_no_stream_with_others(network: Network
         assert [row["authentication"] for row in capulet.streams(MONTAGUE)] == ["dialback"]
         (row,) = [row for row in capulet.streams(verona) if row["direction"] != "in"]
         assert (row["certificate"]["tlsa"][:5], row["pairs"]) == ("3 1 1", [])
+
+
+@pytest.mark.parametrize(("policy", "sent"), [("use", [1]), ("require", [0, 1])])
+async def test_what_they_have_opened_is_not_used_where_a_key_in_dns_is_needed(
+    network: Network, policy: Any, sent: list[int]
+) -> None:
+    """Nobody has asked DNS about it (XEP-0288)."""
+    good = network.authority.issue(MONTAGUE, xmpp=[MONTAGUE])
+    async with Towns(network, good) as towns:
+        towns.zone.tlsa(towns.port, good.certificate)
+        with Validator(towns.zone) as names:
+            await towns.ask(names, default=PeerConfig(revocation="off", dane=policy))
+            juliet, romeo = await towns.capulet.login("juliet"), await towns.montague.login("romeo")
+            await juliet.comes_online()
+            await romeo.comes_online()
+            romeo.send(f"<message to='{juliet.full}' type='chat'><body>I take thee</body></message>")
+            await got(juliet, f"<message from='{romeo.full}'><body>I take thee</body></message>")
+            juliet.send(HI)
+            await got(romeo, f"<message from='{juliet.full}'><body>hi</body></message>")
+            assert [row["stanzas_out"] for row in towns.capulet.streams(MONTAGUE)] == sent
