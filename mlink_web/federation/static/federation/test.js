@@ -8,7 +8,8 @@ const outcome = document.getElementById("outcome");
 const steps = document.getElementById("steps");
 const verdict = document.getElementById("verdict");
 const button = form.querySelector("button");
-const ORDER = ["peer", "dns", "tcp", "tls", "certificate", "authentication"];
+// What is looked at after a step; the steps that only come sometimes are not announced.
+const NEXT = { peer: "dns", dns: "tcp", dane: "tcp", tcp: "tls", tls: "certificate", certificate: "authentication", revocation: "authentication" };
 
 /** The line of what is being done now; it is replaced by what was found. */
 function waiting(name) {
@@ -48,7 +49,7 @@ form.addEventListener("submit", (event) => {
   verdict.hidden = true;
   outcome.querySelector(".row")?.remove();
   outcome.hidden = false;
-  waiting(ORDER[0]);
+  waiting("peer");
   const url = new URL(form.dataset.socket, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.search = new URLSearchParams({ domain: form.elements.domain.value, sender: form.elements.sender.value });
@@ -58,9 +59,8 @@ form.addEventListener("submit", (event) => {
     const data = JSON.parse(message.data);
     if (data.step) {
       found(data.step);
-      const next = ORDER.indexOf(data.step.step) + 1;
-      if (data.step.ok && next < ORDER.length) waiting(ORDER[next]);
-      else if (!data.step.ok) waiting("");
+      if (!data.step.ok) waiting("");
+      else if (NEXT[data.step.step]) waiting(NEXT[data.step.step]);
       return;
     }
     over = true;
