@@ -150,12 +150,12 @@ class ClusterWorld:
 
     # What happens to nodes
 
-    def cut(self, *names: str) -> None:
-        """Nothing goes any more between these nodes and all the others."""
+    def cut(self, *names: str, both: bool = True) -> None:
+        """Nothing goes any more between these nodes and all the others; without `both`, nothing from these nodes."""
         for one in names:
             for other in set(self.nodes) - set(names):
                 self._cuts.add(frozenset((one, other)))
-                self.hub.cut(one, other)
+                self.hub.cut(one, other, both=both)
 
     def heal(self) -> None:
         """Every cut is mended."""

@@ -163,6 +163,11 @@ class Device:
         """Whether it has a connection as far as it knows."""
         return self.wire is not None and not self.wire.closed
 
+    def presence(self) -> str:
+        """What it sends to show itself."""
+        priority = f"<priority>{self.priority}</priority>" if self.priority else ""
+        return f"<presence><status>{self.status}</status>{priority}</presence>"
+
 
 class Simulation:
     """One history. `problems` says what did not hold. `lossy` is the share of histories in which the bus loses,
@@ -376,7 +381,7 @@ class Simulation:
         left = [sent for sent in device.unacked if isinstance(sent, Sent)]
         device.unacked.clear()
         first = [f"<iq type='set' id='c'><enable xmlns='{ns.CARBONS}'/></iq>"] * (self.more.random() < WITH_CARBONS)
-        for sent in (*first, _presence(device), *left):
+        for sent in (*first, device.presence(), *left):
             device.unacked.append(sent)
             self._again(device, sent)
 
@@ -433,6 +438,9 @@ class Simulation:
         to = f"{user}@{DOMAIN}"
         if self.random.random() < 0.4:
             to += f"/{self.random.choice(RESOURCES)}"
+        self._send_to(device, to)
+
+    def _send_to(self, device: Device, to: str) -> None:
         self._number += 1
         sent = Sent(f"m{self._number}", device, to, device.stream)
         sent.turmoil = self._broken
@@ -446,8 +454,8 @@ class Simulation:
             self._number += 1
             device.status = f"p{self._number}"
             self._say(f"{device.full} shows {device.status}")
-            device.unacked.append(_presence(device))
-            self._write(device, _presence(device))
+            device.unacked.append(device.presence())
+            self._write(device, device.presence())
 
     def _confirm(self, device: Device) -> None:
         device.confirmed = device.heard
@@ -618,11 +626,6 @@ class Simulation:
         seen, shown = device.view.get(other.full), other.status if other.online else None
         if seen != shown:
             self._problem(f"presence: {device.full} sees {other.full} as {seen}, not {shown}")
-
-
-def _presence(device: Device) -> str:
-    priority = f"<priority>{device.priority}</priority>" if device.priority else ""
-    return f"<presence><status>{device.status}</status>{priority}</presence>"
 
 
 def _copied(message: Element) -> Element | None:

@@ -24,6 +24,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.bounce import BOUNCED
+from xmpp_engine.routing.copies import COPIED
 from xmpp_engine.routing.iq import IqContext
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import forwarded, message
@@ -119,6 +120,8 @@ class Carbons(Module):
         if targets:
             for other in targets:
                 self._send(stanza, other, "sent", private)
+            if to.bare == account.bare:
+                stanza.note(COPIED, targets)
             self._remember(account, stanza, to)
             stanza.note(BOUNCED, lambda error: self._copy_error(error, session))
 
@@ -135,13 +138,13 @@ class Carbons(Module):
                 return
         elif not eligible(stanza) or (sender.resource and self._in_room(stanza, sender)):
             return
-        copied = False
-        for session in list(sessions.values()):
-            if session.carbons and session not in targets:
-                self._send(stanza, session, "received")
-                copied = True
-        if copied and stanza.type != "error":
-            self._remember(account, stanza, sender)
+        copied = [session for session in sessions.values() if session.carbons and session not in targets]
+        for session in copied:
+            self._send(stanza, session, "received")
+        if copied:
+            stanza.note(COPIED, copied)
+            if stanza.type != "error":
+                self._remember(account, stanza, sender)
 
     def _in_room(self, stanza: Stanza, peer: Jid) -> bool:
         """Whether a message with a full address is a private message of a room."""

@@ -17,24 +17,36 @@ from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StanzaError
 
 if TYPE_CHECKING:
+    from xmpp_engine.routing.account import Account
     from xmpp_engine.routing.session import Session
 
 KnownBy = tuple[str, str | None, str | None]
 #: Note of a message or a copy: somebody relies on it.
 SOLE: Final = "sole copy"
+#: Note of a message while it is delivered: the sessions of its recipient that got a copy.
+COPIED: Final = "copied"
+
+
+def is_copy(stanza: Stanza, account: Account) -> bool:
+    """Whether a message of an account's session is a copy, and not what the account says to itself."""
+    return stanza.sender.full == account.bare
 
 
 def original(copy: Stanza) -> Stanza | None:
-    """The message of which this is a copy that one of its recipient's resources got; None where it is none."""
-    received = copy.element.find(ns.CARBONS, "received")
-    forwarded = received.find(ns.FORWARD, "forwarded") if received is not None else None
+    """The message of which this is a copy that one of its recipient's resources got; None where it is none. Of what an
+    account says to itself the copies are those that its sender's resources get."""
+    wrapped = copy.element.find(ns.CARBONS, "received") or copy.element.find(ns.CARBONS, "sent")
+    forwarded = wrapped.find(ns.FORWARD, "forwarded") if wrapped is not None else None
     message = forwarded.find(ns.CLIENT, "message") if forwarded is not None else None
-    if message is None:
+    if wrapped is None or message is None:
         return None
     try:
-        return Stanza.parse(Element(ns.CLIENT, "message", dict(message.attrs), *message.children))
+        found = Stanza.parse(Element(ns.CLIENT, "message", dict(message.attrs), *message.children))
     except StanzaError:
         return None
+    if wrapped.name == "sent" and (found.to is None or found.to.bare != copy.sender.bare):
+        return None
+    return found
 
 
 def rely(session: Session, message: Stanza) -> bool:

@@ -18,6 +18,7 @@ there, whether there is one or not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -25,7 +26,7 @@ from xmpp_engine.plugin.table import Target
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.account import Account, AccountTable
 from xmpp_engine.routing.bounce import bounce, failed, gone, run
-from xmpp_engine.routing.copies import SOLE
+from xmpp_engine.routing.copies import COPIED, SOLE
 from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS
 from xmpp_engine.stanza.build import delay
@@ -45,10 +46,11 @@ if TYPE_CHECKING:
 _PASSING: Final = frozenset({"", "unavailable", "error", "probe"})
 
 
-def _others(account: Account, targets: list[Session]) -> list[tuple[str, float]]:
+def _others(targets: list[Session], copied: Sequence[Session]) -> list[tuple[str, float]]:
     """The resources that get a message, or a copy, and since when they are bound; none where it is only one."""
-    others = [(s.jid.resource, s.since) for s in account.sessions.values() if s.carbons or s in targets]
-    return others if len(others) > 1 else []
+    if len(targets) + len(copied) < 2:
+        return []
+    return [(s.jid.resource, s.since) for s in (*targets, *copied)]
 
 
 def _delayed(stanza: Stanza, account: Account) -> Stanza:
@@ -162,7 +164,8 @@ class LocalDelivery:
                 return
         if targets:
             if len(account.sessions) > 1:
-                stanza.note(OTHERS, _others(account, targets))
+                notes = stanza.notes
+                stanza.note(OTHERS, _others(targets, notes.pop(COPIED, ()) if notes else ()))
             elif self._router.crossing is not None:
                 stanza.note(OTHERS, ())
             self._router.counters.messages_delivered += len(targets)

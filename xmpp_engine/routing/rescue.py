@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from xmpp_engine.routing.bounce import bounce
-from xmpp_engine.routing.copies import SOLE, original, rely
+from xmpp_engine.routing.copies import SOLE, is_copy, original, rely
 from xmpp_engine.stanza.carried import CarriedStanza
 from xmpp_engine.stanza.stanza import Stanza
 from xmpp_engine.xml.errors import StanzaError
@@ -88,7 +88,7 @@ class Rescue:
                 others = notes.get(OTHERS)
                 if others is None and isinstance(stanza, CarriedStanza):
                     others = ()
-                copied = stanza.sender.bare == self._account.bare
+                copied = is_copy(stanza, self._account)
                 if copied:
                     message = original(stanza)
                     if message is None:
@@ -102,8 +102,8 @@ class Rescue:
                 had = [
                     session
                     for session in there
-                    # Who was to get the message itself has no copy of it.
-                    if not (copied and session.jid.resource == to)
+                    # Who was to get the message itself has no copy of it, nor has who sent it.
+                    if not (copied and (session.jid.resource == to or session.jid.full == stanza.sender.full))
                     and (
                         session.since <= stamp and (session.carbons or not named)
                         if others is None

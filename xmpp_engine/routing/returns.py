@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
-from xmpp_engine.routing.copies import KnownBy, known_by, original, rely, waiting
+from xmpp_engine.routing.copies import KnownBy, is_copy, known_by, original, rely, waiting
 from xmpp_engine.routing.doubts import DELIVER, DOUBT, Doubts
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.routing.rescue import OTHERS, Rescue, is_among
@@ -85,7 +85,7 @@ class Returns:
         if doubt is None:
             return
         message: Stanza | None = stanza
-        if stanza.sender.bare == account.bare:
+        if is_copy(stanza, account):
             message = original(stanza)
         if message is None:
             return

@@ -243,3 +243,71 @@ async def test_two_sessions_that_end_at_the_same_time_leave_the_message_once(clu
     again = await cluster.world.login("juliet n2", "later")
     again.send("<presence/>")
     assert bodies(await again.receives_all()) == ["hello"]
+
+
+async def test_a_message_to_oneself_is_kept_when_nobody_has_it(story: Any) -> None:
+    desk = await story("bob")
+    await with_copies(desk)
+    desk.send(HELLO.format(desk.bare))
+    await desk.receives_all()
+    out(desk)
+    assert await _later(story.world) == ["hello"]
+
+
+async def test_who_got_no_copy_of_a_message_to_oneself_does_not_stand_in(story: Any) -> None:
+    desk, phone = await story("bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    phone.send("<presence type='unavailable'/>")
+    desk.send(HELLO.format(desk.bare))
+    assert bodies(await phone.receives_all()) == []
+    out(desk)
+    assert await _later(story.world) == ["hello"]
+
+
+async def test_the_sender_does_not_stand_in_for_its_other_resource(story: Any) -> None:
+    desk, phone = await story("bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    desk.send(HELLO.format(phone.full))
+    await desk.receives_all()
+    out(phone)
+    assert bodies(await desk.receives_all()) == ["hello"]
+
+
+async def test_a_copy_for_the_sender_stands_in_until_its_resource_ends(story: Any) -> None:
+    desk, phone, tablet = await story("bob:3")
+    for client in (desk, phone, tablet):
+        await with_copies(client)
+    desk.send(HELLO.format(phone.full))
+    await tablet.receives_all()
+    out(desk)
+    out(phone)
+    assert bodies(await tablet.receives_all()) == [], "it has the copy"
+    out(tablet)
+    assert await _later(story.world) == ["hello"]
+
+
+async def test_nobody_stands_in_for_a_message_that_is_not_copied(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    private = (
+        f"<message to='{desk.full}' type='chat' id='m1'><body>hello</body><private xmlns='{ns.CARBONS}'/></message>"
+    )
+    alice.send(private)
+    assert bodies(await phone.receives_all()) == []
+    out(desk)
+    assert bodies(await phone.receives_all()) == ["hello"]
+
+
+async def test_a_message_to_oneself_is_kept_when_its_node_dies(cluster: ClusterStory) -> None:
+    desk, phone = await cluster("juliet n1", "juliet n2")
+    await with_copies(phone)
+    cluster.world.freeze("n2")
+    desk.send(HELLO.format(phone.full))
+    cluster.world.kill("n2")
+    await cluster.world.notice()
+    later = await cluster.world.login("juliet n1")
+    later.send("<presence/>")
+    assert bodies(await later.receives_all()) == ["hello"]
