@@ -8,6 +8,9 @@ are in that room too: others could make nothing of it. One that is received is n
 sends it to every resource that is there. They are known by the domain of a chat service here, or by the `<x/>` that
 rooms and clients put into them.
 
+A message that no resource gets is stored (XEP-0160), so one that is not available gets no copy of it: it would have it
+twice when it comes online, which most clients do a moment after they have asked for copies.
+
 Errors are copied where the message was that they answer. Those of this server come through a note in that message
 (`routing/bounce.py`), others are known by the ids of the last messages that were copied.
 """
@@ -104,7 +107,7 @@ class Carbons(Module):
             return
         to = stanza.to
         assert to is not None
-        if to.bare == account.bare and not to.resource:
+        if to.bare == account.bare and to.resource not in others:
             return  # they get the message itself
         if not (eligible(stanza) or (stanza.type == "error" and self._was_copied(account, stanza, to))):
             return
@@ -138,7 +141,12 @@ class Carbons(Module):
                 return
         elif not eligible(stanza) or (sender.resource and self._in_room(stanza, sender)):
             return
-        copied = [session for session in sessions.values() if session.carbons and session not in targets]
+        # What nobody gets is stored: who is not available yet will get it from there.
+        copied = [
+            session
+            for session in sessions.values()
+            if session.carbons and session not in targets and (targets or session.presence is not None)
+        ]
         for session in copied:
             self._send(stanza, session, "received")
         if copied:

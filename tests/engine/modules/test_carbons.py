@@ -167,3 +167,34 @@ async def test_an_error_from_elsewhere_is_copied_where_the_message_was(story: An
         )
         await alice1.receives("<message type='error'/>")
         assert len(await alice2.receives_all()) == copied, (id, sender)
+
+
+async def test_a_message_that_comes_before_the_first_presence_comes_once(story: Any) -> None:
+    alice, bob = await story("alice", "bob")
+    bob.send(ENABLE)
+    await bob.receives_all()
+    alice.send(f"<message to='{bob.bare}' type='chat'><body>hi</body></message>")
+    await bob.receives_nothing()
+    bob.send("<presence/>")
+    messages = [element for element in await bob.receives_all() if element.name == "message"]
+    assert [message.child_text("jabber:client", "body") for message in messages] == ["hi"]
+
+
+async def test_who_wants_no_messages_to_the_account_gets_copies_of_them(story: Any) -> None:
+    alice, bob = await story("alice", "bob")
+    bob.send(ENABLE + "<presence><priority>-1</priority></presence>")
+    await bob.receives_all()
+    alice.send(f"<message to='{bob.bare}' type='chat'><body>hi</body></message>")
+    await bob.receives("<message><received xmlns='urn:xmpp:carbons:2'/></message>")
+
+
+async def test_a_message_to_a_resource_of_oneself_that_is_not_there_comes_once(story: Any) -> None:
+    desk, phone = await story("bob:2")
+    desk.send(ENABLE)
+    phone.send(ENABLE)
+    await phone.receives_all()
+    desk.send(f"<message to='{desk.bare}/tablet' type='chat'><body>hi</body></message>")
+    await phone.receives_nothing()
+    phone.send("<presence/>")
+    messages = [element for element in await phone.receives_all() if element.name == "message"]
+    assert [message.child_text("jabber:client", "body") for message in messages] == ["hi"]
