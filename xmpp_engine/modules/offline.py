@@ -118,7 +118,10 @@ class Offline(Module):
         # Where there are other nodes, one of them may have stored what this one knows nothing of.
         if session.account.data.offline_count or self.services.whereabouts is not None:
             replaying = session.account.note("offline", set)
-            if not replaying:
+            if replaying:
+                # It waits for an acknowledgement of what was stored before; there may be more since.
+                replaying.add(_AGAIN)
+            else:
                 replaying.add(session.jid.full)
                 self.services.tasks.spawn(f"offline replay {session.jid.full}", self._replay(session))
 
@@ -143,11 +146,7 @@ class Offline(Module):
 
     def look(self, session: Session) -> None:
         """Another node of a cluster has stored something after an available session had come here."""
-        replaying = session.account.note("offline", set)
-        if replaying:
-            replaying.add(_AGAIN)
-        else:
-            self.arrived(session, None, session.presence)
+        self.arrived(session, None, session.presence)
 
     async def _replay(self, session: Session) -> None:
         account = session.account
@@ -185,11 +184,12 @@ class Offline(Module):
             if replayed:
                 # Others have counted what they stored, and would refuse more for good.
                 self.services.tell(account.bare, self.name, *usage)
-            if usage[0] and session.ended:
+            if usage[0] and (session.ended or session.presence is None or session.priority < 0):
                 self._go_on(account)
 
     def _go_on(self, account: Account) -> None:
-        """The session of a replay has ended before it was done: another resource gets the rest."""
+        """The session of a replay has ended, or takes no messages any more, before it was done: another resource gets
+        the rest."""
         others = account.receptive()
         here = next((other for other in others if not other.remote), None)
         if here is not None:

@@ -101,11 +101,11 @@ class Rescue:
                 named = bool(to)
                 had = [
                     session
-                    for session in there
+                    for session in self._account.sessions.values()
                     # Who was to get the message itself has no copy of it, nor has who sent it.
                     if not (copied and (session.jid.resource == to or session.jid.full == stanza.sender.full))
                     and (
-                        session.since <= stamp and (session.carbons or not named)
+                        session.since <= stamp and (session.carbons or (not named and session in there))
                         if others is None
                         else is_among(others, session)
                     )

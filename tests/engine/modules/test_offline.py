@@ -132,6 +132,51 @@ async def test_a_replay_that_nobody_acknowledged_comes_again_once(story: Any) ->
     assert await story.world.stores.offline.usage(second.account.id) == (0, 0)
 
 
+async def waits_for_acknowledgement(story: Any) -> tuple[Any, Any]:
+    """Alice, and Bob, who has got a stored message and is not available any more before he acknowledges it; another
+    one was stored since."""
+    alice = await story("alice")
+    bare = await story.world.account("bob")
+    alice.send(BODY.format(bare, 1, "first"))
+    await alice.receives_nothing()
+    bob = await story.world.login("bob", "desk")
+    bob.send("<enable xmlns='urn:xmpp:sm:3'/><presence/>")
+    assert "first" in [element.child_text("jabber:client", "body") for element in await bob.receives_all()]
+    bob.send("<presence type='unavailable'/>")
+    alice.send(BODY.format(bare, 2, "second"))
+    await alice.receives_nothing()
+    return alice, bob
+
+
+def acknowledge(client: Any) -> None:
+    """All that it was sent."""
+    client.send(f"<a xmlns='urn:xmpp:sm:3' h='{client.session.sm.sent}'/>")
+
+
+async def _messages(story: Any, client: Any) -> list[str]:
+    for _ in range(20):
+        story.world.clock.advance(0.1)
+        await story.world.settle()
+    return [e.child_text("jabber:client", "body") for e in await client.receives_all() if e.name == "message"]
+
+
+async def test_what_was_stored_while_a_replay_waited_comes_too(story: Any) -> None:
+    _alice, bob = await waits_for_acknowledgement(story)
+    bob.send("<presence/>")
+    await bob.receives_all()
+    acknowledge(bob)
+    assert await _messages(story, bob) == ["second"]
+
+
+async def test_what_was_stored_while_a_replay_waited_comes_to_who_is_there(story: Any) -> None:
+    _alice, bob = await waits_for_acknowledgement(story)
+    phone = await story.world.login("bob", "phone")
+    phone.send("<presence/>")
+    await phone.receives_all()
+    acknowledge(bob)
+    assert await _messages(story, phone) == ["second"]
+
+
 async def test_what_was_acknowledged_of_a_replay_does_not_come_again(story: Any) -> None:
     alice = await story("alice")
     bare = await story.world.account("bob")

@@ -311,3 +311,29 @@ async def test_a_message_to_oneself_is_kept_when_its_node_dies(cluster: ClusterS
     later = await cluster.world.login("juliet n1")
     later.send("<presence/>")
     assert bodies(await later.receives_all()) == ["hello"]
+
+
+async def test_who_is_not_available_any_more_stands_in_too(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    phone.send("<presence type='unavailable'/>")
+    alice.send(HELLO.format(desk.bare))
+    assert any(element.find(ns.CARBONS, "received") for element in await phone.receives_all())
+    acknowledge(phone)
+    out(desk)
+    await story.world.settle()
+    phone.send("<presence/>")
+    assert bodies(await phone.receives_all()) == []
+
+
+async def test_what_nobody_acknowledged_is_kept_when_who_has_the_copy_is_not_available(story: Any) -> None:
+    alice, desk, phone = await story("alice", "bob:2")
+    await with_copies(desk)
+    await with_copies(phone)
+    phone.send("<presence type='unavailable'/>")
+    alice.send(HELLO.format(desk.bare))
+    await phone.receives_all()
+    out(desk)
+    out(phone)
+    assert await _later(story.world) == ["hello"]
