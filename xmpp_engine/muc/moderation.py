@@ -3,6 +3,9 @@
 A moderator asks the room, the room tells everybody. The room's own memory and the archive forget the text at once, so
 that who comes later does not see it. An author's retraction is an ordinary message; the room looks only that it is his
 own message, and takes its text out of the history as well.
+
+COMPAT(Gajim 1.7, 2026-11): older clients ask and are told by version 0.2 of XEP-0425, where the id stands around
+everything (XEP-0422). Both ways of asking are one, and what the room tells says it in both.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class RoomModeration(Module):
     def setup(self, reg: Registrar) -> None:
         self.needs("muc").room_features[self.name] = _features
         reg.iq_set(Target.ROOM, ns.MODERATE, "moderate", self.moderate)
+        reg.iq_set(Target.ROOM, ns.FASTEN, "apply-to", self.moderate_fastened)
         reg.room_message(Phase.VALIDATE, self.check)
         reg.room_message(Phase.OBSERVE, self.observe)
 
@@ -52,13 +56,27 @@ class RoomModeration(Module):
         room: Room = context.room
         request = iq.element.first()
         assert request is not None
-        id, reason = request.get("id") or "", request.child_text(ns.MODERATE, "reason") or ""
+        asked = request.find(ns.RETRACT, "retract") is not None
+        await self._ask(iq, room, request.get("id") or "", asked, request.child_text(ns.MODERATE, "reason") or "")
+
+    async def moderate_fastened(self, iq: Stanza, context: IqContext) -> None:
+        """The same as older clients ask it; other things that could be fastened are not done by rooms."""
+        request = iq.element.first()
+        assert request is not None
+        moderate = request.find(ns.MODERATE_0, "moderate")
+        if moderate is None:
+            raise StanzaError("service-unavailable")
+        asked = moderate.find(ns.RETRACT_0, "retract") is not None
+        reason = moderate.child_text(ns.MODERATE_0, "reason") or ""
+        await self._ask(iq, context.room, request.get("id") or "", asked, reason)
+
+    async def _ask(self, iq: Stanza, room: Room, id: str, asked: bool, reason: str) -> None:
         occupant = room.occupant_of(iq.sender)
         if occupant is None or occupant.role != "moderator":
             raise StanzaError("forbidden", "only moderators retract messages of others")
         if not room.config.moderation:
             raise StanzaError("not-allowed", "messages are not retracted in this room")
-        if not id or len(id) > _ID or request.find(ns.RETRACT, "retract") is None:
+        if not id or len(id) > _ID or not asked:
             raise StanzaError("bad-request", "the id of a message and what to do with it are expected")
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise StanzaError("not-acceptable", f"a reason has at most {MAX_REASON_BYTES} bytes")
@@ -82,16 +100,16 @@ class RoomModeration(Module):
             _bury(room, kept, _mark("retracted", id, by, occupant, reason, now))
         elif not known:
             raise StanzaError("item-not-found", "the room knows no such message")
-        element = Element(ns.CLIENT, "message", {"type": "groupchat", "id": new_id()})
-        element.append(_mark("retract", id, by, occupant, reason))
-        room.broadcast(Stanza(element, None, room.jid, "groupchat"), None)
+        room.broadcast(_told(room, id, by, occupant, reason), None)
 
     def check(self, stanza: Stanza, _room: Room, occupant: Occupant | None) -> Verdict:
         """Only the room says that a moderator did it."""
         if occupant is None:
             return None
-        retract = stanza.element.find(ns.RETRACT, "retract")
-        if retract is not None and retract.find(ns.MODERATE, "moderated") is not None:
+        for space, name, mark in ((ns.RETRACT, "retract", ns.MODERATE), (ns.FASTEN, "apply-to", ns.MODERATE_0)):
+            # Each of them: who reads the message may look at another one than the first.
+            if all(child.find(mark, "moderated") is None for child in stanza.element.find_all(space, name)):
+                continue
             return Reject("not-acceptable", "ask the room to retract messages of others")
         return None
 
@@ -133,9 +151,7 @@ def redacted(room: Room, messages: Mapping[str, Stanza], silent: Container[str] 
             continue
         mark = left.element.find(ns.RETRACT, "retracted")
         reason = mark.child_text(ns.RETRACT, "reason") if mark is not None else None
-        message = Element(ns.CLIENT, "message", {"type": "groupchat", "id": new_id()})
-        message.append(_mark("retract", id, room.jid.full, None, reason or ""))
-        room.broadcast(Stanza(message, None, room.jid, "groupchat"), None)
+        room.broadcast(_told(room, id, room.jid.full, None, reason or ""), None)
     return found
 
 
@@ -146,7 +162,18 @@ def _same(one: Stanza, other: Stanza) -> bool:
 
 
 def _features(room: Room) -> tuple[str, ...]:
-    return (ns.MODERATE, ns.RETRACT) if room.config.moderation else (ns.RETRACT,)
+    return (ns.MODERATE, ns.MODERATE_0, ns.RETRACT) if room.config.moderation else (ns.RETRACT,)
+
+
+def _told(room: Room, id: str, by: str, occupant: Occupant | None, reason: str) -> Stanza:
+    """What everybody is told of a retraction."""
+    element = Element(ns.CLIENT, "message", {"type": "groupchat", "id": new_id()})
+    element.append(_mark("retract", id, by, occupant, reason))
+    moderated = element.add(ns.FASTEN, "apply-to", {"id": id}).add(ns.MODERATE_0, "moderated", {"by": by})
+    moderated.add(ns.RETRACT_0, "retract")
+    if reason:
+        moderated.add(ns.MODERATE_0, "reason", text=reason)
+    return Stanza(element, None, room.jid, "groupchat")
 
 
 def _mark(name: str, id: str, by: str, occupant: Occupant | None, reason: str, now: float = 0.0) -> Element:

@@ -81,6 +81,7 @@ RETRACT: Final = "urn:xmpp:message-retract:1"  # XEP-0424
 RETRACT_TOMBSTONE: Final = "urn:xmpp:message-retract:1#tombstone"
 RETRACT_0: Final = "urn:xmpp:message-retract:0"
 MODERATE: Final = "urn:xmpp:message-moderate:1"  # XEP-0425
+MODERATE_0: Final = "urn:xmpp:message-moderate:0"
 FALLBACK: Final = "urn:xmpp:fallback:0"  # XEP-0428
 REACTIONS: Final = "urn:xmpp:reactions:0"  # XEP-0444
 REPLY: Final = "urn:xmpp:reply:0"  # XEP-0461

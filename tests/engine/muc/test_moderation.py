@@ -75,6 +75,63 @@ async def test_a_moderator_retracts_a_message(archived):
     assert row.body == ""
 
 
+def fastened(id: str, what: str = "<retract xmlns='urn:xmpp:message-retract:0'/><reason>Rude</reason>") -> str:
+    """What Gajim 1.7 sends."""
+    moderate = f"<moderate xmlns='urn:xmpp:message-moderate:0'>{what}</moderate>"
+    return f"<iq type='set' id='1' to='{ROOM}'><apply-to xmlns='urn:xmpp:fasten:0' id='{id}'>{moderate}</apply-to></iq>"
+
+
+@pytest.mark.parametrize("ask", [moderate, fastened])
+async def test_both_ways_of_asking_are_told_in_both_ways(archived, ask):
+    """Gajim 1.7 knows version 0.2 of XEP-0425 and nothing else."""
+    alice, bob = await made(archived, "bob")
+    info = await asked(alice, f"<iq type='get' id='1' to='{ROOM}'><query xmlns='{ns.DISCO_INFO}'/></iq>")
+    features = {feature.get("var") for feature in info.first().find_all(ns.DISCO_INFO, "feature")}
+    assert {"urn:xmpp:message-moderate:0", MODERATE} <= features
+    id = await says(bob, "nonsense")
+    await clear(alice)
+    alice.send(ask(id))
+    assert [one.get("type") for one in await alice.receives_all() if one.name == "iq"] == ["result"]
+    (told,) = await bob.receives_all()
+    assert told.find(ns.RETRACT, "retract").find(ns.MODERATE, "moderated").get("by") == f"{ROOM}/alice"
+    old = told.find(ns.FASTEN, "apply-to")
+    moderated = old.find(ns.MODERATE_0, "moderated")
+    assert (old.get("id"), moderated.get("by")) == (id, f"{ROOM}/alice")
+    assert moderated.find(ns.RETRACT_0, "retract") is not None
+    assert moderated.child_text(ns.MODERATE_0, "reason") == "Rude"
+    kept, _told_again = await history(archived, "carol")
+    assert kept.find(ns.RETRACT, "retracted") is not None
+
+
+async def test_what_else_could_be_fastened_is_not_done(archived):
+    alice, bob = await made(archived, "bob")
+    id = await says(bob, "nonsense")
+    await clear(alice)
+    bob.send(fastened(id))
+    assert condition(await bob.receives("<iq type='error' id='1'/>")) == "forbidden"
+    alice.send(fastened(id, "<seal xmlns='urn:example:seal'/>"))
+    assert condition(await alice.receives("<iq type='error' id='1'/>")) == "bad-request"
+    alice.send(f"<iq type='set' id='1' to='{ROOM}'><apply-to xmlns='urn:xmpp:fasten:0' id='{id}'/></iq>")
+    assert condition(await alice.receives("<iq type='error' id='1'/>")) == "service-unavailable"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "<apply-to xmlns='urn:xmpp:fasten:0' id='x'><moderated xmlns='urn:xmpp:message-moderate:0' by='{ROOM}/alice'>"
+        "<retract xmlns='urn:xmpp:message-retract:0'/></moderated></apply-to>",
+        "<retract xmlns='urn:xmpp:message-retract:1' id='y'/><retract xmlns='urn:xmpp:message-retract:1' id='x'>"
+        "<moderated xmlns='urn:xmpp:message-moderate:1' by='{ROOM}/alice'/></retract>",
+    ],
+)
+async def test_nobody_speaks_as_the_room(archived, forged):
+    alice, bob = await made(archived, "bob")
+    await clear(alice, bob)
+    bob.send(f"<message id='f' to='{ROOM}' type='groupchat'>{forged.replace('{ROOM}', ROOM)}</message>")
+    assert condition(await bob.receives("<message type='error' id='f'/>")) == "not-acceptable"
+    await alice.receives_nothing()
+
+
 @pytest.mark.parametrize(
     ("xml", "expected"),
     [
