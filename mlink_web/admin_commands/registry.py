@@ -17,6 +17,7 @@ from mlink_web.admin_commands import (
     groups,
     invitations,
     moves,
+    node_options,
     oversight,
     reports,
     retention,
@@ -31,6 +32,7 @@ registry: Final = Registry()
 registry.include(domains.registry)
 registry.include(certificates.registry)
 registry.include(delegation.registry)
+registry.include(node_options.registry)
 registry.include(users.registry)
 registry.include(moves.registry)
 registry.include(federation.registry)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mlink_web.clusters.models import Node
 from mlink_web.clusters.numbers import ALIVE_SECONDS
+from mlink_web.conf import node_options
 from mlink_web.console.node import duration, moment
 from xmpp_engine.cluster.stamps import time_of
 
@@ -64,7 +65,11 @@ def picture(reports: Sequence[Mapping[str, Any]], silent: Sequence[str] = ()) ->
     kept = list(Node.objects.all())
     seen = _reported(reports)
     by_themselves = {report["node"] for report in reports}
-    nodes = [_node(name, seen.get(name), row, by_themselves, now) for name, row in _names(seen, kept).items()]
+    own = node_options.nodes()
+    nodes = [
+        {**_node(name, seen.get(name), row, by_themselves, now), "own_options": len(own.get(name, ()))}
+        for name, row in _names(seen, kept).items()
+    ]
     height = _place(nodes)
     links = _links(reports, {node["name"]: node for node in nodes})
     return {

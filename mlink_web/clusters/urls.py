@@ -9,6 +9,7 @@ from mlink_web.clusters import views
 app_name = "clusters"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.cluster, name="cluster"),
+    path("options", views.options, name="options"),
     path("drain", views.drain, name="drain"),
     path("undrain", views.undrain, name="undrain"),
 ]

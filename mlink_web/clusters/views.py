@@ -1,16 +1,21 @@
-"""The page of the cluster: nodes and links as of now, and taking a node out of service."""
+"""Pages of the cluster: nodes and links as of now, taking a node out of service, and the options of nodes."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mlink_web.clusters.option_forms import OptionsForm, shown
 from mlink_web.clusters.picture import picture
+from mlink_web.conf import node_options
+from mlink_web.conf.services import set_node_options
 from mlink_web.console import commands
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
@@ -36,8 +41,63 @@ def cluster(request: HttpRequest) -> HttpResponse:
             state = state_of(commands.answer("cluster report"))
         except (commands.Refused, NodeUnavailable) as error:
             state = state_of(None, str(error))
-    context = {"section": "cluster", "state": state, "alone": not settings.MLINK_CLUSTER}
+    context = {"section": "cluster", "part": "nodes", "state": state, "alone": not settings.MLINK_CLUSTER}
     return render(request, "clusters/cluster.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def options(request: HttpRequest) -> HttpResponse:
+    """What holds for all nodes, or for the one that `node` in the address names."""
+    node = request.GET.get("node", "")
+    known = node_options.known()
+    if node and node not in known:
+        messages.error(request, f"There is no node {node[:MAX_NAME]!r}.")
+        return redirect("clusters:options")
+    form = OptionsForm(node, request.POST or None)
+    if form.is_valid():
+        changes = form.changes()
+        try:
+            if changes:
+                set_node_options(changes, node)
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            if changes:
+                record(request, "changed options", node or "all nodes", **_told(changes))
+            messages.success(request, "The options are saved. Running nodes follow within seconds.")
+            return redirect(f"{reverse('clusters:options')}?{urlencode({'node': node})}")
+    differing = node_options.nodes()
+    context = {
+        "section": "cluster",
+        "part": "options",
+        "form": form,
+        "node": node,
+        "nodes": [(name, len(differing.get(name, ()))) for name in known],
+        "differing": _differing(differing, form.everywhere),
+    }
+    return render(request, "clusters/options.html", context, status=400 if form.errors else 200)
+
+
+def _told(changes: dict[str, node_options.Value | None]) -> dict[str, str]:
+    """The changes as the audit log has them."""
+    return {key: "reset" if value is None else node_options.written(value) for key, value in changes.items()}
+
+
+def _differing(own: dict[str, dict[str, node_options.Value]], everywhere: dict[str, Any]) -> list[dict[str, str]]:
+    """A row for each option that a node has of its own."""
+    return [
+        {
+            "node": node,
+            "label": option.label,
+            "key": key,
+            "value": shown(option, values[key]),
+            "otherwise": shown(option, everywhere.get(key, option.default)),
+        }
+        for node, values in own.items()
+        for key, option in node_options.OPTIONS.items()
+        if key in values
+    ]
 
 
 @require_POST

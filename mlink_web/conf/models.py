@@ -62,27 +62,17 @@ class Domain(models.Model):
         return self.name
 
 
-class Listener(models.Model):
-    """Options of one listening socket (`c2s`, `s2s`...); where it listens comes from the environment of each node."""
+class NodeOptions(models.Model):
+    """Options of nodes that somebody has set (node_options.py): one row for all of them, one for each that differs."""
 
-    name = models.CharField(max_length=32, unique=True)
-    limits = models.JSONField(default=dict, blank=True, help_text="Overrides of the limits of one connection.")
+    node = models.CharField(max_length=100, unique=True, blank=True, help_text="Name of the node, empty for all nodes.")
+    values = models.JSONField(default=dict, blank=True, help_text="Values by key, for example c2s.stanza_bytes.")
 
     class Meta:
-        ordering = ("name",)
+        ordering = ("node",)
 
     def __str__(self) -> str:
-        return self.name
-
-
-class EngineOptions(models.Model):
-    """Options of every node (one row): overrides of the fields of HttpConfig and EngineConfig."""
-
-    http = models.JSONField(default=dict, blank=True)
-    engine = models.JSONField(default=dict, blank=True)
-
-    def __str__(self) -> str:
-        return "engine options"
+        return self.node or "all nodes"
 
 
 class ConfigVersion(models.Model):

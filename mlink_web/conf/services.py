@@ -7,15 +7,15 @@ what and where.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
-from mlink_web.conf import notify, sealing, snapshot
-from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
+from mlink_web.conf import node_options, notify, sealing, snapshot
+from mlink_web.conf.models import ConfigVersion, Domain, NodeOptions
 from mlink_web.conf.typed import typed
 from xmpp_engine.addressing.prep import domainpart
 
@@ -24,7 +24,6 @@ T = TypeVar("T")
 CHANGEABLE: Final = tuple(
     field.name for field in Domain._meta.concrete_fields if field.name not in ("id", "name", "created")
 )
-LISTENERS: Final = ("c2s", "c2s_tls", "s2s", "s2s_tls", "component", "http")
 
 
 class UnknownDomain(ValueError):
@@ -91,21 +90,23 @@ def remove_domain(domain: Domain) -> None:
     change(delete)
 
 
-def set_listener(name: str, limits: dict[str, Any]) -> None:
-    """Override limits of a listener's connections (fields of StreamLimits); raises ValueError."""
-    if name not in LISTENERS:
-        raise ValueError(f"There is no listener {name!r}; there are {', '.join(LISTENERS)}.")
-    change(lambda: Listener.objects.update_or_create(name=name, defaults={"limits": limits}))
-
-
-def set_engine_options(*, http: dict[str, Any] | None = None, engine: dict[str, Any] | None = None) -> None:
-    """Override fields of HttpConfig and EngineConfig; raises ValueError."""
+def set_node_options(changes: Mapping[str, node_options.Value | None], node: str = "") -> None:
+    """Set options for all nodes, or for one alone; None goes back to what holds otherwise. Raises ValueError."""
+    given = {
+        key: None if value is None else node_options.checked(node_options.find(key), value)
+        for key, value in changes.items()
+    }
+    if node and node not in node_options.known():
+        raise ValueError(f"There is no node {node!r}; there are {', '.join(node_options.known())}.")
 
     def store() -> None:
-        row, _ = EngineOptions.objects.get_or_create(pk=1)
-        row.http = row.http if http is None else http
-        row.engine = row.engine if engine is None else engine
-        row.save()
+        row, _ = NodeOptions.objects.select_for_update().get_or_create(node=node)
+        merged = {**row.values, **given}
+        row.values = {key: value for key, value in merged.items() if value is not None}
+        if row.values:
+            row.save()
+        else:
+            row.delete()
 
     change(store)
 

@@ -17,8 +17,8 @@ from django.db.models import QuerySet
 from mlink_web.certificates import installed
 from mlink_web.clusters import snapshot as clusters
 from mlink_web.components import snapshot as components
-from mlink_web.conf import sealing
-from mlink_web.conf.models import ConfigVersion, Domain, EngineOptions, Listener
+from mlink_web.conf import node_options, sealing
+from mlink_web.conf.models import ConfigVersion, Domain
 from mlink_web.federation import snapshot as federation
 from xmpp_engine.config.schema import (
     SERVER_LIMITS,
@@ -49,6 +49,8 @@ def check(version: int) -> None:
     """Raise ValueError where the configuration as it stands would be refused by a node; looks at no files."""
     config = build(version=version, with_certificates=False)
     check_config(config)
+    for node in node_options.nodes():
+        _fits(config, node)
     kinds = {kind.name: kind for kind in import_modules(settings.XMPP_MODULES)}
     for host in config.hosts.values():
         for name, options in host.modules.items():
@@ -73,35 +75,47 @@ def current_version() -> int:
 
 def build(version: int, *, with_certificates: bool = True) -> EngineConfig:
     """The snapshot; raises ValueError with the dotted path of what does not fit."""
-    options = EngineOptions.objects.filter(pk=1).first()
-    listeners = {row.name: row.limits for row in Listener.objects.all()}
     hosts = {
         domain.name: host_of(domain, with_certificates=with_certificates)
         for domain in sorted(_enabled(), key=_configured_first)
     }
     if with_certificates:
         installed.sweep()
-    http_limits = _with("listeners.http.limits", StreamLimits(), listeners.get("http", {}))
-    http = _with("http", HttpConfig(limits=http_limits), options.http if options else {})
-    http = dataclasses.replace(http, trusted_proxies=(*http.trusted_proxies, *settings.MLINK_PROXIES))
-    s2s = federation.read(with_files=with_certificates)
-    external = components.read()
     base = EngineConfig(
         version=version,
         node=settings.MLINK_NODE_NAME,
         hosts=hosts,
-        # Without a certificate nothing listens, rather than nothing starts: the web pages are needed to mend it.
-        listeners=(
-            (*_listeners(listeners, s2s), *_for_components(listeners, external))
-            if any(host.tls for host in hosts.values())
-            else ()
-        ),
-        http=http,
-        s2s=s2s,
-        components=external,
+        s2s=federation.read(with_files=with_certificates),
+        components=components.read(),
         cluster=_with("MLINK_CLUSTER_OPTIONS", clusters.read(), settings.MLINK_CLUSTER_OPTIONS, OF_THE_NODE),
     )
-    return _with("engine", base, options.engine if options else {}, FIXED)
+    return _optioned(base, settings.MLINK_NODE_NAME)
+
+
+def _optioned(base: EngineConfig, node: str) -> EngineConfig:
+    """The snapshot with the options of a node."""
+    options = node_options.in_force(node)
+    http_limits = _with("http.limits", StreamLimits(), options.listeners.get("http", {}))
+    http = _with("http", HttpConfig(limits=http_limits), options.http)
+    made = dataclasses.replace(
+        base,
+        # Without a certificate nothing listens, rather than nothing starts: the web pages are needed to mend it.
+        listeners=(
+            (*_listeners(options.listeners, base.s2s), *_for_components(options.listeners, base.components))
+            if any(host.tls for host in base.hosts.values())
+            else ()
+        ),
+        http=dataclasses.replace(http, trusted_proxies=(*http.trusted_proxies, *settings.MLINK_PROXIES)),
+    )
+    return _with("node", made, options.engine, FIXED)
+
+
+def _fits(config: EngineConfig, node: str) -> None:
+    """Raise ValueError where another node would refuse the configuration, for what it has of its own."""
+    try:
+        check_config(_optioned(config, node))
+    except ValueError as error:
+        raise ValueError(f"The node {node} would refuse it: {error}") from None
 
 
 def _enabled() -> QuerySet[Domain]:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from django.db import models
 
-_WORDS: Final = {
+#: How people write yes and no.
+WORDS: Final = {
     "on": True,
     "yes": True,
     "true": True,
@@ -24,9 +25,9 @@ def typed(column: models.Field[Any, Any], text: str) -> Any:
     """A yes or no, a number, or the text as it is; raises ValueError with a sentence."""
     word = text.strip().lower()
     if isinstance(column, models.BooleanField):
-        if word not in _WORDS:
+        if word not in WORDS:
             raise ValueError(f"{column.name} is on or off{', or default' if column.null else ''}, not {text!r}.")
-        return _WORDS[word]
+        return WORDS[word]
     if isinstance(column, models.IntegerField):
         if not (word.isascii() and word.isdigit() and len(word) <= _DIGITS):
             raise ValueError(f"{column.name} is a number, not {text!r}.")

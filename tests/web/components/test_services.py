@@ -59,7 +59,7 @@ def test_nothing_listens_without_components(settings: Any) -> None:
     assert not [one for one in conf_snapshot.build(1, with_certificates=False).listeners if one.kind == "component"]
     component, _secret = services.add(NAME)
     settings.MLINK_COMPONENT_BIND, settings.MLINK_COMPONENT_TLS = "0.0.0.0", "direct"
-    configuration.set_listener("component", {"stanza_bytes": 20_000})
+    configuration.set_node_options({"component.stanza_bytes": 20_000})
     (listener,) = [one for one in conf_snapshot.build(1, with_certificates=False).listeners if one.kind == "component"]
     assert (listener.address, listener.tls, listener.limits.stanza_bytes) == ("0.0.0.0", "direct", 20_000)
     assert services.listener() == {"port": 5347, "address": "0.0.0.0", "tls": True, "local": False}

@@ -128,27 +128,6 @@ def test_values_that_do_not_fit(field: str, text: str) -> None:
         services.value_of(field, text)
 
 
-def test_engine_options_reach_the_snapshot(told: list[int]) -> None:
-    services.add_domain("a.example")
-    services.set_engine_options(http={"bosh_wait": 30, "origins": ["https://x"]}, engine={"resume_seconds": 60})
-    services.set_listener("c2s", {"stanza_bytes": 20_000})
-    services.set_listener("http", {"depth": 32})
-    config = snapshot.build(9, with_certificates=False)
-    assert (config.http.bosh_wait, config.http.origins, config.resume_seconds) == (30, ("https://x",), 60.0)
-    assert config.http.limits.depth == 32
-    assert {listener.name: listener.limits.stanza_bytes for listener in config.listeners}["c2s"] == 20_000
-    for bad in ({"bosh_wait": 0}, {"bosh_wait": "30"}, {"bosh_wait": True}, {"limits": {}}, {"nothing": 1}):
-        with pytest.raises(ValueError, match=r"http\."):
-            services.set_engine_options(http=bad)
-    with pytest.raises(ValueError, match="hosts"):
-        services.set_engine_options(engine={"hosts": {}})
-    with pytest.raises(ValueError, match="stanza_bytes"):
-        services.set_listener("c2s", {"stanza_bytes": 10})
-    with pytest.raises(ValueError, match="no listener"):
-        services.set_listener("x", {})
-    assert told == [1, 2, 3, 4]
-
-
 def test_the_first_domain(settings: Any, told: list[int]) -> None:
     settings.MLINK_DOMAIN = "b.example"
     assert services.first_domain() == "b.example"
