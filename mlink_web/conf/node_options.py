@@ -75,6 +75,10 @@ _LIMITS: Final = (
     ("connections_per_address", "Connections from one address", "", "connections", 1, 1_000_000),
     ("unauthenticated_per_address", "Of them not signed in", "", "connections", 1, 1_000_000),
 )
+#: Besides, of what people connect with.
+_OF_CLIENTS: Final = (
+    ("registration_seconds", "Time to fill in the form of registration", "From when it is sent.", "seconds", 5, 3_600),
+)
 _HTTP: Final = (
     ("bosh_wait", "Longest wait of a BOSH request", "", "seconds", 1, 300),
     ("bosh_inactivity", "Silence that ends a BOSH session", "", "seconds", 5, 3_600),
@@ -144,22 +148,22 @@ def _value(default: float | tuple[str, ...]) -> Value:
     return list(default) if isinstance(default, tuple) else int(default) if isinstance(default, float) else default
 
 
-def _connections(name: str, title: str, values: StreamLimits) -> Group:
+def _of_servers(name: str, title: str, values: StreamLimits) -> Group:
     return Group(name, title, tuple(_options(name, _LIMITS, values)))
+
+
+def _of_clients(name: str, title: str, *before: Option) -> Group:
+    return Group(name, title, (*before, *_options(name, (*_LIMITS, *_OF_CLIENTS), StreamLimits())))
 
 
 GROUPS: Final = (
     Group("node", "What a node keeps and writes", tuple(_options("node", _ENGINE, EngineConfig()))),
-    _connections("c2s", "Connections of clients: STARTTLS", StreamLimits()),
-    _connections("c2s_tls", "Connections of clients: direct TLS", StreamLimits()),
-    Group(
-        "http",
-        "WebSocket and BOSH",
-        (*_options("http", _HTTP, HttpConfig()), *_options("http", _LIMITS, StreamLimits())),
-    ),
-    _connections("s2s", "Connections of other servers: STARTTLS", SERVER_LIMITS),
-    _connections("s2s_tls", "Connections of other servers: direct TLS", SERVER_LIMITS),
-    _connections("component", "Connections of components", COMPONENT_LIMITS),
+    _of_clients("c2s", "Connections of clients: STARTTLS"),
+    _of_clients("c2s_tls", "Connections of clients: direct TLS"),
+    _of_clients("http", "WebSocket and BOSH", *_options("http", _HTTP, HttpConfig())),
+    _of_servers("s2s", "Connections of other servers: STARTTLS", SERVER_LIMITS),
+    _of_servers("s2s_tls", "Connections of other servers: direct TLS", SERVER_LIMITS),
+    _of_servers("component", "Connections of components", COMPONENT_LIMITS),
 )
 OPTIONS: Final[Mapping[str, Option]] = {option.key: option for group in GROUPS for option in group.options}
 _OF_HTTP: Final = frozenset(name for name, *_ in _HTTP)

@@ -7,7 +7,6 @@ its `<authenticate/>` together.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
 from tests.durability.reader import STREAM, name
+from tests.patience import in_time
 from tests.scenarios.wires import TcpWire, Wire
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -68,7 +68,7 @@ class Sasl2Client:
         self._local, _, self._domain = kept.bare.partition("@")
 
     async def _next(self) -> Element:
-        element = await asyncio.wait_for(self.wire.inbox.get(), _SECONDS)
+        element = await in_time(self.wire.inbox.get(), _SECONDS)
         assert element is not None, "the stream ended"
         return element
 

@@ -10,6 +10,7 @@ import slixmpp
 
 from tests.durability.client import unverified_tls
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 STEP_SECONDS = 20.0
 PLUGINS = (
@@ -60,7 +61,7 @@ class Slix(slixmpp.ClientXMPP):
         self.enable_direct_tls, self.enable_starttls, self.enable_plaintext = direct_tls, not direct_tls, False
         started = self.event_future("session_start")
         self.connect("127.0.0.1", node.c2s_tls_port if direct_tls else node.c2s_port)
-        await asyncio.wait_for(started, STEP_SECONDS)
+        await in_time(started, STEP_SECONDS)
         if presence:
             await self.get_roster()
             self.send_presence()
@@ -97,4 +98,4 @@ class Slix(slixmpp.ClientXMPP):
             self.plugin["xep_0198"].send_ack()
         gone = self.event_future("disconnected")
         self.disconnect()
-        await asyncio.wait_for(gone, STEP_SECONDS)
+        await in_time(gone, STEP_SECONDS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.clients.slix import STEP_SECONDS
 from tests.live import ROOT, LiveNode, User
+from tests.patience import in_time
 
 PEER = Path(__file__).with_name("stanza_peer.js")
 INSTALLED = ROOT / "node_modules/stanza/package.json"
@@ -78,7 +79,7 @@ class StanzaPeer:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         line = json.dumps({"id": number, "method": method, "args": arguments})
         self._process.stdin.write(line.encode() + b"\n")
-        found = await asyncio.wait_for(answer, STEP_SECONDS)
+        found = await in_time(answer, STEP_SECONDS)
         if "error" in found:
             raise Refused(found["error"], found["pubsub"])
         return found["result"]
@@ -98,7 +99,7 @@ class StanzaPeer:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), STEP_SECONDS)
+            await in_time(self._process.wait(), STEP_SECONDS)
         except TimeoutError:
             self._process.kill()
             await self._process.wait()

@@ -12,6 +12,7 @@ import pytest
 from tests.clients.conftest import Login
 from tests.clients.slix import STEP_SECONDS
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 pytestmark = pytest.mark.skipif(shutil.which("go-sendxmpp") is None, reason="go-sendxmpp is not installed")
 WAYS = pytest.mark.parametrize("direct_tls", [False, True], ids=["starttls", "direct"])
@@ -32,7 +33,7 @@ async def send(node: LiveNode, user: User, to: str, text: str, *, direct_tls: bo
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(text.encode()), STEP_SECONDS)
+    output, _ = await in_time(process.communicate(text.encode()), STEP_SECONDS)
     return process.returncode or 0, output.decode()
 
 
@@ -52,7 +53,7 @@ async def listening(
         yield process.stdout
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), STEP_SECONDS)
+        await in_time(process.wait(), STEP_SECONDS)
 
 
 @WAYS
@@ -76,11 +77,11 @@ async def test_listens(live_node: LiveNode, login: Login, user: Callable[[], Use
     # Sent before it comes: kept for it, and delivered when it does.
     romeo.send_message(listener.jid, "earlier")
     async with listening(live_node, listener, direct_tls=direct_tls) as output:
-        first = (await asyncio.wait_for(output.readline(), STEP_SECONDS)).decode()
+        first = (await in_time(output.readline(), STEP_SECONDS)).decode()
         assert "earlier" in first, first
         assert other.jid in first
         romeo.send_message(listener.jid, "now")
-        second = (await asyncio.wait_for(output.readline(), STEP_SECONDS)).decode()
+        second = (await in_time(output.readline(), STEP_SECONDS)).decode()
         assert "now" in second, second
 
 
@@ -89,7 +90,7 @@ async def test_two_of_them(live_node: LiveNode, user: Callable[[], User]) -> Non
     async with listening(live_node, listener, direct_tls=True) as output:
         code, complaint = await send(live_node, sender, listener.jid, "Go to Go", direct_tls=False)
         assert (code, complaint) == (0, "")
-        assert "Go to Go" in (await asyncio.wait_for(output.readline(), STEP_SECONDS)).decode()
+        assert "Go to Go" in (await in_time(output.readline(), STEP_SECONDS)).decode()
 
 
 async def test_a_wrong_password_is_refused(live_node: LiveNode, user: Callable[[], User]) -> None:

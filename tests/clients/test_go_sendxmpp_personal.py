@@ -13,6 +13,7 @@ import pytest
 from tests.clients.slix import STEP_SECONDS
 from tests.clients.test_go_sendxmpp import arguments
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 pytestmark = pytest.mark.skipif(shutil.which("go-sendxmpp") is None, reason="go-sendxmpp is not installed")
 
@@ -31,7 +32,7 @@ async def start(node: LiveNode, user: User, home: Path, *more: str) -> asyncio.s
 
 async def ends(process: asyncio.subprocess.Process, text: str = "") -> None:
     """Give the client a text and wait for its end, which must be a good one."""
-    output, _ = await asyncio.wait_for(process.communicate(text.encode()), STEP_SECONDS)
+    output, _ = await in_time(process.communicate(text.encode()), STEP_SECONDS)
     assert process.returncode == 0, output.decode()
 
 
@@ -54,8 +55,8 @@ async def test_one_writes_to_the_other_in_secret(
     assert listener.stdout is not None
     try:
         await ends(await start(live_node, one, homes[0], "--ox", other.jid), "Hello in secret")
-        line = await asyncio.wait_for(listener.stdout.readline(), STEP_SECONDS)
+        line = await in_time(listener.stdout.readline(), STEP_SECONDS)
         assert f"[OX] {one.jid}: Hello in secret" in line.decode()
     finally:
         listener.terminate()
-        await asyncio.wait_for(listener.wait(), STEP_SECONDS)
+        await in_time(listener.wait(), STEP_SECONDS)

@@ -13,6 +13,7 @@ from slixmpp.exceptions import IqError
 from tests.clients.conftest import Login
 from tests.clients.slix import STEP_SECONDS, Slix
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 NewUser = Callable[[], User]
 MOVED = "urn:xmpp:moved:1"
@@ -46,7 +47,7 @@ async def refusal(client: Slix, to: str) -> Any:
     """The error for a message."""
     refused = client.event_future("message_error")
     client.send_message(to, "Are you there?")
-    return await asyncio.wait_for(refused, STEP_SECONDS)
+    return await in_time(refused, STEP_SECONDS)
 
 
 async def test_an_administrator_moves_an_account(live_node: LiveNode, login: Login, user: NewUser) -> None:
@@ -88,7 +89,7 @@ async def test_a_client_moves_its_account(login: Login, user: NewUser) -> None:
     # Somebody else says that he is it: the user is asked, and no more.
     asked = romeo.event_future("presence_subscribe")
     claim(eve, people[0].jid, people[1].jid)
-    assert (await asyncio.wait_for(asked, STEP_SECONDS)).xml.find(f"{{{MOVED}}}moved") is not None
+    assert (await in_time(asked, STEP_SECONDS)).xml.find(f"{{{MOVED}}}moved") is not None
     claim(new, people[0].jid, people[1].jid)
     await subscribed(romeo, people[2].jid, "from")
     await subscribed(romeo, people[1].jid, "to")

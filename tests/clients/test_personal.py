@@ -16,6 +16,7 @@ from slixmpp.exceptions import IqError
 from tests.clients.conftest import Login
 from tests.clients.slix import STEP_SECONDS, Slix
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 NewUser = Callable[[], User]
 BOOKMARKS, OLD = "urn:xmpp:bookmarks:1", "storage:bookmarks"
@@ -178,7 +179,7 @@ async def test_one_picture_in_nodes_vcards_and_presence(user: NewUser, listener:
     await romeo.plugin["xep_0060"].publish(one.jid, AVATAR_DATA, id=id, payload=_data(), options=opened)
     await avatars.publish_avatar_metadata({"id": id, "type": "image/png", "bytes": str(len(PNG))})
     await juliet.until(lambda: (one.jid, [id]) in juliet.told(AVATAR_METADATA), "the new picture")
-    assert (await asyncio.wait_for(shown, STEP_SECONDS))["vcard_temp_update"]["photo"] == id
+    assert (await in_time(shown, STEP_SECONDS))["vcard_temp_update"]["photo"] == id
     found = await juliet.plugin["xep_0084"].retrieve_avatar(one.jid, id)
     assert base64.b64decode(found["pubsub"]["items"]["item"].xml[0].text) == PNG
     card = (await juliet.plugin["xep_0054"].get_vcard(one.jid))["vcard_temp"]

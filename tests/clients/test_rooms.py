@@ -20,6 +20,7 @@ from tests.clients.slix import STEP_SECONDS, Slix
 from tests.clients.terminal import Profanity
 from tests.clients.test_go_sendxmpp import arguments, listening
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 NewUser = Callable[[], User]
 
@@ -237,7 +238,7 @@ async def test_go_sendxmpp_speaks_and_listens(live_node: LiveNode, login: Login,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(b"From the command line"), STEP_SECONDS)
+    output, _ = await in_time(process.communicate(b"From the command line"), STEP_SECONDS)
     assert (process.returncode, output) == (0, b"")
     assert (await romeo.hears("From the command line"))["from"] == f"{room}/Gopher"
     async with listening(live_node, user(), direct_tls=True, more=("-c", "-a", "Ear", str(room))) as heard:

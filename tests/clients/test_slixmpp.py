@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from slixmpp.exceptions import IqError
 from tests.clients.conftest import Login
 from tests.clients.slix import STEP_SECONDS, Slix
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 NewUser = Callable[[], User]
 
@@ -37,7 +37,7 @@ async def test_a_wrong_password_is_refused(live_node: LiveNode, user: NewUser) -
     client = Slix(user(), "desk", password="wrong")
     client.ssl_context.check_hostname = False
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client.come(live_node), 2)
+        await in_time(client.come(live_node), 2)
     await client.until(lambda: "failed_auth" in client.events, "the refusal")
     assert "session_start" not in client.events
     client.abort()
@@ -49,10 +49,10 @@ async def test_contacts_are_added_accepted_and_removed(login: Login, user: NewUs
     await romeo.update_roster(other.jid, name="Juliet", groups=["Capulets"])
     asked = juliet.event_future("presence_subscribe")
     romeo.send_presence_subscription(pto=other.jid)
-    assert (await asyncio.wait_for(asked, STEP_SECONDS))["from"].bare == one.jid
+    assert (await in_time(asked, STEP_SECONDS))["from"].bare == one.jid
     there = romeo.event_future("got_online")
     juliet.send_presence_subscription(pto=one.jid, ptype="subscribed")
-    assert (await asyncio.wait_for(there, STEP_SECONDS))["from"] == juliet.boundjid
+    assert (await in_time(there, STEP_SECONDS))["from"] == juliet.boundjid
     juliet.send_presence_subscription(pto=one.jid, ptype="subscribe")
     await romeo.until(lambda: romeo.client_roster[other.jid]["pending_in"], "the request of the other")
     romeo.send_presence_subscription(pto=other.jid, ptype="subscribed")
@@ -66,7 +66,7 @@ async def test_contacts_are_added_accepted_and_removed(login: Login, user: NewUs
 
     gone = juliet.event_future("got_offline")
     await romeo.del_roster_item(other.jid)
-    await asyncio.wait_for(gone, STEP_SECONDS)
+    await in_time(gone, STEP_SECONDS)
     tablet = await login(one, "tablet", presence=False)
     items = (await tablet.get_roster())["roster"]["items"]
     assert all(jid.bare != other.jid for jid in items)
@@ -113,11 +113,11 @@ async def test_carbons_between_two_resources(login: Login, user: NewUser) -> Non
     sent, received = phone.event_future("carbon_sent"), phone.event_future("carbon_received")
     desk.send_message(other.jid, "from my desk")
     await juliet.hears("from my desk")
-    copy = (await asyncio.wait_for(sent, STEP_SECONDS))["carbon_sent"]
+    copy = (await in_time(sent, STEP_SECONDS))["carbon_sent"]
     assert (copy["body"], copy["from"], copy["to"].bare) == ("from my desk", desk.boundjid, other.jid)
     juliet.send_message(desk.boundjid, "to your desk")
     await desk.hears("to your desk")
-    copy = (await asyncio.wait_for(received, STEP_SECONDS))["carbon_received"]
+    copy = (await in_time(received, STEP_SECONDS))["carbon_received"]
     assert (copy["body"], copy["from"]) == ("to your desk", juliet.boundjid)
 
 
@@ -131,7 +131,7 @@ async def test_a_lost_connection_is_resumed(login: Login, user: NewUser, live_no
     await romeo.until(lambda: not romeo.is_connected(), "the loss")
     juliet.send_message(bound, "while you were gone")
     romeo.connect("127.0.0.1", live_node.c2s_port)
-    await asyncio.wait_for(resumed, STEP_SECONDS)
+    await in_time(resumed, STEP_SECONDS)
     heard = await romeo.hears("while you were gone")
     assert heard["to"] == bound
     romeo.send_message(other.jid, "still the same")
@@ -148,7 +148,7 @@ async def test_blocking(login: Login, user: NewUser) -> None:
     assert [item.get("jid") for item in listed.xml.iter("{urn:xmpp:blocking}item")] == [one.jid]
     refused = romeo.event_future("message_error")
     romeo.send_message(other.jid, "Let me in")
-    assert (await asyncio.wait_for(refused, STEP_SECONDS))["error"]["condition"] == "service-unavailable"
+    assert (await in_time(refused, STEP_SECONDS))["error"]["condition"] == "service-unavailable"
     await blocking.unblock(one.jid)
     romeo.send_message(other.jid, "Again")
     await juliet.hears("Again")

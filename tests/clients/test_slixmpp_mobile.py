@@ -15,6 +15,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 from tests.clients.conftest import Login
 from tests.clients.slix import STEP_SECONDS, Slix
 from tests.live import LiveNode, User
+from tests.patience import in_time
 from tests.push_service import Notification, read
 from xmpp_engine.xml import ns
 from xmpp_engine.xml.parser import parse_document
@@ -96,7 +97,7 @@ async def test_messages_come_once_to_each_device(login: Login, user: NewUser, li
     push = await service.hears(2)
     assert push.node == "phone"
     phone.connect("127.0.0.1", live_node.c2s_port)
-    await asyncio.wait_for(resumed, STEP_SECONDS)
+    await in_time(resumed, STEP_SECONDS)
     await phone.until(lambda: "three" in bodies(phone), "what waited")
     romeo.send_message(owner.jid, "four")
     await phone.hears("four")

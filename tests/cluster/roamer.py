@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from tests.cluster.site import SiteNode
 from tests.durability.client import Client, Connection
 from tests.durability.reader import CLIENT, name
+from tests.patience import in_time
 
 
 class Roamer(Client):
@@ -54,18 +55,18 @@ class Watcher(Roamer):
         """Leave as somebody who signs out."""
         await self.close()
         if self._running is not None:
-            await asyncio.wait_for(self._running, 20)
+            await in_time(self._running, 20)
 
     async def ended(self) -> None:
         """Wait until the connection is over."""
         assert self._running is not None
-        await asyncio.wait_for(self._running, 60)
+        await in_time(self._running, 60)
 
     async def lose(self) -> None:
         """Lose the connection; what came by it has been read."""
         self.cut()
         if self._running is not None:
-            await asyncio.wait_for(self._running, 20)
+            await in_time(self._running, 20)
 
     def _take(self, element: Element) -> None:
         self.seen.append((time.monotonic(), element))
@@ -86,7 +87,7 @@ class Watcher(Roamer):
             told = [(e.tag, e.attrib) for _when, e in self.seen[after:]][-10:]
             assert left > 0, f"{self.account} did not see it in {seconds:.0f} s, but {told}"
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._new.wait(), min(left, 1.0))
+                await in_time(self._new.wait(), min(left, 1.0))
 
 
 def shows(sender: str, type: str | None = None) -> Callable[[Element], bool]:

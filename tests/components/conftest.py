@@ -18,6 +18,7 @@ import slixmpp
 from mlink_web.node.client import EngineClient
 from tests.durability.reader import StreamReader, stream_condition
 from tests.live import ROOT, LiveNode, User
+from tests.patience import in_time
 from tests.services import free_port
 
 SECONDS = 30.0
@@ -136,7 +137,7 @@ class Gateway(slixmpp.ComponentXMPP):
 
     async def next(self) -> Any:
         """The next stanza."""
-        return await asyncio.wait_for(self.got.get(), SECONDS)
+        return await in_time(self.got.get(), SECONDS)
 
 
 @pytest.fixture
@@ -183,13 +184,13 @@ class Raw:
     async def until(self, found: bytes, after: bytes = b"") -> None:
         """Read until these bytes have come."""
         while found not in (self.text.partition(after)[2] if after else self.text):
-            data = await asyncio.wait_for(self._reader.read(65_536), SECONDS)
+            data = await in_time(self._reader.read(65_536), SECONDS)
             assert data, f"the stream ended: {self.text!r}"
             self.text += data
 
     async def condition(self) -> str:
         """Read to the end; the condition of the stream error, "" for none."""
-        while data := await asyncio.wait_for(self._reader.read(65_536), SECONDS):
+        while data := await in_time(self._reader.read(65_536), SECONDS):
             self.text += data
         self.writer.transport.abort()
         found = ""

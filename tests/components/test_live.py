@@ -11,6 +11,7 @@ from slixmpp.exceptions import IqError
 
 from tests.clients.slix import Slix
 from tests.components.conftest import SECONDS, ComponentNode, Gateway, Raw
+from tests.patience import in_time
 
 pytestmark = [pytest.mark.net, pytest.mark.slow, pytest.mark.timeout(240)]
 Make = Callable[[str], Awaitable[Gateway]]
@@ -62,7 +63,7 @@ async def test_a_component_echoes_and_is_listed(component_node: ComponentNode, g
     ended = asyncio.Event()
     component.add_event_handler("disconnected", lambda _event: ended.set())
     await node.ask("component kick", domain=domain)
-    await asyncio.wait_for(ended.wait(), SECONDS)
+    await in_time(ended.wait(), SECONDS)
     user.send_message(f"anybody@{domain}", "again", mtype="chat")
     await user.until(lambda: [m for m in user.messages if m["type"] == "error"], "the error")
     assert next(m for m in user.messages if m["type"] == "error")["error"]["condition"] == "service-unavailable"
@@ -73,7 +74,7 @@ async def test_a_component_echoes_and_is_listed(component_node: ComponentNode, g
 async def test_a_privileged_component(component_node: ComponentNode, gateway: Make) -> None:
     node = component_node
     component = await gateway("privileged")
-    await asyncio.wait_for(component.advertised.wait(), SECONDS)
+    await in_time(component.advertised.wait(), SECONDS)
     plugin = component.plugin["xep_0356"]
     granted = plugin.granted_privileges[node.domain]
     assert (granted.roster, granted.message, granted.presence) == ("both", "outgoing", "managed_entity")

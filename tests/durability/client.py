@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import quoteattr
 
 from tests.durability.reader import BIND, CLIENT, SASL, SM, STREAM, TLS, StreamReader, name, stream_condition
+from tests.patience import in_time
 
 STEP_SECONDS = 20.0
 _HEADER = (
@@ -140,7 +141,7 @@ class Connection:
             if self._stream.ended:
                 raise StreamEnded
             try:
-                data = await asyncio.wait_for(self._reader.read(65_536), seconds)
+                data = await in_time(self._reader.read(65_536), seconds)
             except TimeoutError:
                 raise  # an OSError too, but nothing has ended
             except OSError as error:
@@ -369,7 +370,7 @@ class Client:
                 self._progress.clear()
                 self.question()
                 try:
-                    await asyncio.wait_for(self._progress.wait(), 1.0)
+                    await in_time(self._progress.wait(), 1.0)
                 except TimeoutError:
                     continue
 
@@ -380,7 +381,7 @@ class Client:
         self._answers[id] = future
         self.send(f"<iq type='{type}' id='{id}'{f' to={quoteattr(to)}' if to else ''}>{payload}</iq>")
         try:
-            return await asyncio.wait_for(future, STEP_SECONDS)
+            return await in_time(future, STEP_SECONDS)
         except asyncio.CancelledError:
             if future.cancelled():
                 raise StreamEnded from None

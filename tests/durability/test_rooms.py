@@ -14,6 +14,7 @@ import pytest
 
 from tests.durability.client import Client
 from tests.live import LiveNode
+from tests.patience import in_time
 
 ROOM = "cellar@conference.localhost"
 OWNER_NS = "http://jabber.org/protocol/muc#owner"
@@ -61,7 +62,7 @@ class Guest:
         """Send something that the room answers with a subject."""
         self._came.clear()
         self.client.send(xml)
-        await asyncio.wait_for(self._came.wait(), 20)
+        await in_time(self._came.wait(), 20)
 
     async def set(self, payload: str) -> None:
         """Ask the room for a change; it must be granted."""

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 
 from tests.durability.client import Client
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 PAUSE = 0.01
 
@@ -46,7 +47,7 @@ class Chatter:
         self._sender.send(
             f"<message to='{self._other}/chatter' type='chat' id='c{self._number}'><body>still here</body></message>"
         )
-        await asyncio.wait_for(self._arrived.wait(), 10)
+        await in_time(self._arrived.wait(), 10)
         self.times.append(time.perf_counter() - began)
 
     async def chat(self, messages: int) -> float:

@@ -18,6 +18,7 @@ from tests.durability.client import Connection, StreamEnded
 from tests.hostile.chatter import chatting, resident
 from tests.hostile.test_streams import OPEN, bound, ending, raw
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 #: Below this nobody notices, whatever the percentage: scheduling of a busy machine with two cores alone does it.
@@ -154,7 +155,7 @@ async def test_a_flood_of_messages(node: LiveNode, users: list[User]) -> None:
         # Counted, not parsed: the parser's work here would be taken for a delay of the server.
         seen, rest = 0, b""
         while seen < 20_000:
-            data = rest + await asyncio.wait_for(sink._reader.read(65_536), 10)
+            data = rest + await in_time(sink._reader.read(65_536), 10)
             seen += data.count(b"</message>")
             rest = data[data.rfind(b"</message>") + 10 :]
         return seen

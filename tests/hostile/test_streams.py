@@ -13,6 +13,7 @@ import pytest
 from tests.durability.client import Connection, StreamEnded
 from tests.durability.reader import StreamReader, stanza_condition, stream_condition
 from tests.live import LiveNode, User
+from tests.patience import in_time
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 STREAMS = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
@@ -29,7 +30,7 @@ async def raw(port: int, data: bytes, *, half_close: bool = False) -> str:
         writer.write(data)
         if half_close:
             writer.write_eof()
-        while received := await asyncio.wait_for(reader.read(65536), SECONDS):
+        while received := await in_time(reader.read(65536), SECONDS):
             for element in stream.feed(received):
                 condition = stream_condition(element) or condition
     except ConnectionError:
@@ -125,7 +126,7 @@ async def test_however_it_is_cut(node: LiveNode, cut: int) -> None:
             writer.write(data[start : start + cut])
             await asyncio.sleep(0)
     conditions = []
-    while received := await asyncio.wait_for(reader.read(65536), SECONDS):
+    while received := await in_time(reader.read(65536), SECONDS):
         conditions += [stream_condition(element) for element in stream.feed(received)]
     writer.close()
     assert conditions[-1] == "restricted-xml"
@@ -234,7 +235,7 @@ async def test_tls_that_is_none(node: LiveNode, users: list[User]) -> None:
     connection = await Connection.open(node.c2s_port, node.domain)
     await connection.ask("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
     connection.send(b"this is no handshake, this is no handshake, this is none at all")
-    assert await asyncio.wait_for(connection._reader.read(-1), SECONDS) is not None
+    assert await in_time(connection._reader.read(-1), SECONDS) is not None
     # What comes behind <starttls/> in clear is not taken as protected (command injection).
     reader, writer = await asyncio.open_connection("127.0.0.1", node.c2s_port)
     secret = base64.b64encode(f"\0user7\0{users[7].password}".encode()).decode()
@@ -244,7 +245,7 @@ async def test_tls_that_is_none(node: LiveNode, users: list[User]) -> None:
     )
     received = b""
     with contextlib.suppress(TimeoutError, ConnectionError):
-        while data := await asyncio.wait_for(reader.read(65536), 1):
+        while data := await in_time(reader.read(65536), 1):
             received += data
     writer.transport.abort()
     assert b"<proceed" in received

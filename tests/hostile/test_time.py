@@ -14,6 +14,7 @@ import pytest
 
 from tests.durability.client import Connection, StreamEnded, unverified_tls
 from tests.durability.reader import CLIENT, StreamReader, name, stream_condition
+from tests.patience import in_time
 from tests.scenarios.server import DOMAIN, PASSWORD, Server
 from tests.scenarios.wires import header
 from xmpp_engine.config.schema import StreamLimits
@@ -38,7 +39,7 @@ async def to_the_end(reader: asyncio.StreamReader) -> str:
     stream = StreamReader()
     condition = ""
     try:
-        while data := await asyncio.wait_for(reader.read(65_536), 10):
+        while data := await in_time(reader.read(65_536), 10):
             for element in stream.feed(data):
                 condition = stream_condition(element) or condition
     except ConnectionError:
@@ -79,7 +80,7 @@ async def test_a_handshake_that_never_ends_is_cut(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.engine.ports()["tls"])
     writer.write(b"\x16\x03\x01\x02\x00\x01")
     try:
-        assert await asyncio.wait_for(reader.read(), 20) is not None
+        assert await in_time(reader.read(), 20) is not None
     except ConnectionError:
         pass
     writer.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tests.engine.transport.doubles import Recorder, until
+from tests.patience import in_time
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.writer import write
 
@@ -152,7 +153,7 @@ async def a_slow_reader_is_cut(link: Link) -> None:
 async def _ends(link: Link) -> None:
     """The client gets nothing but the end."""
     try:
-        got = await asyncio.wait_for(link.receive(), 5)
+        got = await in_time(link.receive(), 5)
     except (EOFError, OSError):
         return
     raise AssertionError(f"still received {got[:80]}")

@@ -7,13 +7,13 @@ Stanza counts of XEP-0198 are left alone by that: a managed stream asks with `<r
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
 from tests.durability.reader import BIND, CLIENT, SASL, SM, STREAM, STREAM_ERRORS, name
+from tests.patience import in_time
 from tests.scenarios.capable import DISCO, capabilities
 from tests.scenarios.matcher import Variables, elements, fill, mismatch, pieces, show
 from tests.scenarios.script import Script, Step
@@ -68,7 +68,7 @@ class Actor:
         if self._early:
             return self._early.pop(0)
         try:
-            element = await asyncio.wait_for(self.wire.inbox.get(), STEP_SECONDS)
+            element = await in_time(self.wire.inbox.get(), STEP_SECONDS)
         except TimeoutError:
             raise Failure("nothing came") from None
         if element is None:

@@ -9,6 +9,7 @@ import pytest
 from mlink_web.endpoints import bosh
 from mlink_web.endpoints.bosh import BoshEndpoint
 from tests.engine.transport.doubles import Recorder, until
+from tests.patience import in_time
 from tests.web.http_node import EndpointEngine, HttpConnection, HttpNode
 from xmpp_engine.config.schema import HttpConfig, StreamLimits
 from xmpp_engine.xml import ns
@@ -108,7 +109,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     async with HttpNode(BoshEndpoint(EndpointEngine())) as node:
         connection = await HttpConnection.open(node.port)
         connection.writer.write(b"POST /http-bind HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n<body")
-        answer = await asyncio.wait_for(connection.answer(), 2)
+        answer = await in_time(connection.answer(), 2)
         assert answer.status == 408
         connection.close()
 

@@ -42,7 +42,8 @@ class Numbers:
             self._came.clear()
             self.fill()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._came.wait(), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await self._came.wait()
 
     def check(self) -> None:
         """Raise StanzaError where there is no number: a room cannot become persistent now."""

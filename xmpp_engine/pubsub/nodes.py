@@ -158,7 +158,8 @@ class Nodes:
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), _PATIENCE_SECONDS)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await asyncio.shield(self._ready)
         except TimeoutError:
             raise StoreUnavailable("the nodes are not known yet") from None
 

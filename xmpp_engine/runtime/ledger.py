@@ -178,7 +178,8 @@ class Ledger:
             # They have no numbers of their own to wait for.
             self._added()
         try:
-            await asyncio.wait_for(self.sync(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.sync()
         except TimeoutError:
             log.error("stopping with %d entries that the database did not take", self.depth)
 

@@ -270,7 +270,8 @@ class Resolver:
     async def _look_in_hosts(self, name: str) -> tuple[_Answer, float]:
         loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.wait_for(loop.getaddrinfo(name, None, type=socket.SOCK_STREAM), LIFETIME)
+            async with asyncio.timeout(LIFETIME):
+                found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError):
             return _Answer(exists=False), HOSTS_TTL
         addresses = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)

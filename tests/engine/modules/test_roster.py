@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
+from tests.patience import in_time
 from tests.story import Client, Story, World
 from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import REMOVED_KEPT, RosterItem
@@ -199,7 +198,7 @@ async def test_a_change_that_cannot_be_taken_back_is_written_when_the_database_r
 async def test_the_engine_stops_only_when_rosters_are_written(story: Story) -> None:
     alice = await story("alice")
     story.world.module("roster").put(alice.account, RosterItem(CAROL))
-    await asyncio.wait_for(story.world.module("roster").stopping(), 5)
+    await in_time(story.world.module("roster").stopping(), 5)
     assert CAROL in await stored(story.world, alice.bare)
 
 

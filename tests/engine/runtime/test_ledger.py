@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.engine.transport.doubles import until
+from tests.patience import in_time
 from xmpp_engine.runtime.clock import LoopClock
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
@@ -135,7 +136,7 @@ async def test_marks_that_nothing_goes_with_are_written_at_the_end(store: Store,
 
 
 async def test_sync_returns_at_once_when_nothing_waits(make: Callable[..., Ledger]) -> None:
-    await asyncio.wait_for(make().sync(), 0.1)
+    await in_time(make().sync(), 0.1)
 
 
 async def test_who_may_be_refused_waits_for_a_bounded_time(store: Store, make: Callable[..., Ledger]) -> None:
@@ -224,5 +225,5 @@ async def test_what_was_sent_needs_no_further_entry_to_be_written(store: Store, 
     committed = asyncio.Event()
     ledger.on_commit(lambda _seq: committed.set())
     ledger.sent(["a" * 24])
-    await asyncio.wait_for(committed.wait(), 5)
+    await in_time(committed.wait(), 5)
     assert store.batches[0].sent == ["a" * 24]

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.engine.stream.fakes import HEADER, PASSWORD, FakeBinder, FakeHost, ScramClient, credentials
+from tests.patience import in_time
 from xmpp_engine.config.schema import HostConfig, ListenerConfig, TlsConfig, TlsMode
 from xmpp_engine.observe.counters import Counters
 from xmpp_engine.runtime.clock import LoopClock
@@ -132,7 +133,7 @@ async def test_channel_binding_over_tls(mode: TlsMode, mechanism: str, certifica
         wire.socket.close()
 
     try:
-        await asyncio.wait_for(asyncio.to_thread(converse), 30)
+        await in_time(asyncio.to_thread(converse), 30)
         assert binder.bound[0][2].secure
         assert binder.lost == [("closed by the client", True)]
     finally:

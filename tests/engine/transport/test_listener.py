@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.engine.transport.doubles import Port, client_context, echo, make_contexts, until
+from tests.patience import in_time
 from xmpp_engine.config.schema import ListenerConfig, StreamLimits
 from xmpp_engine.transport.admission import Admission, admission_key
 from xmpp_engine.transport.flush import DirtySet
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.net
 async def is_closed(reader: asyncio.StreamReader) -> bool:
     """Wait until the server closes this connection, or says something."""
     try:
-        return await asyncio.wait_for(reader.read(1), 10) == b""
+        return await in_time(reader.read(1), 10) == b""
     except ConnectionError:
         return True
 
@@ -33,7 +34,7 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
 async def stays_open(reader: asyncio.StreamReader) -> bool:
     """Whether the server leaves this connection open and says nothing, for as long as one can wait for that."""
     try:
-        await asyncio.wait_for(reader.read(1), 0.3)
+        await in_time(reader.read(1), 0.3)
     except TimeoutError:
         return True
     except ConnectionError:
@@ -168,6 +169,7 @@ _OUT_OF_FILES = """
 import asyncio, resource, socket, sys
 import uvloop
 from tests.engine.transport.doubles import Port, echo, until
+from tests.patience import in_time
 
 async def main():
     async with Port() as port:
@@ -187,7 +189,7 @@ async def main():
         await until(lambda: all(recorder.lost for recorder in port.recorders))
         reader, writer = await port.connect()
         writer.write(b"alive")
-        assert await asyncio.wait_for(reader.readexactly(5), 10) == b"alive"
+        assert await in_time(reader.readexactly(5), 10) == b"alive"
         writer.close()
     print("survived")
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.transport.doubles import Port, client_context, echo, make_contexts, until
+from tests.patience import in_time
 from tests.services import free_port
 from xmpp_engine.config.schema import StreamLimits
 from xmpp_engine.transport import proxied
@@ -170,7 +171,7 @@ async def test_a_balancer_that_says_nothing_does_not_stay(monkeypatch: pytest.Mo
     async with Port(proxies=LOCAL) as port:
         reader, _writer = await port.connect()
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 5)
+            await in_time(reader.readexactly(1), 5)
         assert not port.recorders
         # A look whether anybody listens.
         _, writer = await port.connect()
@@ -210,7 +211,7 @@ async def test_haproxy_says_who_connects(tmp_path: Path, sends: str) -> None:
                 try:
                     reader, writer = await asyncio.open_connection("127.0.0.1", entrance, local_addr=("127.0.0.9", 0))
                     writer.write(b"hello")
-                    return await asyncio.wait_for(reader.readexactly(5), 2) == b"hello"
+                    return await in_time(reader.readexactly(5), 2) == b"hello"
                 except (OSError, asyncio.IncompleteReadError, TimeoutError):
                     return False
 

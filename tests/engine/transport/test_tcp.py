@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.engine.transport.doubles import Port, Recorder, client_context, echo, make_contexts, until
+from tests.patience import in_time
 from xmpp_engine.config.schema import StreamLimits
 from xmpp_engine.transport import tcp
 from xmpp_engine.transport.exporter import key_material
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.net
 async def gone(reader: asyncio.StreamReader) -> bool:
     """Whether the server ends the connection, properly or by a reset, without another byte."""
     try:
-        return await asyncio.wait_for(reader.read(), 2) == b""
+        return await in_time(reader.read(), 2) == b""
     except ConnectionError:
         return True
 
@@ -386,7 +387,7 @@ async def test_handshake_garbage_ends_this_connection_only(tmp_path: Path, garba
         good_reader, good = await port.connect(ssl=client_context(), server_hostname="one.example")
         reader, writer = await port.connect()
         writer.write(garbage)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await in_time(reader.read(), 5)
         assert answer[:1] in (b"\x15", b""), "a TLS alert, or nothing"
         good.write(b"still here")
         assert await good_reader.readexactly(10) == b"still here"
