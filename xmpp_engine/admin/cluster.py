@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from xmpp_engine.admin.command import Argument, CommandError, Registry
-from xmpp_engine.admin.values import stamp, whole_number
+from xmpp_engine.admin.values import stamp, whole_number, yes_or_no
 from xmpp_engine.cluster.cluster import Cluster
 from xmpp_engine.cluster.stamps import time_of
 from xmpp_engine.config.schema import EngineConfig
@@ -18,8 +18,8 @@ NODE: Final = Argument("node", "name of the node")
 class Draining(Protocol):
     """How a node sends its clients elsewhere; see `routing/drain.py`."""
 
-    def start(self, rate: int) -> None:
-        """Begin, with so many sessions a second."""
+    def start(self, rate: int, *, redirect: bool = False) -> None:
+        """Begin, with so many sessions a second, which are told the address of another node or not."""
 
     def cancel(self) -> None:
         """Take clients again."""
@@ -127,16 +127,17 @@ async def report(engine: Clustered) -> list[dict[str, Any]]:
     "Take a node out of service: it takes no new clients, and its own go on elsewhere.",
     NODE,
     Argument("rate", "sessions a second that are sent away", option=True, default="50"),
+    Argument("redirect", "tell clients the address of another node (see-other-host)", True, default="no", flag=True),
     where="node",
 )
-async def drain(engine: Clustered, node: str, rate: str) -> dict[str, Any]:
+async def drain(engine: Clustered, node: str, rate: str, redirect: str) -> dict[str, Any]:
     """Once more it tells how far it is. A node without others around it cannot be drained."""
     number = whole_number("rate", rate, MAX_RATE)
     if not number:
         raise CommandError("rate must be at least 1.")
     if not _cluster(engine).nodes:
         raise CommandError(f"No other node is here that could take the clients of {node}.")
-    engine.drain.start(number)
+    engine.drain.start(number, redirect=yes_or_no("redirect", redirect))
     return _progress(engine, node)
 
 

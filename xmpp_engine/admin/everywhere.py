@@ -253,8 +253,11 @@ class Everywhere:
         assert self.cluster is not None
         if node == self.cluster.name:
             return await self._here(command, arguments)
+        # What stands at its default is left out: a node of the version before may not know the argument yet.
+        usual = {argument.name: argument.default for argument in command.arguments}
+        given = {name: value for name, value in arguments.items() if value != usual.get(name)}
         try:
-            return await self.cluster.ask(node, QUESTION, seconds, command=command.name, given=arguments)
+            return await self.cluster.ask(node, QUESTION, seconds, command=command.name, given=given)
         except Refused as error:
             raise CommandError(str(error)) from None
         except (NodeGone, TimeoutError) as error:

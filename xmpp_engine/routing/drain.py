@@ -1,8 +1,13 @@
 """Drain: a node sends its clients to other nodes, a few at a time, before it is stopped.
 
-Clients over TCP are told where to go (`see-other-host`, RFC 6120, 4.9.3.19) where another node has an address; others
-are only told that this one stops, and come back by the load balancer, which sees `/readyz` say no. A session that can
-be resumed waits here as after a lost connection: the node to which the client comes asks for it (XEP-0198).
+Clients are told that this node stops, and come back by their SRV records or by the load balancer, which sees `/readyz`
+say no. Where the operator wants it, those over TCP are told where to go (`see-other-host`, RFC 6120, 4.9.3.19), if
+another node has an address. A session that can be resumed waits here as after a lost connection: the node to which the
+client comes asks for it (XEP-0198).
+
+COMPAT(Psi+ 1.4, Pidgin 2.14, Poezio 0.14, Kaidan 0.8, Gajim 1.7, Dino 0.4; 2026-11): none of them goes where
+`see-other-host` says. Psi+ takes it for an error that nothing can be done about, and stays offline until somebody signs
+in again. So it is said on demand only.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ class Drain:
         self._services = services
         self._timer: Timer | None = None
         self._rate = 0
+        self._redirect = False
         self._due = 0.0
         self._next = 0
         self._moved = 0
@@ -46,14 +52,16 @@ class Drain:
         """Whether this node takes no clients."""
         return self._rate > 0
 
-    def start(self, rate: int) -> None:
-        """Begin, or go on with another rate (sessions a second)."""
+    def start(self, rate: int, *, redirect: bool = False) -> None:
+        """Begin, or go on with another rate (sessions a second). With `redirect` clients are told the address of
+        another node."""
         if not self.on:
             self._moved = self._ended = 0
             self._since = self._services.clock.time()
             log.warning("this node is drained: %d sessions go elsewhere", len(self._services.registry.full))
             self.turned(True)
         self._rate = rate
+        self._redirect = redirect
         if self._timer is None:
             self._step()
         self._publish()
@@ -89,7 +97,7 @@ class Drain:
         return self._elsewhere(transport) if self.on else None
 
     def _elsewhere(self, transport: str) -> StreamError:
-        address = self._address() if transport not in _HTTP else ""
+        address = self._address() if self._redirect and transport not in _HTTP else ""
         text = "this node is taken down for maintenance"
         if address:
             return StreamError("see-other-host", text, value=address)

@@ -134,6 +134,24 @@ async def test_drain_runs_on_the_node_that_it_names(cluster: ClusterStory) -> No
         await run(cluster, "cluster drain", node="n2", rate="0")
 
 
+async def test_a_node_of_the_version_before_is_not_given_an_argument_that_stands_at_its_default(
+    cluster: ClusterStory,
+) -> None:
+    await begin(cluster)
+    asked: list[dict[str, str]] = []
+
+    async def answer(_node: str, command: str, given: dict[str, str]) -> dict[str, str]:
+        asked.append(given)
+        return {"command": command}
+
+    n2 = cluster.world.nodes["n2"].engine
+    assert n2.cluster is not None
+    n2.cluster.serve("command", answer)
+    await run(cluster, "cluster drain", node="n2")
+    await run(cluster, "cluster drain", node="n2", rate="7", redirect="yes")
+    assert asked == [{"node": "n2"}, {"node": "n2", "rate": "7", "redirect": "yes"}]
+
+
 async def test_the_leader_alone_serves_what_has_one_writer(cluster: ClusterStory) -> None:
     await begin(cluster)
     asked: list[str] = []

@@ -23,7 +23,7 @@ async def test_clients_are_sent_to_nodes_that_take_clients(cluster: ClusterStory
     n1.cluster.publish(address="xmpp1.example:5222")
     n3.cluster.publish(address="xmpp3.example:5222", draining="draining")
     await world.pass_time(2)
-    n2.drain.start(rate=50)
+    n2.drain.start(rate=50, redirect=True)
     await world.pass_time(0.5)
     error = juliet.wire.error
     assert error is not None
@@ -45,6 +45,20 @@ async def test_clients_are_sent_to_nodes_that_take_clients(cluster: ClusterStory
     assert again is not None
     assert bodies(await again.receives_all()) == ["are you there?"]
     assert n2.drain.progress()["waiting"] == 0
+
+
+async def test_clients_are_given_no_address_unless_that_is_wanted(cluster: ClusterStory) -> None:
+    # Psi+ does not come back from see-other-host until somebody signs in again; no client that was tried follows it.
+    world = await cluster.begin(addressed=True)
+    juliet, nurse = await cluster("juliet n2", "nurse n2")
+    sm_id = await managed(juliet)
+    world.nodes["n2"].engine.drain.start(rate=50)
+    await world.pass_time(0.5)
+    for client in (juliet, nurse):
+        error = client.wire.error
+        assert error is not None
+        assert (error.condition, error.value) == ("system-shutdown", "")
+    assert await resume(cluster, "n1", juliet, sm_id, 0) is not None
 
 
 async def test_the_rate_holds_and_whoever_cannot_resume_ends(story: Story) -> None:
@@ -136,7 +150,7 @@ async def test_a_browser_is_given_no_address_that_it_cannot_use(cluster: Cluster
     n1.cluster.publish(address="xmpp1.example:5222")
     await world.pass_time(2)
     drain = world.nodes["n2"].engine.drain
-    drain.start(rate=1)
+    drain.start(rate=1, redirect=True)
     refusals = {name: drain.refusal(name) for name in (transport, "tcp", "tls")}
     assert refusals[transport] is not None
     assert {name: refusal.value for name, refusal in refusals.items() if refusal} == {

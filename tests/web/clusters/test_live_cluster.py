@@ -283,7 +283,7 @@ def test_a_drain_behind_a_balancer(site: Site, balancer: Balancer) -> None:
     assert known == {name: "%s:%d" % client.socket.getsockname() for name, client in clients.items()}  # noqa: UP031
     assert (status(two, "/readyz"), status(two, "/healthz")) == (200, 200)
 
-    ask(one, "cluster drain", node="two", rate="500")
+    ask(one, "cluster drain", node="two", rate="500", redirect="yes")
     wait(lambda: states(one)["two"] == "drained")
     assert (status(two, "/readyz"), status(two, "/healthz")) == (503, 200)
     for resource, client in clients.items():
