@@ -10,7 +10,7 @@ A TLSA record at `_5269._tcp.xmpp.example.org` says which certificate stands at 
     matching  0 the thing itself, 1 its SHA-256, 2 its SHA-512
 
 Records of other kinds are as good as none. Where there is one that can be used, TLS is needed and one must fit,
-whatever else the other server could prove (RFC 7673, 4). The questions are asked in resolver.py.
+whatever else the other server could prove (RFC 7673, 3.4 and 4.2). The questions are asked in resolver.py.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Dane:
     """What secured DNS says of the keys of one server."""
 
     associations: tuple[Association, ...] = ()
-    #: The host of the secured SRV record: another name by which the certificate may call its owner (RFC 7673, 4).
+    #: The host of the secured SRV record: another name by which the certificate may call its owner (RFC 7673, 4.1),
+    #: also where there are no records of keys.
     host: str = ""
     #: Why nobody may connect to it, "" where one may.
     problem: str = ""
@@ -123,8 +124,9 @@ def is_asked(peer: PeerConfig) -> bool:
     return peer.dane == "require" or (peer.authentication != "dialback-only" and not peer.authorities)
 
 
-def conclude(host: str, port: int, found: Answer, why: str, *, required: bool) -> Dane:
-    """What comes of the answer for a server's records; `why` says that nobody could be asked."""
+def conclude(host: str, port: int, found: Answer, why: str, *, required: bool, named: bool) -> Dane:
+    """What comes of the answer for a server's records. `why` says that nobody could be asked, `named` that a secured
+    SRV record names the host."""
     place = name(host, port)
     associations = usable(found.records) if found.secure and not why else ()
     if associations:
@@ -136,7 +138,7 @@ def conclude(host: str, port: int, found: Answer, why: str, *, required: bool) -
     why = why or (f"there is no record at {place} that can be used" if found.secure else f"{place} is not secured")
     if required:
         return Dane(problem=f"its key must stand in secured DNS (DANE): {why}")
-    return Dane(text=f"no key is secured by DNS, authorities count: {why}")
+    return Dane(host=host if named else "", text=f"no key is secured by DNS, authorities count: {why}")
 
 
 def own_key(chain: Sequence[x509.Certificate], dane: Dane) -> Association | None:

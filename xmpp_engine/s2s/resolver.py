@@ -151,8 +151,8 @@ class Resolver:
         if direct.records or plain.records:
             raise Unreachable("remote-server-not-found", f"{domain} says that it has no XMPP server (SRV record “.”)")
         # RFC 6120, 3.2.1: also where the SRV question got no answer.
-        only = _Service(name, PORT, False, direct.secure and plain.secure)
-        return await self._addressed(domain, [only], peer, stranger)
+        # RFC 7673, 3.1 and RFC 7712, 5.1: DANE does not apply there.
+        return await self._addressed(domain, [_Service(name, PORT, False, False)], peer, stranger)
 
     async def _routed(self, peer: PeerConfig, stranger: bool) -> list[Target]:
         try:
@@ -205,11 +205,17 @@ class Resolver:
         why, found = "", _Answer()
         if not self._believed:
             why = "the name servers are not trusted to check it"
-        elif not service.secure or not at.secure:
-            why = f"{'the addresses' if service.secure else 'the service records'} of {service.host} are not secured"
-        else:
+        elif not service.secure:
+            why = f"no secured service record names {service.host}"
+        elif at.secure:
             found = await self._ask(dane.name(service.host, service.port), "TLSA", stranger)
-        return dane.conclude(service.host, service.port, found, why, required=peer.dane == "require")
+        elif at.failed:
+            # RFC 7673, 3.2: one kind of address that is not secured, and one that somebody may hold back.
+            found = at
+        else:
+            why = f"the addresses of {service.host} are not secured"
+        named = self._believed and service.secure and not peer.route
+        return dane.conclude(service.host, service.port, found, why, required=peer.dane == "require", named=named)
 
     async def _addresses(self, host: str, stranger: bool) -> _Answer:
         """Addresses of a host, IPv6 and IPv4 in turn, and why there are none where nobody answered."""
@@ -218,10 +224,11 @@ class Resolver:
         v6, v4 = await asyncio.gather(self._ask(host, "AAAA", stranger), self._ask(host, "A", stranger))
         addresses = _in_turn([record.address for record in v6.records], [record.address for record in v4.records])
         if addresses:
-            secure = all(answer.secure for answer in (v6, v4) if answer.records)
-            return _Answer(addresses, secure=secure)
+            secure = any(answer.secure for answer in (v6, v4) if answer.records)
+            return _Answer(addresses, failed=v4.failed or v6.failed, secure=secure)
         # Programs may ask for half a minute in one of few threads: not for a name that a stranger has made silent.
-        if not self._nameservers and not (stranger and (v4.failed or v6.failed)):
+        # Nor where it may be silent because somebody has forged it.
+        if not self._nameservers and not ((stranger or self._dnssec) and (v4.failed or v6.failed)):
             hosts = await self._ask(host, "hosts", stranger)
             if hosts.records:
                 return hosts

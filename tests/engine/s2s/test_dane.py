@@ -35,7 +35,7 @@ def tlsa(text: str) -> Any:
 def secured(*records: str) -> Dane:
     """What secured DNS says."""
     found = SimpleNamespace(records=[tlsa(one) for one in records], failed="", secure=True)
-    return module.conclude(HOST, 5269, found, "", required=False)
+    return module.conclude(HOST, 5269, found, "", required=False, named=True)
 
 
 async def judge(
@@ -127,8 +127,9 @@ async def test_what_only_narrows(tmp_path: Path, usage: int, certificate: Any) -
 
 
 async def test_the_host_that_secured_dns_names_is_a_name_too(tmp_path: Path) -> None:
-    """But not where the keys of the host are not secured."""
+    """Also where it has no records of keys (RFC 7673, 4.1)."""
     hosted = ROOT.issue(HOST)
+    assert (await judge(tmp_path, hosted, secured())).accepted
     assert (await judge(tmp_path, hosted, secured(record(hosted.certificate, 1)))).accepted
     assert (await judge(tmp_path, hosted, module.NOTHING)).code == "wrong-name"
 
@@ -178,7 +179,7 @@ def test_what_an_answer_comes_to() -> None:
         (answer(), "", True, (0, "no record")),
         (answer(failed="SERVFAIL", secure=False), "", False, (0, "SERVFAIL")),
     ):
-        found = module.conclude(HOST, 5269, given, why, required=required)
+        found = module.conclude(HOST, 5269, given, why, required=required, named=True)
         assert len(found.associations) == expected[0]
         assert (expected[1] in found.problem) if expected[1] else found.problem == ""
 

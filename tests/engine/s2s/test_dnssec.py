@@ -8,6 +8,8 @@ from typing import Any
 import dns.asyncresolver
 import dns.flags
 import dns.message
+import dns.rcode
+import dns.rdatatype
 import dns.resolver
 import pytest
 
@@ -105,7 +107,7 @@ async def test_an_unsigned_zone_is_as_if_there_were_no_keys(network: Network) ->
             steps = await probed(towns.capulet)
             assert steps[-1][:2] == ("authentication", True)
             assert "authorities count" in steps[2][2]
-            assert "are not secured" in steps[2][2]
+            assert "no secured service record" in steps[2][2]
             # Unless the record insists.
             steps = await probed(towns.capulet, PeerConfig(revocation="off", dane="require"))
             assert [step[:2] for step in steps] == [("peer", True), ("dns", True), ("dane", False)]
@@ -161,19 +163,52 @@ async def test_nobody_is_believed_unless_the_administrator_says_so(network: Netw
             assert "not trusted to check it" in steps[-1][2]
 
 
-async def test_the_domain_itself_where_there_are_no_service_records(network: Network) -> None:
+async def test_no_service_records(network: Network) -> None:
+    """Keys of the domain itself are not asked for (RFC 7673, 3.1; RFC 7712, 5.1)."""
     zone = Zone(MONTAGUE, signed=True)
-    certificate = self_signed(MONTAGUE).certificate
-    zone.add("@ 60 IN A 127.0.0.1")
-    zone.lines.append(f"_5269._tcp {_record_of(certificate)}")
-    unsigned = Zone(CAPULET, signed=False)
-    unsigned.add("@ 60 IN A 127.0.0.1", f"_5269._tcp {_record_of(certificate)}")
-    with Validator(zone, unsigned) as names:
-        resolver = resolver_of(names)
-        (target,) = await resolver.targets(MONTAGUE, DEFAULT)
-        assert (target.port, len(target.dane.associations)) == (5269, 1)
-        (target,) = await resolver.targets(CAPULET, DEFAULT)
-        assert target.dane.associations == ()
+    zone.add("@ 60 IN A 127.0.0.1", f"_5269._tcp {_record_of(self_signed(MONTAGUE).certificate)}")
+    with Validator(zone) as names:
+        (target,) = await resolver_of(names).targets(MONTAGUE, DEFAULT)
+        assert (target.port, target.dane.associations, target.dane.host) == (5269, (), "")
+        (target,) = await resolver_of(names).targets(MONTAGUE, PeerConfig(dane="require"))
+        assert "no secured service record" in target.dane.problem
+
+
+@pytest.mark.parametrize("signed", [True, False])
+async def test_a_host_that_a_secured_service_record_names(network: Network, signed: bool) -> None:
+    """Its certificate may have the name of the host, though there are no records of keys (RFC 7673, 4.1)."""
+    async with Towns(network, network.authority.issue(f"xmpp.{MONTAGUE}"), signed=signed) as towns:
+        with Validator(towns.zone) as names:
+            await towns.ask(names, default=PeerConfig(authentication="certificate", revocation="off"))
+            steps = await probed(towns.capulet)
+            assert steps[-1][:2] == (("authentication", True) if signed else ("certificate", False)), steps
+            assert steps[-1][3].get("code", "") == ("" if signed else "wrong-name")
+
+
+async def test_an_address_that_is_forged(network: Network) -> None:
+    zone = Zone(MONTAGUE, signed=True)
+    zone.server(5269)
+    zone.forged.append(("xmpp.montague.example. 60 IN A 127.0.0.1", "xmpp.montague.example. 60 IN A 127.0.0.2"))
+    with Validator(zone) as names, pytest.raises(Unreachable, match="SERVFAIL"):
+        await resolver_of(names).targets(MONTAGUE, DEFAULT)
+
+
+async def test_one_kind_of_address_that_cannot_be_had(network: Network) -> None:
+    """Where the other kind is not secured either, nobody is connected to (RFC 7673, 3.2)."""
+    resolver = Resolver(LoopClock(asyncio.get_running_loop()))
+    resolver.configure(S2sConfig(nameservers=(network.dns.address,), dnssec=True))
+
+    def secure(query: dns.message.Message, data: bytes) -> list[bytes]:
+        if query.question[0].rdtype == dns.rdatatype.SRV:
+            data = data[:3] + bytes([data[3] | 0x20]) + data[4:]
+        if query.question[0].rdtype == dns.rdatatype.AAAA:
+            data = data[:3] + bytes([data[3] & 0xF0 | dns.rcode.SERVFAIL]) + data[4:]
+        return [data]
+
+    network.dns.server(MONTAGUE, 5269)
+    network.dns.tamper = secure
+    (target,) = await resolver.targets(MONTAGUE, DEFAULT)
+    assert "SERVFAIL" in target.dane.problem
 
 
 async def test_a_host_in_another_zone_that_is_not_signed(network: Network) -> None:
