@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -84,6 +85,14 @@ async def chatting(node: LiveNode, one: User, other: User) -> AsyncIterator[Chat
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def worked(node: LiveNode) -> float:
+    """Processor seconds that the node has used."""
+    assert node.process is not None
+    with open(f"/proc/{node.process.pid}/stat") as status:
+        user, system = status.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(node: LiveNode) -> int:

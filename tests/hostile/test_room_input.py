@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.durability.reader import CLIENT, name
+from tests.hostile.chatter import worked
 from tests.hostile.guests import (
     MUC,
     OWNER,
@@ -295,12 +296,12 @@ async def test_forms_that_do_not_fit(parlour: Parlour, logged: Logged, case: str
     assert values["muc#roomconfig_roomowners"] == ["user2@localhost"]
 
 
-async def test_ten_thousand_fields(parlour: Parlour) -> None:
-    began = asyncio.get_running_loop().time()
+async def test_ten_thousand_fields(node: LiveNode, parlour: Parlour) -> None:
+    began = worked(node)
     fields = "".join(f"<field var='{n}'/>" for n in range(10_000))
     # Fields that the room does not have are left alone; that there are many of them costs nobody anything.
     assert await parlour.owner.set(ROOM, form(fields)) == ""
-    assert asyncio.get_running_loop().time() - began < 2
+    assert worked(node) - began < 2
 
 
 LISTS = {

@@ -104,10 +104,10 @@ def test_lists_of_revoked_certificates_stay_behind_them() -> None:
 
 def test_lists_that_are_cut_off_are_no_work() -> None:
     root = Authority("Root")
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(ValueError, match="cannot be read"):
         values.authorities(root.pem.decode() + "-----BEGIN X509 CRL-----\n" * 30_000)
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("version", [5, 127])

