@@ -24,7 +24,7 @@ from xmpp_engine.plugin.module import Module, Xep
 from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.table import Target
 from xmpp_engine.routing.account import Account
-from xmpp_engine.routing.coherence import DATA
+from xmpp_engine.routing.coherence import DATA, ROSTER
 from xmpp_engine.routing.crossing import withdrawn
 from xmpp_engine.routing.host import Host
 from xmpp_engine.routing.iq import IqContext
@@ -44,7 +44,7 @@ _INTERIM: Final = 50
 _RETRY_SECONDS: Final = 2.0
 #: Times that an account which changes meanwhile is read.
 _READS: Final = 5
-_TOLD: Final = "roster"
+_TOLD: Final = ROSTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,7 @@ class Roster(Module):
                     else:
                         account.roster[new.jid] = old
                     self._changed(account, new, old)
+                    self._taken_back(account, new.jid)
             raise
         for new, _old in before:
             current = account.roster.get(new.jid)
@@ -316,7 +317,10 @@ class Roster(Module):
 
     def heard_before(self, account: Account, told: list[list[Any]]) -> None:
         """See routing/coherence.py."""
-        data = account.data
+        self._put_over(account.data, told)
+
+    def _put_over(self, data: AccountData, told: list[list[Any]]) -> None:
+        """What was read may be older than what other nodes have told."""
         removed = dict(data.removed)
         for jid, (item, version) in _newest(told).items():
             mine = data.roster.get(jid)
@@ -332,9 +336,12 @@ class Roster(Module):
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """See routing/coherence.py."""
-        writer = self._writers.get(account.bare)
+        writer, coherence = self._writers.get(account.bare), self.services.coherence
         data.roster_version = max(data.roster_version, account.data.roster_version)
-        for jid in writer.dirty | writer.writing if writer is not None else ():
+        own = writer.dirty | writer.writing if writer is not None else {}
+        if coherence is not None:
+            self._put_over(data, [values for values in coherence.unstored(account.bare) if values[0] not in own])
+        for jid in own:
             if jid in account.roster:
                 data.roster[jid] = account.roster[jid]
             else:
@@ -347,6 +354,13 @@ class Roster(Module):
         whereabouts = self.services.whereabouts
         heard = {} if committed or whereabouts is None else whereabouts.sightings.heard
         self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed, heard, base)
+
+    def _taken_back(self, account: Account, jid: str) -> None:
+        """A change could not be stored that other nodes have taken over, and an older word does not replace a newer
+        one: what there is now is what is stored, and they read it."""
+        if self.services.coherence is not None:
+            self._tell(account, jid, committed=True)
+            self.services.tell(account.bare, DATA)
 
     def _changed(self, account: Account, old: RosterItem | None, new: RosterItem | None, base: int = 0) -> None:
         item = new or old
@@ -396,6 +410,7 @@ class Roster(Module):
         except Exception:
             if account.roster.setdefault(jid, item) is item:
                 self._changed(account, None, item)
+                self._taken_back(account, jid)
             account.data.removed = [entry for entry in account.data.removed if entry[0] != jid]
             raise
         contact = Jid.parse(jid)
@@ -512,7 +527,9 @@ class Roster(Module):
         if self.services.coherence is None:
             return
         for jid in dirty:
-            self._tell(account, jid, committed=True)
+            # What has changed once more meanwhile is not stored: that is said when it is.
+            if jid not in writer.dirty:
+                self._tell(account, jid, committed=True)
         if before > writer.base:
             await self._stand_behind(writer, dirty)
         writer.base = max(writer.base, before, version)

@@ -165,8 +165,10 @@ class AccountTable:
         roster = cast("Unsaved | None", account.host.modules.get("roster"))
         if roster is not None and account.id == data.account_id:
             roster.keep_unsaved(account, data)
-        account.data = data
+        old, account.data = account.data, data
         account.id = data.account_id
+        if roster is not None and self.settled is not None:
+            roster.changed_elsewhere(account, old.roster)
         return account
 
     @property

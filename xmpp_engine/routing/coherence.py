@@ -8,10 +8,11 @@ that say what has changed ("c": what, bare JID, values); they take it over where
     stored     said once the change is committed, where the memory of others may differ from the store (two nodes have
                changed one contact at a time): who sees that it does reads the account anew (`reread`).
 
-Accounts that are being loaded while something is told are read once more. When a node is gone, what it told last may
-never have reached the store: accounts that it changed shortly before are read anew too. And what it stored last it may
-not have told, or cannot tell while the two are cut off from each other: then, and when it is back, the versions of all
-rosters in memory are held against those of the store.
+Accounts that are being loaded while something is told are read once more; and what was told of a contact and not yet
+said to be stored holds against what is read. When a node is gone, what it told last may never have reached the store:
+accounts that it changed shortly before are read anew too. And what it stored last it may not have told, or cannot tell
+while the two are cut off from each other: then, and when it is back, the versions of all rosters in memory are held
+against those of the store.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlink.coherence")
 
 TOLD: Final = "c"
-#: What is told where the store says all.
+#: What is told where the store says all, and of a contact.
 DATA: Final = "data"
+ROSTER: Final = "roster"
 #: Seconds for which a word about an account that is not resident is remembered: it may be being loaded. Accounts of
 #: which it is, and that a node changed last.
 _SECONDS: Final = 30.0
@@ -75,6 +77,9 @@ class Coherence:
         self._recent: OrderedDict[str, tuple[float, str, deque[tuple[str, list[Any]]]]] = OrderedDict()
         #: Who changed which account last, the newest last.
         self._changed: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        #: What was told of contacts of resident accounts that is not said to be stored yet, and by whom: by account and
+        #: contact.
+        self._unstored: OrderedDict[str, dict[str, tuple[str, list[Any]]]] = OrderedDict()
         self._reading: dict[str, bool] = {}
         self._whole: dict[tuple[str, str], Callable[[str], Any]] = {}
         #: Whether rosters are being compared with the store, and whether that is to be done once more.
@@ -149,6 +154,10 @@ class Coherence:
             if roster is None or len(told) == _KEPT or any(what != roster.name for what, _values in told):
                 self.reread(account.bare)
 
+    def unstored(self, bare: str) -> list[list[Any]]:
+        """What other nodes have told of contacts of an account and may not have stored yet."""
+        return [values for _node, values in self._unstored.get(bare, {}).values()]
+
     def reread(self, bare: str) -> None:
         """Read a resident account anew, soon; what is asked for meanwhile is done after that."""
         if bare in self._reading:
@@ -199,11 +208,33 @@ class Coherence:
             account.changes += 1
         if what == DATA and account is not None:
             self.reread(bare)
+        elif what == ROSTER:
+            self._told_of_contact(node, bare, values, resident=account is not None)
         heard = self._heard.get((bare.rpartition("@")[2], what))
         if heard is not None:
             heard(account, bare, values)
 
+    def _told_of_contact(self, node: str, bare: str, values: list[Any], *, resident: bool) -> None:
+        jid, committed = values[0], values[3]
+        told = self._unstored.get(bare)
+        if not committed:
+            if resident:
+                told = told if told is not None else {}
+                told[jid] = (node, values)
+                _note(self._unstored, bare, told)
+        elif told is not None and told.get(jid, ("",))[0] == node:
+            del told[jid]
+            if not told:
+                del self._unstored[bare]
+
     def _gone(self, node: str, _records: list[Record]) -> None:
+        for bare, told in list(self._unstored.items()):
+            # What it has not stored it never will.
+            left = {jid: word for jid, word in told.items() if word[0] != node}
+            if left:
+                self._unstored[bare] = left
+            else:
+                del self._unstored[bare]
         since = self._services.clock.now() - _SECONDS
         for bare, (who, when) in list(self._changed.items()):
             if when < since or who == node:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import astuple, replace
+from typing import Any
 
 import pytest
 
 from tests.cluster_story import ClusterStory, bodies, forget
 from tests.story import DOMAIN, MODULES
 from xmpp_engine.routing.account import Account
+from xmpp_engine.storage.protocols import StoreUnavailable
 from xmpp_engine.storage.types import AccountData, RosterItem
 from xmpp_engine.xml import ns
 
@@ -216,6 +218,69 @@ async def test_what_is_told_while_an_account_is_read_anew_counts(
     assert there is not account
     assert there.roster == account.roster == cluster.world.stores.memory.accounts[romeo.bare].data.roster
     assert there.data.roster_version == account.data.roster_version
+
+
+@pytest.mark.parametrize("why", ["changed outside", "told otherwise"])
+async def test_what_another_node_has_told_and_not_stored_yet_holds_against_what_is_read(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A contact was added, changed, asks, and was removed; the other node is slow to store it."""
+    await cluster.begin(nodes=2)
+    romeo, phone = await cluster("romeo n1", "romeo n2")
+    n1, n2 = (cluster.world.nodes[name] for name in ("n1", "n2"))
+    roster, account = n2.module("roster"), phone.account
+    for name in ("changed", "asks", "removed"):
+        roster.put(account, RosterItem(f"{name}@{DOMAIN}", subscription="to"))
+    await roster.saved(account)
+    await cluster.world.settle()
+    stored, slow = asyncio.Event(), cluster.world.stores.rosters
+
+    def held(store: Any) -> Any:
+        async def later(*arguments: Any) -> None:
+            await stored.wait()
+            await store(*arguments)
+
+        return later
+
+    monkeypatch.setattr(slow, "put", held(slow.put))
+    monkeypatch.setattr(slow, "remove", held(slow.remove))
+    roster.put(account, RosterItem(f"added@{DOMAIN}", ask=True))
+    roster.put(account, replace(account.roster[f"changed@{DOMAIN}"], subscription="both"))
+    roster.put(account, replace(account.roster[f"asks@{DOMAIN}"], pending_in=True), shown=False)
+    roster.drop(account, f"removed@{DOMAIN}")
+    await cluster.world.settle()
+    if why == "changed outside":
+        await n1.engine.account_changed(romeo.bare)
+    else:
+        n1.services.coherence.reread(romeo.bare)
+    await cluster.world.settle()
+    meanwhile = dict(romeo.account.roster)
+    stored.set()
+    assert meanwhile == account.roster
+    assert set(account.roster) == {f"{name}@{DOMAIN}" for name in ("added", "changed", "asks")}
+    await cluster.world.settle()
+    assert romeo.account.roster == cluster.world.stores.memory.accounts[romeo.bare].data.roster == account.roster
+    assert n1.services.coherence.unstored(romeo.bare) == []
+
+
+async def test_a_change_that_cannot_be_stored_is_taken_back_everywhere(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.begin(nodes=2)
+    romeo, phone = await cluster("romeo n1", "romeo n2")
+    roster = cluster.world.nodes["n2"].module("roster")
+    roster.put(phone.account, RosterItem(f"x@{DOMAIN}", name="before"))
+    await cluster.world.settle()
+
+    async def never(*_arguments: object) -> None:
+        raise StoreUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster.world.stores.rosters, "put", never)
+        with pytest.raises(StoreUnavailable):
+            await roster.change(phone.account, [replace(phone.account.roster[f"x@{DOMAIN}"], name="after")])
+    await cluster.world.settle()
+    assert [client.account.roster[f"x@{DOMAIN}"].name for client in (romeo, phone)] == ["before", "before"]
 
 
 async def test_what_was_over_before_an_account_was_read_does_not_come_back(cluster: ClusterStory) -> None:
