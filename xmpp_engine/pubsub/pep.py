@@ -77,7 +77,9 @@ class Pep(Module):
     requires = ("pubsub", "disco", "caps", "roster", "blocking")
     Config = PepOptions
     features: ClassVar = {Target.ACCOUNT: FEATURES}
-    identities: ClassVar = {Target.ACCOUNT: (("pubsub", "pep", ""),)}
+    #: COMPAT(Psi+ 1.4, Pidgin 2.14; 2026-11): they ask the server, not the account, and offer no mood, no activity and
+    #: no picture to publish where the server does not say it.
+    identities: ClassVar = {Target.ACCOUNT: (("pubsub", "pep", ""),), Target.HOST: (("pubsub", "pep", ""),)}
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
