@@ -132,7 +132,6 @@ class Handover:
         peers.handle(TAKEN, self._taken)
         peers.handle(LEFT, self._left)
         peers.handle(NOWHERE, self._nowhere)
-        peers.on_gone(self._gone)
 
     # The new node
 
@@ -396,21 +395,33 @@ class Handover:
 
     def _not_taken(self, sm_id: str, given: Given) -> None:
         """The new node has not got the session, or not said so: its client has lost it. Others believe it there."""
+        if self._is_lost(sm_id, given):
+            self.bring_home(given)
+
+    def _is_lost(self, sm_id: str, given: Given) -> bool:
+        """The same, without what waited for the client."""
         if self._given.get(sm_id) is not given:
-            return  # It has; and the session may have been back here since, and gone again.
+            return False  # It has; and the session may have been back here since, and gone again.
         del self._given[sm_id]
         account, full = given.account, given.jid.full
         if self._moved.get(full) == given.node:
             del self._moved[full]
         self._peers.broadcast((NOWHERE, full, given.node, given.since))
         self._whereabouts.is_nowhere(account, given.jid, given.node, given.since)
+        return True
+
+    def bring_home(self, given: Given) -> None:
+        """What waited for the client of a session that nobody has."""
+        account = given.account
         rescue = account.rescue or Rescue(self._services.router, account)
         rescue.add(given.queue, given.jid.resource)
         rescue.begin(self._services.tasks)
 
-    def _gone(self, node: str, _records: list[Record]) -> None:
-        for sm_id, given in [(sm_id, given) for sm_id, given in self._given.items() if given.node == node]:
-            self._not_taken(sm_id, given)
+    def gone(self, node: str) -> list[Given]:
+        """A node is gone, and its sessions will be: returns what is to be brought home once they are, for it must not
+        be brought to them."""
+        there = [(sm_id, given) for sm_id, given in self._given.items() if given.node == node]
+        lost = [given for sm_id, given in there if self._is_lost(sm_id, given)]
         # It may have gone on from there, and even here: by a new link nothing may go round and round.
         for full in [full for full, to in self._moved.items() if to == node]:
             del self._moved[full]
@@ -418,6 +429,7 @@ class Handover:
             self._no_more_of(node, full)
         for bare in list(self._arrivals):
             self._pass(bare, node)
+        return lost
 
     def _fence(self, node: str, record: Record) -> None:
         """A node has sent all that it sends by this one."""

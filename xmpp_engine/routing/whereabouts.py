@@ -442,6 +442,7 @@ class Whereabouts:
     # Nodes go
 
     def _gone(self, node: str, records: list[Record]) -> None:
+        lost = self.handover.gone(node)
         dropped = self.directory.drop(node)
         self.sightings.gone(node, dropped)
         for bare, entry in dropped:
@@ -453,6 +454,8 @@ class Whereabouts:
         mark = self._doubts.ended(node)
         if mark is not None:
             self.peers.broadcast((MARK, *mark))
+        for given in lost:
+            self.handover.bring_home(given)
         for jid, stanza, again in homeless:
             self.crossing.returns.bring_home(jid, stanza, again=again)
         if dropped:

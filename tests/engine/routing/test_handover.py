@@ -213,3 +213,26 @@ async def test_nothing_goes_round_for_a_session_that_moved_there_and_back(cluste
     carried = cluster.world.hub.carried
     await cluster.world.pass_time(1)
     assert cluster.world.hub.carried - carried < 200
+
+
+async def test_what_waited_for_a_session_that_no_node_has_is_not_brought_to_the_node_that_is_gone(
+    cluster: ClusterStory,
+) -> None:
+    await cluster.begin(nodes=3)
+    romeo, phone = await cluster("romeo n1", "juliet n1")
+    await phone.comes_online()
+    desk = await cluster.world.login("juliet n2", "desk")
+    await desk.comes_online()
+    forget(desk)
+    sm_id = await managed(phone)
+    await phone.leaves(clean=False)
+    romeo.send(f"<message to='{phone.full}' type='chat'><body>where?</body></message>")
+    cluster.world.hub.cut("n1", "n2", both=False)
+    resuming = asyncio.ensure_future(resume(cluster, "n2", phone, sm_id, 0))
+    for _ in range(40):
+        await cluster.world.pass_time(0.25)
+    assert await resuming is None, "the answer of the old node is not heard"
+    cluster.world.heal()
+    await cluster.world.notice()
+    await cluster.world.pass_time(25.0)
+    assert bodies(await desk.receives_all()) == ["where?"]
