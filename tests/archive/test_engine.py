@@ -11,6 +11,7 @@ from archive import ids
 from archive.engine import RESEND_SECONDS
 from archive.filters import text_key
 from archive.memory import MemoryReader
+from archive.text import index_text
 from tests.story import MODULES, Story
 from xmpp_engine.stanza.build import timestamp
 from xmpp_engine.stanza.stanza import Stanza
@@ -580,6 +581,28 @@ async def test_what_is_sent_again_after_a_restart_is_stored_once(begin: Begin, s
     alice.send(f"<message to='{bob.bare}' type='chat' id='o1'><body>once</body></message>")
     await bob.receives("<message><body>once</body></message>")
     assert len(await rows(story)) == 3
+
+
+@pytest.mark.parametrize("archived", [True, False])
+async def test_what_was_not_stored_before_a_start_is_not_compared_with_it(
+    begin: Begin, story: Story, reader: MemoryReader, monkeypatch: pytest.MonkeyPatch, archived: bool
+) -> None:
+    alice, bob = await pair(begin, story, archive=archived)
+    reader.kept.add((alice.bare, bob.bare, "o1", text_key("once")))
+    await story.world.module("archive").started()
+    compared: list[str] = []
+
+    def fold(text: str) -> str:
+        compared.append(text)
+        return index_text(text)
+
+    monkeypatch.setattr("archive.engine.index_text", fold)
+    origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
+    alice.send(f"<message to='{bob.bare}' type='chat' id='o2'><body>another</body></message>")
+    alice.send(f"<message to='{bob.bare}' type='chat' id='m3'><body>once</body>{origin}</message>")
+    await bob.receives("<message id='o2'/>", "<message id='m3'/>")
+    # A new message costs a look at its id, though others were stored for the same two.
+    assert compared == ["once"]
 
 
 async def test_what_is_sent_again_is_kept_offline_once(begin: Begin, story: Story, reader: MemoryReader) -> None:

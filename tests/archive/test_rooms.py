@@ -356,7 +356,7 @@ async def test_what_was_stored_before_a_crash_is_not_stored_twice(begin: Begin, 
     say(bob, "hello")
     message = await bob.receives("<message><body>hello</body></message>")
     archive = story.world.host.modules["archive"]
-    archive._stored = await archive._reader.stored_since(0.0, 100)
+    archive._remember_stored(await archive._reader.stored_since(0.0, 100))
     say(bob, "hello")
     again = await bob.receives("<message><body>hello</body></message>")
     assert stanza_ids(again) == stanza_ids(message)
