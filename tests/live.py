@@ -35,8 +35,8 @@ import pytest
 from tests.services import ServiceError, dying_by, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60.0
-STOP_SECONDS = 15.0
+START_SECONDS = 100.0
+STOP_SECONDS = 60.0
 CTL_SECONDS = 90.0
 PORT_ATTEMPTS = 3
 
