@@ -9,16 +9,17 @@ from typing import Any
 from django.db import migrations, models
 
 
-def copy(apps: Any, _schema: Any) -> None:
-    """What is set for all nodes."""
+def copy(apps: Any, schema: Any) -> None:
+    """What is set for all nodes, in the database that is migrated."""
+    using = schema.connection.alias
     values = {}
-    for options in apps.get_model("conf", "EngineOptions").objects.filter(pk=1):
+    for options in apps.get_model("conf", "EngineOptions").objects.using(using).filter(pk=1):
         values.update({f"http.{name}": value for name, value in options.http.items()})
         values.update({f"node.{name}": value for name, value in options.engine.items()})
-    for listener in apps.get_model("conf", "Listener").objects.all():
+    for listener in apps.get_model("conf", "Listener").objects.using(using).all():
         values.update({f"{listener.name}.{name}": value for name, value in listener.limits.items()})
     if values:
-        apps.get_model("conf", "NodeOptions").objects.create(node="", values=values)
+        apps.get_model("conf", "NodeOptions").objects.using(using).create(node="", values=values)
 
 
 class Migration(migrations.Migration):
