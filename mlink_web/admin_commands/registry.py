@@ -9,6 +9,7 @@ from mlink_web.admin_commands import (
     archive,
     archive_exports,
     certificates,
+    clusters,
     components,
     delegation,
     devices,
@@ -33,6 +34,7 @@ registry.include(domains.registry)
 registry.include(certificates.registry)
 registry.include(delegation.registry)
 registry.include(node_options.registry)
+registry.include(clusters.registry)
 registry.include(users.registry)
 registry.include(moves.registry)
 registry.include(federation.registry)

@@ -10,12 +10,13 @@ from pathlib import Path
 import dj_database_url
 from kombu import Queue
 
-from mlink_web.settings import environment, shared_redis
+from mlink_web.settings import environment, joining, shared_redis
 from mlink_web.settings.engine import XMPP_MODULES  # noqa: F401  (a setting)
 from mlink_web.settings.hosts import ServedHosts
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 MLINK_HOME = environment.folder("MLINK_HOME", BASE_DIR / "var")
+joining.join(MLINK_HOME)
 MLINK_DOMAIN = environment.text("MLINK_DOMAIN", "localhost").lower()
 MLINK_BIND = environment.text("MLINK_BIND", "127.0.0.1")
 #: Load balancers before the XMPP ports (PROXY protocol) and the HTTP port (X-Forwarded-For).
