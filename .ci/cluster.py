@@ -7,6 +7,7 @@ ends all. Where this runs as root, PostgreSQL runs as the user `postgres` and ke
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -81,12 +82,17 @@ class Server:
                 self.process.kill()
 
 
+def database_folder() -> Path:
+    """Where PostgreSQL has its data. Its user reaches no folder of root's; each copy of the program has its own."""
+    mark = hashlib.sha256(str(HOME.absolute()).encode()).hexdigest()[:8]
+    return Path(f"/var/tmp/mlink-cluster-postgres-{mark}") if os.geteuid() == 0 else HOME / "postgres"
+
+
 def postgres(password: str) -> str:
     """The URL of the database of a PostgreSQL that was started."""
     initdb = program("initdb", "/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb")
     user = "postgres" if os.geteuid() == 0 else None
-    # Its user reaches no folder of root's.
-    folder = Path("/var/tmp/mlink-cluster-postgres") if user else HOME / "postgres"
+    folder = database_folder()
     if not (folder / "PG_VERSION").exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = folder.parent / f".{folder.name}.password"
@@ -142,6 +148,11 @@ def main() -> None:
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = HOME / "password"
     if not kept.exists():
+        if (database_folder() / "PG_VERSION").exists():
+            sys.exit(
+                f"{database_folder()} holds the database of an earlier cluster, whose password and secret were in "
+                f"{HOME} and are gone with it. Remove it to begin anew."
+            )
         kept.touch(mode=0o600)
         kept.write_text(secrets.token_hex(16))
     password = kept.read_text().strip()
