@@ -40,6 +40,8 @@ _SWEEP_SECONDS: Final = 3_600.0
 #: How long those that ended are still shown to who made them.
 KEPT_DAYS: Final = 30
 _INVITATION: Final = f"{ns.INVITE}#invitation"
+#: For clients that know nothing of invitations and show the form as it is.
+_LABELS: Final = {"uri": "Address for apps", "landing-url": "Address for a browser", "expire": "Valid until"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ class Invitations(Module):
         if landing:
             values["landing-url"] = landing
         values["expire"] = timestamp(row.expires)
-        fields = [forms.Field(var, values=(str(value),)) for var, value in values.items()]
-        return Done(payloads=(forms.render("result", _INVITATION, fields),))
+        fields = [forms.Field(var, label=_LABELS[var], values=(str(value),)) for var, value in values.items()]
+        return Done(payloads=(forms.render("result", _INVITATION, fields, title="Invitation"),))
 
     def _landing(self, token: str) -> str:
         if self.config.landing:

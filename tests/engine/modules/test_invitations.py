@@ -47,6 +47,9 @@ async def link(client: Client, command: str = "invite", **fields: str) -> dict[s
     assert command_element.get("status") == "completed"
     result = command_element.find(ns.DATA_FORMS, "x")
     assert result is not None
+    # Psi+ and Pidgin show the form as it is.
+    shown = [field for field in result.find_all(ns.DATA_FORMS, "field") if field.get("type") != "hidden"]
+    assert all(field.get("label") for field in shown)
     return {
         field.attrs["var"]: field.child_text(ns.DATA_FORMS, "value") or ""
         for field in result.find_all(ns.DATA_FORMS, "field")
