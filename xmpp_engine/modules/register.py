@@ -217,6 +217,11 @@ class Register(Module):
         if (query.ns, query.name, iq.get("type")) == (ns.PARS, "preauth", "set"):
             self._later(stream, iq, self._show_token(stream, query.get("token") or ""))
             return True
+        if (query.ns, query.name) == (ns.PING, "ping") and iq.get("to") in (None, self.host.domain):
+            # COMPAT(Pidgin 2.14; 2026-11): it pings while a person fills in the form. What is for the server itself
+            # need not end the stream (RFC 6120, 7.1).
+            _answer(stream, iq, None)
+            return True
         if (query.ns, query.name) != (ns.REGISTER, "query"):
             return False
         if iq.get("type") == "set":

@@ -29,8 +29,9 @@ from xmpp_engine.transport.base import Transport
 from xmpp_engine.xml.element import Element
 from xmpp_engine.xml.errors import StreamError
 
-#: iq stanzas answered before authentication (in-band registration).
-_EARLY: Final = 10
+#: iq stanzas answered before authentication: in-band registration, and a ping each half minute while a form is filled
+#: in.
+_EARLY: Final = 20
 #: For a process that is given no secret: pretended salts then last as long as it does.
 _SECRET: Final = secrets.token_bytes(32)
 

@@ -109,6 +109,16 @@ async def test_the_form_has_both_shapes_and_takes_both(story: Story) -> None:
     assert await world.stores.accounts.credentials("ann@story.example") is not None
 
 
+async def test_a_ping_while_the_form_is_filled_in_is_answered(story: Story) -> None:
+    # What Pidgin sends half a minute after the form; the end of the stream was a refusal to it.
+    world = await story.begin(modules=WITH, options={"register": {"open": True}})
+    stranger = Stranger(story)
+    answer = await stranger.asks(f"<iq type='get' id='purple303e3570'><ping xmlns='{ns.PING}'/></iq>")
+    assert (outcome(answer), answer.get("id")) == ("result", "purple303e3570")
+    (other,) = elements(f"<iq type='get' id='1' to='alice@story.example'><ping xmlns='{ns.PING}'/></iq>")
+    assert not world.module("register").before_login(stranger, other)
+
+
 @pytest.mark.parametrize(
     ("name", "password", "condition"),
     [

@@ -145,7 +145,7 @@ class TestOrder:
         server.c2s.before_login = lambda _stream, _iq: True
         client = server.connect()
         client.open()
-        client.send("<iq type='get' id='1'/>" * 10)
+        client.send("<iq type='get' id='1'/>" * 20)
         assert not client.stream.closed
         client.send("<iq type='get' id='1'/>")
         assert client.error() == "not-authorized"
