@@ -21,12 +21,11 @@ _WEEK: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The messages of a day, a month or a year, from `start` to `end`, both included. `height` is 0 to 100."""
+    """The messages of a day, a month or a year, from `start` to `end`, both included."""
 
     start: date
     end: date
     count: int
-    height: float
     label: str
 
 
@@ -74,12 +73,10 @@ def drawn(counts: dict[date, int], complete: bool, start: date | None, end: date
     sums: Counter[date] = Counter()
     for day, count in within.items():
         sums[_begin(unit, day)] += count
-    busiest = max(sums.values())
-    bars = []
-    for begin, over in _units(unit, first, last):
-        count = sums[begin]
-        height = max(4.0, round(100 * count / busiest, 1)) if count else 0.0
-        bars.append(Bar(max(begin, first), min(over, last), count, height, _label(unit, begin)))
+    bars = [
+        Bar(max(begin, first), min(over, last), sums[begin], _label(unit, begin))
+        for begin, over in _units(unit, first, last)
+    ]
     return Activity(unit, bars, sum(within.values()), None if complete or start in counts else min(counts))
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from archive import bars
 from archive.activity import Activity, Bar, window
 
-#: The drawing's height, and the width of one bar with the gap beside it.
-HEIGHT: Final = 100
-STEP: Final = 10
-_GAP: Final = 2
+#: The least height: what can be clicked must be seen.
+_LEAST: Final = 4.0
 _MARKS: Final = 6
 _LAST_MARK: Final = 86
 #: The address of a stretch of time; None for all of it.
@@ -68,7 +67,7 @@ class Chart:
     @property
     def width(self) -> int:
         """Of the drawing; it is stretched to that of the page."""
-        return max(len(self.columns), 1) * STEP
+        return bars.width(self.columns)
 
 
 def chart(activity: Activity, start: date | None, end: date | None, link: Link) -> Chart | None:
@@ -78,15 +77,16 @@ def chart(activity: Activity, start: date | None, end: date | None, link: Link) 
         return None
     chosen = window(start, end) != (start, end)
     columns = []
-    for number, bar in enumerate(activity.bars):
+    stands = bars.standing([bar.count for bar in activity.bars], least=_LEAST)
+    for bar, at in zip(activity.bars, stands, strict=True):
         picked = chosen and start is not None and end is not None and bar.start <= end and bar.end >= start
         columns.append(
             Column(
                 bar,
-                number * STEP + _GAP // 2,
-                round(HEIGHT - bar.height, 1),
-                bar.height,
-                STEP - _GAP,
+                at.x + bars.GAP // 2,
+                at.y,
+                at.height,
+                bars.STEP - bars.GAP,
                 link(bar.start, bar.end),
                 picked,
             )
@@ -96,16 +96,16 @@ def chart(activity: Activity, start: date | None, end: date | None, link: Link) 
 
 def _marks(activity: Activity) -> list[Mark]:
     """Some of the bars named, evenly."""
-    bars = activity.bars
-    every = max(1, -(-len(bars) // _MARKS))
+    shown = activity.bars
+    every = max(1, -(-len(shown) // _MARKS))
     found = []
-    for number in range(0, len(bars), every):
-        begin = bars[number].start
+    for number in range(0, len(shown), every):
+        begin = shown[number].start
         if activity.unit == "day":
             text = f"{begin.day} {begin:%b}"
         else:
             text = f"{begin:%b %Y}" if activity.unit == "month" else str(begin.year)
-        found.append(Mark(text, round(100 * number / len(bars), 2)))
+        found.append(Mark(text, round(100 * number / len(shown), 2)))
     # One at the very end would stick out.
     return [mark for mark in found if mark.place <= _LAST_MARK]
 

@@ -7,24 +7,20 @@ everywhere, unless the options say that they must be appointed like others. What
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from functools import wraps
 from typing import Any, Final
 
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpResponse
 
 from archive.oversight.models import Officer, Options
-from mlink_web.audit.log import NotWritten
-from mlink_web.console.access import may_use_console
-from mlink_web.console.audit import record
+from mlink_web.console.access import Unwritten, guard, may_use_console
 
 View = Callable[..., HttpResponse]
 #: Search and read all archives; make files of them; propose and carry out redactions; second what others propose;
 #: change how long messages are kept, and holds; keep and verify the files of days.
 RIGHTS: Final = ("search", "export", "redact", "approve", "retain", "files")
+
+#: What officers look at or do is recorded first: while the audit log takes nothing, nothing is shown or done.
+BEFOREHAND: Final = Unwritten("oversight/unwritten.html", "archive")
 
 
 def options() -> Options:
@@ -63,22 +59,13 @@ def officers_only(*rights: str) -> Callable[[View], View]:
     if not rights or set(rights) - set(RIGHTS):
         raise ValueError(f"there is no right {rights!r}")
 
-    def guard(view: View) -> View:
-        @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
-            if not any(right in rights_of(request.user) for right in rights):
-                with suppress(NotWritten):
-                    record(request, "archive refused", request.path, right=" ".join(rights))
-                raise PermissionDenied
-            try:
-                response = view(request, *args, **kwargs)
-            except NotWritten:
-                response = render(request, "oversight/unwritten.html", {"section": "archive"}, status=503)
-            response.headers.setdefault("Cache-Control", "no-store")
-            return response
+    def guarded(view: View) -> View:
+        return guard(
+            view,
+            lambda request: any(right in rights_of(request.user) for right in rights),
+            "archive refused",
+            BEFOREHAND,
+            right=" ".join(rights),
+        )
 
-        return guarded
-
-    return guard
+    return guarded

@@ -8,7 +8,7 @@ from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import ids
+from archive import bars, ids
 from archive.oversight import search
 from archive.oversight.criteria import PRIVATE, Criteria, Scope
 from archive.records import Record
@@ -27,9 +27,8 @@ USUAL: Final = 60
 SHOWN: Final = 25
 BARS: Final = 48
 COUNTED: Final = 5_000
-#: The drawing: height, and width of a bar with its gap.
+#: The height of the drawing.
 HEIGHT: Final = 60
-STEP: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Bar:
     end: float
     count: int
     x: int
-    y: int
-    height: int
+    y: float
+    height: float
     here: bool
     at: str
 
@@ -73,7 +72,7 @@ class Around:
     @property
     def width(self) -> int:
         """Of the drawing."""
-        return BARS * STEP
+        return bars.width(self.bars)
 
     @property
     def height(self) -> int:
@@ -125,19 +124,18 @@ def _bars(chosen: list[int], start: float, end: float, here: int) -> list[Bar]:
     groups: dict[int, list[int]] = {}
     for id in chosen:
         groups.setdefault(_place(id, start, width), []).append(id)
-    most = max((len(group) for group in groups.values()), default=1)
     found = []
-    for number in range(BARS):
+    stands = bars.standing([len(groups.get(number, ())) for number in range(BARS)], HEIGHT)
+    for number, at in enumerate(stands):
         group = groups.get(number, [])
-        height = max(round(HEIGHT * len(group) / most), 2) if group else 0
         found.append(
             Bar(
                 start + number * width,
                 start + (number + 1) * width,
                 len(group),
-                number * STEP,
-                HEIGHT - height,
-                height,
+                at.x,
+                at.y,
+                at.height,
                 _place(here, start, width) == number,
                 ids.text_of(group[len(group) // 2]) if group else "",
             )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-HEIGHT: Final = 100
-STEP: Final = 10
+from archive.bars import standing, width
+
 #: Bars of one chart, the last.
 _MOST: Final = 240
 
@@ -55,9 +55,6 @@ def bars(numbers: Mapping[Any, tuple[str, int]]) -> Bars | None:
     if not entries:
         return None
     most = max(number for _label, number in entries) or 1
-    drawn = []
-    for place, (label, number) in enumerate(entries):
-        # Little is not nothing.
-        height = round(max(number / most * HEIGHT, 2.0), 1) if number else 0.0
-        drawn.append(Bar(label, number, place * STEP, round(HEIGHT - height, 1), height))
-    return Bars(drawn, len(drawn) * STEP, most, entries[0][0], entries[-1][0])
+    stands = standing([number for _label, number in entries])
+    drawn = [Bar(label, number, *at) for (label, number), at in zip(entries, stands, strict=True)]
+    return Bars(drawn, width(drawn), most, entries[0][0], entries[-1][0])

@@ -17,7 +17,7 @@ from fdp.models import Topic
 from fdp.views.parts import get_topic, refuse, topic_page, when
 from mlink_web.console.access import administrators_only
 from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
+from mlink_web.console.confirming import RemoveForm
 
 PAGE_SIZE = 50
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -29,7 +30,9 @@ __all__ = [
     "EVERYTHING",
     "NOTHING",
     "Reach",
+    "Unwritten",
     "administrators_only",
+    "guard",
     "may_change",
     "may_use_console",
     "need",
@@ -44,15 +47,27 @@ def may_use_console(user: Any) -> bool:
     return is_administrator(user)
 
 
-def administrators_only(view: View) -> View:
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What a page says while the audit log takes nothing: a template, and the part of the console that it is in."""
+
+    template: str
+    section: str = ""
+
+
+#: Where some actions are recorded when they are done: it promises nothing.
+AFTERWARDS: Final = Unwritten("audit/unwritten.html")
+
+
+def administrators_only(view: View, unwritten: Unwritten = AFTERWARDS) -> View:
     """Send those who are signed out to the sign-in page, and others without rights to the page that says so. While the
-    audit log takes nothing, a page says so: some actions are recorded when they are done, so it promises nothing."""
-    return _guarded(view, lambda user: EVERYTHING if may_use_console(user) else NOTHING)
+    audit log takes nothing, `unwritten` says so."""
+    return _within(view, lambda user: EVERYTHING if may_use_console(user) else NOTHING, unwritten)
 
 
 def within_domains(view: View) -> View:
     """The same for a page that administrators of single domains may open too: it asks `reach(request)`."""
-    return _guarded(view, reach_of)
+    return _within(view, reach_of, AFTERWARDS)
 
 
 def reach(request: HttpRequest) -> Reach:
@@ -67,21 +82,32 @@ def need(request: HttpRequest, address: str) -> None:
         raise Http404
 
 
-def _guarded(view: View, judge: Callable[[Any], Reach]) -> View:
+def _within(view: View, judge: Callable[[Any], Reach], unwritten: Unwritten) -> View:
+    def admits(request: HttpRequest) -> bool:
+        found = request.administration = judge(request.user)  # type: ignore[attr-defined]
+        return bool(found)
+
+    return guard(view, admits, "console refused", unwritten)
+
+
+def guard(
+    view: View, admits: Callable[[HttpRequest], bool], refusal: str, unwritten: Unwritten, **details: object
+) -> View:
+    """A page for those whom `admits` lets in. Others are refused, which the audit log is told as `refusal` with
+    `details`; `unwritten` is shown where it takes nothing."""
+
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        found = judge(request.user)
-        if not found:
+        if not admits(request):
             with suppress(NotWritten):
-                record(request, "console refused", request.path)
+                record(request, refusal, request.path, **details)
             raise PermissionDenied
-        request.administration = found  # type: ignore[attr-defined]
         try:
             response = view(request, *args, **kwargs)
         except NotWritten:
-            response = render(request, "audit/unwritten.html", status=503)
+            response = render(request, unwritten.template, {"section": unwritten.section}, status=503)
         # Pages with names and addresses of people must not show up again from a shared machine's cache.
         response.headers.setdefault("Cache-Control", "no-store")
         return response

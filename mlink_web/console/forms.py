@@ -300,24 +300,3 @@ class MoveForm(forms.Form):
                     "This account may do more than you here: an administrator of the server moves to it."
                 )
         return address
-
-
-class RemoveForm(forms.Form):
-    """The name of what is to be deleted, typed by hand."""
-
-    name = forms.CharField(
-        max_length=3071,
-        error_messages={"required": "Type the name."},
-        widget=forms.TextInput(attrs=PLAIN),
-    )
-
-    def __init__(self, expected: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.expected = expected
-        self.fields["name"].label = f"Type {expected} to confirm"
-
-    def clean_name(self) -> str:
-        """Exactly the name, not merely a similar one."""
-        if self.cleaned_data["name"] != self.expected:
-            raise ValidationError("This is not the name of what would be deleted.")
-        return self.expected

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
 from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
+from mlink_web.console.confirming import RemoveForm
 
 
 def reply(request: HttpRequest, sentence: str, status: int, page: str, *where: object) -> HttpResponse:

@@ -7,34 +7,26 @@ from typing import Any
 
 from django import forms
 
+from mlink_web.console.confirming import RemoveForm
 from mlink_web.console.fields import PLAIN
 
 
-class DeleteForm(forms.Form):
+class DeleteForm(RemoveForm):
     """The order to delete a domain: what becomes of its archive, why, and its name typed by hand."""
 
+    wrong = "This is not the name of the domain."
     archive = forms.ChoiceField(label="The archive", widget=forms.RadioSelect)
     reason = forms.CharField(
         max_length=1_000,
         help_text="Stands in the audit log.",
         error_messages={"required": "Say why."},
     )
-    name = forms.CharField(
-        max_length=1_023, error_messages={"required": "Type the name."}, widget=forms.TextInput(attrs=PLAIN)
-    )
+    field_order = ("archive", "reason", "name")
 
     def __init__(self, domain: str, choices: Sequence[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.domain = domain
+        super().__init__(domain, *args, **kwargs)
         self.fields["archive"].choices = choices  # type: ignore[attr-defined]
         self.fields["archive"].initial = choices[0][0]
-        self.fields["name"].label = f"Type {domain} to confirm"
-
-    def clean_name(self) -> str:
-        """Exactly the name, not merely a similar one."""
-        if self.cleaned_data["name"] != self.domain:
-            raise forms.ValidationError("This is not the name of the domain.")
-        return self.domain
 
 
 class AppointForm(forms.Form):

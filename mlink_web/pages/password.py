@@ -17,11 +17,10 @@ from django.views.decorators.http import require_http_methods
 
 from mlink_web.accounts import services
 from mlink_web.accounts.models import Account
-from mlink_web.audit.log import client_address
 from mlink_web.console.audit import record
 from mlink_web.console.forms import PasswordForm
 from mlink_web.invitations.services import shortest_password
-from mlink_web.pages import throttle
+from mlink_web.pages.own_password import check_own
 
 
 class OwnPasswordForm(PasswordForm):
@@ -42,16 +41,8 @@ class OwnPasswordForm(PasswordForm):
 
     def clean_current(self) -> str:
         """It must be right; wrong ones count as failed sign-ins."""
-        request, given = self._request, self.cleaned_data["current"]
-        account, address = request.user.get_username(), client_address(request)
-        if throttle.is_closed(account, address):
-            record(request, "new password refused", account, why="too many failures")
-            raise ValidationError(f"Too many attempts failed. Wait {throttle.WINDOW // 60} minutes, then try again.")
-        if not request.user.check_password(given):
-            throttle.count_failure(account, address)
-            record(request, "new password refused", account, why="wrong password")
-            raise ValidationError("This is not your password.")
-        throttle.forget(account, address)
+        given = str(self.cleaned_data["current"])
+        check_own(self._request, given, "new password refused")
         return given
 
     def clean_password(self) -> str:

@@ -8,11 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from mlink_web.audit.log import client_address
 from mlink_web.conf.models import Domain
-from mlink_web.console.audit import record
-from mlink_web.console.forms import RemoveForm
-from mlink_web.pages import throttle
+from mlink_web.console.confirming import RemoveForm
+from mlink_web.pages.own_password import check_own
 from mlink_web.portability.erasing import MAX_REASON
 from mlink_web.portability.mapping import Addresses, BadMapping
 from mlink_web.portability.mapping import parse as parse_mapping
@@ -127,16 +125,8 @@ class OwnPassword(forms.Form):
 
     def clean_current(self) -> str:
         """It must be right; wrong ones count as failed sign-ins."""
-        request, given = self._request, str(self.cleaned_data["current"])
-        account, address = request.user.get_username(), client_address(request)
-        if throttle.is_closed(account, address):
-            record(request, "own data refused", account, why="too many failures")
-            raise ValidationError(f"Too many attempts failed. Wait {throttle.WINDOW // 60} minutes, then try again.")
-        if not request.user.check_password(given):
-            throttle.count_failure(account, address)
-            record(request, "own data refused", account, why="wrong password")
-            raise ValidationError("This is not your password.")
-        throttle.forget(account, address)
+        given = str(self.cleaned_data["current"])
+        check_own(self._request, given, "own data refused")
         return given
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 
 from mlink_web.console.config_form import MAX_TEXT, ConfigForm
+from mlink_web.console.confirming import RemoveForm
 from mlink_web.console.fields import PLAIN
 
 AFFILIATIONS = (
@@ -139,12 +140,10 @@ class PublishForm(forms.Form):
     )
 
 
-class DeleteForm(forms.Form):
+class DeleteForm(RemoveForm):
     """The question before a node is deleted."""
 
-    name = forms.CharField(
-        max_length=MAX_NAME, error_messages={"required": "Type the name."}, widget=forms.TextInput(attrs=PLAIN)
-    )
+    wrong = "This is not the name of the node."
     redirect = forms.CharField(
         label="Node to go to instead",
         max_length=2000,
@@ -152,17 +151,6 @@ class DeleteForm(forms.Form):
         help_text="Told to subscribers, for example xmpp:pubsub.example.org?;node=news",
         widget=forms.TextInput(attrs=PLAIN),
     )
-
-    def __init__(self, node: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.node = node
-        self.fields["name"].label = f"Type {node} to confirm"
-
-    def clean_name(self) -> str:
-        """Exactly the name, not merely a similar one."""
-        if self.cleaned_data["name"] != self.node:
-            raise forms.ValidationError("This is not the name of the node.")
-        return self.node
 
     def clean_redirect(self) -> str:
         """An address of XMPP."""

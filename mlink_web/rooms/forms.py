@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from mlink_web.console.confirming import RemoveForm
 from mlink_web.console.fields import PLAIN
 
 AFFILIATIONS = (
@@ -86,12 +87,10 @@ class AffiliationForm(forms.Form):
     reason = forms.CharField(max_length=1000, required=False)
 
 
-class DestroyForm(forms.Form):
+class DestroyForm(RemoveForm):
     """The question before a room is destroyed."""
 
-    name = forms.CharField(
-        max_length=3071, error_messages={"required": "Type the address."}, widget=forms.TextInput(attrs=PLAIN)
-    )
+    wrong = "This is not the address of the room."
     reason = forms.CharField(max_length=1000, required=False, help_text="Told to everybody who is in the room.")
     alternate = forms.CharField(
         label="Room to go to instead",
@@ -102,15 +101,8 @@ class DestroyForm(forms.Form):
     )
 
     def __init__(self, room: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.room = room
-        self.fields["name"].label = f"Type {room} to confirm"
-
-    def clean_name(self) -> str:
-        """Exactly the address, not merely a similar one."""
-        if self.cleaned_data["name"] != self.room:
-            raise ValidationError("This is not the address of the room.")
-        return self.room
+        super().__init__(room, *args, **kwargs)
+        self.fields["name"].error_messages["required"] = "Type the address."
 
 
 class IdleForm(forms.Form):

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from archive import chart
-from archive.activity import DAYS, MONTHS, drawn, midnight, window
+from archive.activity import DAYS, MONTHS, Activity, drawn, midnight, window
 
 
 def days(*counts: tuple[date, int]) -> dict[date, int]:
@@ -19,11 +19,19 @@ def link(start: date | None, end: date | None) -> str:
     return f"{start}..{end}"
 
 
+def columns(activity: Activity) -> list[chart.Column]:
+    """The bars as they are drawn."""
+    made = chart.chart(activity, None, None, link)
+    assert made is not None
+    return made.columns
+
+
 def test_days_between_the_first_and_the_last_message() -> None:
     found = drawn(days((date(2026, 3, 1), 4), (date(2026, 3, 4), 1)), True, None, None)
     assert found.unit == "day"
     assert [bar.count for bar in found.bars] == [4, 0, 0, 1]
-    assert [bar.height for bar in found.bars] == [100.0, 0.0, 0.0, 25.0]
+    assert [column.height for column in columns(found)] == [100.0, 0.0, 0.0, 25.0]
+    assert [(column.x, column.y) for column in columns(found)] == [(1, 0.0), (11, 100.0), (21, 100.0), (31, 75.0)]
     assert found.bars[0].label == "Sunday, 1 March 2026"
     assert (found.total, found.busiest, len(found.filled)) == (5, 4, 2)
 
@@ -46,7 +54,7 @@ def test_the_unit_grows_with_the_range(length: int, unit: str, most: int) -> Non
 
 def test_a_few_messages_beside_many_are_still_seen() -> None:
     found = drawn(days((date(2026, 3, 1), 1), (date(2026, 3, 2), 100_000)), True, None, None)
-    assert found.bars[0].height == 4.0
+    assert columns(found)[0].height == 4.0
 
 
 def test_all_years_of_the_calendar_are_few_enough_bars() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -12,21 +12,12 @@ from archive.oversight import access, officers, showing
 from archive.oversight.forms import OfficerForm, OptionsForm
 from archive.oversight.officers import LABELS
 from archive.oversight.views.common import View, answer, attempt, in_zone, who
-from mlink_web.audit.log import NotWritten
 from mlink_web.console.access import administrators_only
 
 
 def recorded(view: View) -> View:
     """Administrators only; nothing is done while the audit log takes nothing."""
-
-    @administrators_only
-    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except NotWritten:
-            return render(request, "oversight/unwritten.html", {"section": "archive"}, status=503)
-
-    return guarded
+    return administrators_only(view, access.BEFOREHAND)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
