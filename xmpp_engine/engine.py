@@ -5,6 +5,7 @@
       registry, accounts, router, local, iq            L3
       hosts: domain -> Host(config, modules, table)    L2/L4, one per domain
       binder -> role_c2s -> Stream                     one Stream per connection, made by `accept`
+      outside                                          what the web platform has changed about accounts
       listeners, TLS contexts                          opened and closed by `apply`
 
 Time and configuration come in from outside; `apply` takes a new snapshot while running.
@@ -15,9 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Any, Final
 
 from xmpp_engine.addressing.jid import Jid
@@ -27,37 +27,35 @@ from xmpp_engine.cluster.cluster import Cluster, ClusterError
 from xmpp_engine.cluster.directory import Directory
 from xmpp_engine.component.components import Components
 from xmpp_engine.config.diff import difference
-from xmpp_engine.config.schema import EngineConfig, HostConfig, ListenerConfig
+from xmpp_engine.config.schema import EngineConfig, ListenerConfig
 from xmpp_engine.config.validate import check
-from xmpp_engine.modules.devices import Devices
-from xmpp_engine.modules.moved import Moved
-from xmpp_engine.modules.push import Push
 from xmpp_engine.modules.register import Register
 from xmpp_engine.modules.version import VERSION
 from xmpp_engine.observe.counters import Counters
-from xmpp_engine.plugin.loader import compile_table, load, options_of
+from xmpp_engine.outside import Outside
 from xmpp_engine.plugin.module import Module
 from xmpp_engine.plugin.pubsub_administration import PubSubAdministration
 from xmpp_engine.pubsub.administration import Administration as NodeAdministration
-from xmpp_engine.pubsub.pep import Pep
 from xmpp_engine.pubsub.service import PubSubService
-from xmpp_engine.routing.account import Account, AccountTable
+from xmpp_engine.routing.account import AccountTable
 from xmpp_engine.routing.binder import SessionBinder
 from xmpp_engine.routing.drain import Drain
 from xmpp_engine.routing.host import Host, Services
+from xmpp_engine.routing.hosting import Hosting
 from xmpp_engine.routing.iq import IqDispatch
 from xmpp_engine.routing.local import LocalDelivery
 from xmpp_engine.routing.redaction import replace_waiting
 from xmpp_engine.routing.registry import Registry
 from xmpp_engine.routing.router import Router
 from xmpp_engine.routing.whereabouts import join_sessions
-from xmpp_engine.runtime.clock import Clock, LoopClock, Timer
+from xmpp_engine.runtime.clock import Clock, LoopClock
 from xmpp_engine.runtime.ledger import Ledger
 from xmpp_engine.runtime.tasks import Tasks
+from xmpp_engine.runtime.timers import Timers
 from xmpp_engine.s2s.federation import Federation
 from xmpp_engine.sasl.throttle import Throttle
 from xmpp_engine.stanza.stanza import Stanza
-from xmpp_engine.storage.protocols import Stores, StoreUnavailable
+from xmpp_engine.storage.protocols import Stores
 from xmpp_engine.storage.rooms import PersonRoom
 from xmpp_engine.storage.types import TakenBack
 from xmpp_engine.stream.role_c2s import C2S
@@ -69,7 +67,7 @@ from xmpp_engine.transport.flush import DirtySet
 from xmpp_engine.transport.listener import Listener, ListenError
 from xmpp_engine.transport.tls import Contexts
 from xmpp_engine.xml.element import Element
-from xmpp_engine.xml.errors import StanzaError, StreamError
+from xmpp_engine.xml.errors import StreamError
 
 log = logging.getLogger("mlink.engine")
 
@@ -139,6 +137,7 @@ class Engine:
         self.drain = Drain(self.services)
         self.drain.turned = self._drain_turned
         self.everywhere = Everywhere(self, self.cluster)
+        self.outside = Outside(self.services)
         self.contexts = Contexts()
         self.dirty = DirtySet(asyncio.get_running_loop())
         self.sweeper = Sweeper(self.clock)
@@ -146,7 +145,6 @@ class Engine:
         self.components = Components(self.services, self.sweeper, config)
         self.router.remote = self.federation
         self.running = False
-        self._kinds = tuple(modules)
         self._binder = SessionBinder(self.services)
         self._admission = Admission()
         self._throttle = Throttle(self.clock)
@@ -154,17 +152,18 @@ class Engine:
         self._listeners: dict[str, Listener] = {}
         #: What the streams of one listener configuration share.
         self._c2s: dict[ListenerConfig, C2S] = {}
-        self._timers: dict[str, list[Timer]] = {}
+        self._timers = Timers(self.clock, self.tasks)
+        self._hosting = Hosting(self.services, modules, self._timers)
 
     async def start(self) -> None:
         """Load the hosts, join the cluster, open the listeners. Raises ListenError with a sentence when a port is
         taken, ClusterError or BusError where there is no place for this node, and has stopped again then."""
         self._take_limits()
         self.contexts.apply(self.config.hosts)
-        hosts = {domain: self._make_host(config) for domain, config in self.config.hosts.items()}
+        hosts = {domain: self._hosting.make(config) for domain, config in self.config.hosts.items()}
         self._publish(hosts)
         for host in hosts.values():
-            await self._started(host)
+            await self._hosting.start(host)
         await self.federation.start()
         await self.components.start()
         try:
@@ -176,8 +175,9 @@ class Engine:
             await self.stop()
             raise
         self.sweeper.start()
-        self._every(_ACCOUNT_SWEEP_SECONDS, self.accounts.sweep)
-        self._every(_ASK_SECONDS, self._ask)
+        self._timers.begin("")
+        self._timers.every(_ACCOUNT_SWEEP_SECONDS, self.accounts.sweep, "engine", "")
+        self._timers.every(_ASK_SECONDS, self._ask, "engine", "")
         self.running = True
         log.info("%s serves %s", self.config.node, ", ".join(hosts) or "no domain yet")
 
@@ -187,7 +187,7 @@ class Engine:
         for listener in self._listeners.values():
             listener.close()
         for host in self.router.hosts.values():
-            self._close(host)
+            self._hosting.close(host)
         for session in list(self.registry.full.values()):
             session.kick(StreamError("system-shutdown"))
         for account in self.accounts.resident.values():
@@ -205,7 +205,7 @@ class Engine:
         for listener in self._listeners.values():
             listener.abort()
         for host in self.router.hosts.values():
-            await self._end(host)
+            await self._hosting.end(host)
         if self.cluster is not None:
             self.cluster.finish()
         await self._write_down()
@@ -213,9 +213,7 @@ class Engine:
             await self.cluster.stop()
             # What others did not take of this node any more.
             await self._write_down()
-        for timers in self._timers.values():
-            for timer in timers:
-                timer.cancel()
+        self._timers.stop()
         await self.tasks.stop()
 
     def accept(self, transport: Transport, listener: ListenerConfig) -> Receiver:
@@ -255,24 +253,24 @@ class Engine:
         check(new)
         changes = difference(self.config, new)
         # First what may fail: then nothing has changed.
-        made = {domain: self._make_host(new.hosts[domain]) for domain in changes.added}
+        made = {domain: self._hosting.make(new.hosts[domain]) for domain in changes.added}
         self.config = new
         self._take_limits()
         self.contexts.apply(new.hosts)
         hosts = dict(self.router.hosts)
         for domain in changes.removed:
-            await self._remove(hosts.pop(domain))
+            await self._hosting.remove(hosts.pop(domain))
         hosts.update(made)
         ordered = {domain: hosts[domain] for domain in new.hosts}
         before = {domain: host.modules for domain, host in ordered.items() if domain not in changes.added}
         for domain in changes.changed:
-            await self._reconfigure(ordered[domain], new.hosts[domain])
+            await self._hosting.reconfigure(ordered[domain], new.hosts[domain])
         self.components.apply(new)
         self._publish(ordered)
         self.federation.apply(new)
         for domain, host in ordered.items():
             if host.modules is not before.get(domain):
-                await self._started(host)
+                await self._hosting.start(host)
         self.components.introduce(host for domain, host in ordered.items() if host.modules is not before.get(domain))
         for name in changes.closed:
             listener = self._listeners.pop(name, None)
@@ -295,57 +293,6 @@ class Engine:
         if self.cluster is not None:
             self.cluster.configure(config.cluster)
 
-    def _make_host(self, config: HostConfig) -> Host:
-        host = Host(config)
-        host.modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
-        host.table = compile_table(host.modules)
-        return host
-
-    async def _started(self, host: Host) -> None:
-        for module in host.modules.values():
-            await module.started()
-        self._timers[host.domain] = []
-        for seconds, function, owner in host.table.timers:
-            self._repeat(seconds, function, owner, self._timers[host.domain])
-
-    async def _reconfigure(self, host: Host, config: HostConfig) -> None:
-        """New options for a host: the modules learn of them, the table is compiled anew, sessions take it over. Where
-        one is switched on or off all are made anew, for they know each other: those that were end as with the host."""
-        host.config = config
-        kinds = {kind.name: kind for kind in self._kinds}
-        wanted = [kind for kind in self._kinds if kind.name not in config.disabled_modules]
-        if [kind.name for kind in wanted] != list(host.modules):
-            modules = load(self._kinds, host, self.services, config.modules, config.disabled_modules)
-            self._close(host)
-            await self._end(host)
-            host.modules = modules
-        else:
-            for module in host.modules.values():
-                module.reconfigured(options_of(kinds[module.name], config.modules.get(module.name, {})))
-        host.table = compile_table(host.modules)
-        for session in self.registry.full.values():
-            if session.host is host:
-                session.table = host.table
-
-    def _close(self, host: Host) -> None:
-        """Let the modules say a last word to the sessions."""
-        for module in host.modules.values():
-            try:
-                module.closing()
-            except Exception:
-                log.exception("module %s could not say its last word", module.name)
-
-    async def _remove(self, host: Host) -> None:
-        """The domain is gone: its streams end with `host-gone`, its accounts are forgotten."""
-        self._close(host)
-        for session in list(self.registry.full.values()):
-            if session.host is host:
-                session.kick(StreamError("host-gone"))
-        await self._end(host)
-        for account in list(self.accounts.resident.values()):
-            if account.host is host:
-                self.accounts.forget(account.bare)
-
     async def _write_down(self) -> None:
         """What did not get to whom it was for is stored, and on the disk."""
         for _ in range(_LOADING_TURNS):
@@ -356,16 +303,6 @@ class Engine:
             if account.rescue is not None:
                 account.rescue.finish()
         await self.ledger.stop()
-
-    async def _end(self, host: Host) -> None:
-        """The modules of a host finish what must not be lost, and do nothing more by themselves."""
-        for timer in self._timers.pop(host.domain, []):
-            timer.cancel()
-        for module in host.modules.values():
-            try:
-                await module.stopping()
-            except Exception:
-                log.exception("module %s could not stop", module.name)
 
     def _publish(self, hosts: dict[str, Host]) -> None:
         self.router.hosts = hosts
@@ -401,108 +338,6 @@ class Engine:
     def ports(self) -> dict[str, int]:
         """The ports that the listeners really have, by listener name; those of closed ones are left out."""
         return {name: listener.port for name, listener in self._listeners.items() if listener.port}
-
-    # Accounts
-
-    async def account_changed(self, bare: str) -> int:
-        """Something about an account changed outside (password, state, removal): read it anew, and end its sessions
-        unless it is still active. Returns how many sessions ended."""
-        host = self.router.hosts.get(Jid.parse(bare).domain)
-        removing = host.modules.get("register") if host is not None else None
-        if isinstance(removing, Register):
-            await removing.removed(bare)
-        account = await self.accounts.refresh(bare)
-        self._renew_nodes(bare)
-        if account is not None and account.data.state == "active":
-            return 0
-        resident = self.accounts.get(bare)
-        # One that is not resident may be there all the same.
-        if account is None and (resident is not None or await self.services.stores.accounts.load(bare) is None):
-            self.router.account_removed(bare)
-            if resident is None and self._leads():
-                self._farewell_of(bare)
-        if resident is None:
-            return 0
-        sessions = [session for session in resident.sessions.values() if not session.remote]
-        for session in sessions:
-            session.kick(StreamError("not-authorized", "the account is not active any more"))
-        self.accounts.forget(bare)
-        register = resident.host.modules.get("register")
-        if account is None and isinstance(register, Register) and self._leads():
-            register.farewells.of(resident)
-        return len(sessions)
-
-    def _leads(self) -> bool:
-        """Whether this node does what one of the cluster does for all."""
-        return self.cluster is None or self.cluster.leader == self.cluster.name
-
-    def _renew_nodes(self, bare: str) -> None:
-        """An import may have changed the nodes of an account as well."""
-        host = self.router.hosts.get(bare.partition("@")[2])
-        pep = host.modules.get("pep") if host is not None else None
-        if isinstance(pep, Pep):
-            pep.accounts.renew(bare)
-
-    def _farewell_of(self, bare: str) -> None:
-        """An account was removed that was not resident."""
-        jid = Jid.parse(bare)
-        host = self.router.hosts.get(jid.domain)
-        register = host.modules.get("register") if host is not None else None
-        if isinstance(register, Register):
-            register.farewells.of_absent(jid)
-
-    async def end_device(self, bare: str, device: str) -> int:
-        """A device of an account was revoked outside: its sessions end, and a sign-in that is under way. Returns how
-        many sessions ended; raises StoreUnavailable."""
-        host = self.router.hosts.get(bare.partition("@")[2])
-        devices = host.modules.get("devices") if host is not None else None
-        if host is None or not isinstance(devices, Devices):
-            return 0
-        # Loaded, for who is about to sign in may not be resident yet.
-        account = await self.accounts.load(bare, host)
-        return devices.end(account, device) if account is not None else 0
-
-    async def pushes_changed(self, bare: str) -> None:
-        """Push registrations of an account were removed outside: nothing is sent for them any more. Raises
-        StoreUnavailable."""
-        host = self.router.hosts.get(bare.partition("@")[2])
-        push = host.modules.get("push") if host is not None else None
-        if isinstance(push, Push):
-            # Devices are told while nobody of the account is here, so it need not be resident.
-            data = await self.services.stores.accounts.load(bare)
-            if data is not None:
-                push.reread(data.account_id)
-
-    async def tell_of_move(self, bare: str, report: Callable[[Any], None] = lambda _step: None) -> dict[str, Any]:
-        """Have the contacts of an account that has moved asked to follow it, on behalf of the account where it is now;
-        returns `Told` and where that is. `report` gets a sentence now and then. Raises ValueError with a sentence where
-        that cannot be, and StoreUnavailable."""
-        old = await self._resident(bare)
-        if old is None:
-            raise ValueError(f"There is no account {bare}.")
-        if not old.data.moved_to:
-            raise ValueError(f"{bare} has not moved.")
-        now = Jid.parse(old.data.moved_to)
-        host = self.router.hosts.get(now.domain)
-        if host is None:
-            raise ValueError(f"{now} is not here: its own client tells the contacts.")
-        moved = host.modules.get("moved")
-        if not isinstance(moved, Moved):
-            raise ValueError(f"The module moved is off in {host.domain}: the client of {now} tells the contacts.")
-        return {"moved_to": now.bare, **asdict(await moved.tell(old, now.bare, report))}
-
-    async def _resident(self, bare: str) -> Account | None:
-        host = self.router.hosts.get(bare.partition("@")[2])
-        return await self.accounts.load(bare, host) if host is not None else None
-
-    async def redeem(self, domain: str, token: str, name: str, password: str, address: str) -> str:
-        """Make an account with the token of an invitation; returns its bare JID. Raises StanzaError or
-        StoreUnavailable."""
-        host = self.router.hosts.get(domain)
-        register = host.modules.get("register") if host is not None else None
-        if not isinstance(register, Register):
-            raise StanzaError("item-not-found", f"no accounts are made in {domain}")
-        return await register.redeem(token, name, password, address)
 
     # What administrators ask
 
@@ -634,38 +469,3 @@ class Engine:
         waiting, self.registry.unasked = self.registry.unasked, set()
         for session in waiting:
             session.ask()
-
-    def _every(self, seconds: float, function: Callable[[], Any]) -> None:
-        self._repeat(seconds, function, "engine", self._timers.setdefault("", []))
-
-    def _repeat(self, seconds: float, function: Callable[[], Any], owner: str, timers: list[Timer]) -> None:
-        """Call again and again; a coroutine function runs to its end before the next pause begins."""
-
-        def due() -> None:
-            timers.remove(handle[0])
-            if asyncio.iscoroutinefunction(function):
-                self.tasks.spawn(f"timer of {owner}", wait())
-                return
-            try:
-                function()
-            except Exception:
-                log.exception("a timer of %s failed", owner)
-            again()
-
-        async def wait() -> None:
-            try:
-                await function()
-            except StoreUnavailable as error:
-                log.warning("a timer of %s waits for the database: %s", owner, error)
-            except Exception:
-                log.exception("a timer of %s failed", owner)
-            again()
-
-        def again() -> None:
-            if all(timers is not kept for kept in self._timers.values()):
-                return  # Its host has gone, or has other modules, while it was at work.
-            handle[0] = self.clock.call_later(seconds, due)
-            timers.append(handle[0])
-
-        handle: list[Timer] = [self.clock.call_later(seconds, due)]
-        timers.append(handle[0])

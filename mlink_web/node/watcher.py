@@ -2,7 +2,7 @@
 
     notice (channel layer) --\\
     change in this process ---+--> wake -> five numbers by one query ---> snapshot in a thread --> engine.apply
-    two seconds have passed --/                                     \\-> changed accounts ----> engine.account_changed
+    two seconds have passed --/                                     \\-> changed accounts ----> outside.account_changed
 
 Notices only make it quicker; what decides is the database, so a lost or doubled one does no harm. An invalid
 configuration is refused as a whole: the node keeps the old one and says what is wrong, once.
@@ -154,7 +154,7 @@ class Watcher:
             changes = await self._executor.read(None, _changes, max(self._last - LOOK_BACK, 0))
             fresh = [(number, bare) for number, bare in changes if number not in self._seen]
             for bare in dict.fromkeys(bare for _number, bare in fresh):
-                ended = await self._engine.account_changed(bare)
+                ended = await self._engine.outside.account_changed(bare)
                 if ended:
                     log.info("%s changed: %d session(s) ended", bare, ended)
             for number, _bare in fresh:

@@ -56,12 +56,12 @@ async def test_what_is_made_anew_works(story: Story) -> None:
     assert [item.get("node") for item in query.elements()] == ["news"]
     answer = await alice.asks(f"<iq type='get' id='p' to='{DOMAIN}'><ping xmlns='{ns.PING}'/></iq>")
     assert answer.get("type") == "error"
-    before = len(story.world.engine._timers[DOMAIN])
+    before = story.world.engine._timers.count(DOMAIN)
     for modules in ((), ("ping",), ()):
         await switch_off(story.world, *modules)
         story.world.clock.advance(600)
         await story.world.settle()
-    assert len(story.world.engine._timers[DOMAIN]) == before
+    assert story.world.engine._timers.count(DOMAIN) == before
     answer = await alice.asks(f"<iq type='get' id='p' to='{DOMAIN}'><ping xmlns='{ns.PING}'/></iq>")
     assert answer.get("type") == "result"
 

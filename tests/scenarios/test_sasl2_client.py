@@ -83,7 +83,7 @@ async def test_a_device_with_a_token_only_is_revoked_at_once(server: Server, tra
     device = listed.get("id") or ""
     # As after an administrator's command: the row is gone, then the node hears of it.
     assert await server.stores.devices.revoke(account.account_id, device) is not None
-    assert await server.engine.end_device(f"romeo@{DOMAIN}", device) == 1
+    assert await server.engine.outside.end_device(f"romeo@{DOMAIN}", device) == 1
     ending = [await first.wire.inbox.get(), await first.wire.inbox.get()]
     assert ending[0] is not None
     assert ending[0].find("{urn:ietf:params:xml:ns:xmpp-streams}not-authorized") is not None

@@ -12,11 +12,19 @@ from xmpp_engine.xml.errors import StanzaError
 registry: Final = Registry()
 
 
-class Registering(Protocol):
-    """What the command uses of the engine."""
+class Redeeming(Protocol):
+    """What the command uses of `Outside`."""
 
     async def redeem(self, domain: str, token: str, name: str, password: str, address: str) -> str:
         """Make an account with an invitation; returns its bare JID."""
+
+
+class Registering(Protocol):
+    """What the command uses of the engine."""
+
+    @property
+    def outside(self) -> Redeeming:
+        """What follows orders of the web platform."""
 
 
 @registry.command(
@@ -34,7 +42,7 @@ async def redeem(
 ) -> dict[str, Any]:
     """The account can sign in at once."""
     try:
-        return {"jid": await engine.redeem(domain, token, name, password, address)}
+        return {"jid": await engine.outside.redeem(domain, token, name, password, address)}
     except StanzaError as error:
         raise CommandError(error.text or error.condition) from None
     except StoreUnavailable:

@@ -25,8 +25,28 @@ registry.include(federation.registry)
 registry.include(components.registry)
 
 
+class OperatedAccounts(Protocol):
+    """What the commands use of `Outside`."""
+
+    async def end_device(self, bare: str, device: str) -> int:
+        """End the sessions of a revoked device; returns how many ended."""
+
+    async def pushes_changed(self, bare: str) -> None:
+        """Read the push registrations of an account anew."""
+
+    async def account_changed(self, bare: str) -> int:
+        """Read an account anew; returns how many sessions ended."""
+
+    async def tell_of_move(self, bare: str, report: Callable[[Any], None]) -> dict[str, Any]:
+        """Have the contacts of a moved account asked to follow it."""
+
+
 class Operated(Protocol):
     """What the commands use of the engine."""
+
+    @property
+    def outside(self) -> OperatedAccounts:
+        """What follows changes of accounts."""
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every session."""
@@ -40,15 +60,6 @@ class Operated(Protocol):
     def hooks(self) -> dict[str, str]:
         """The order of hooks of each host."""
 
-    async def end_device(self, bare: str, device: str) -> int:
-        """End the sessions of a revoked device; returns how many ended."""
-
-    async def pushes_changed(self, bare: str) -> None:
-        """Read the push registrations of an account anew."""
-
-    async def account_changed(self, bare: str) -> int:
-        """Read an account anew; returns how many sessions ended."""
-
     def room_services(self) -> Mapping[str, RoomAdministration]:
         """The multi-user chat services by domain."""
 
@@ -60,9 +71,6 @@ class Operated(Protocol):
 
     def pubsub_service(self, address: str) -> AbstractAsyncContextManager[PubSubAdministration | None]:
         """The service of a domain or an account."""
-
-    async def tell_of_move(self, bare: str, report: Callable[[Any], None]) -> dict[str, Any]:
-        """Have the contacts of a moved account asked to follow it."""
 
     async def redacted(self, ids: Sequence[str]) -> dict[str, int]:
         """Take what the archive has taken back out of memory."""
@@ -112,7 +120,7 @@ async def hooks(engine: Operated, domain: str) -> dict[str, str]:
 )
 async def refresh(engine: Operated, jid: str) -> dict[str, Any]:
     """Refresh a resident account; its sessions end unless it is active."""
-    return {"jid": jid, "ended": await engine.account_changed(jid)}
+    return {"jid": jid, "ended": await engine.outside.account_changed(jid)}
 
 
 @registry.command(
@@ -141,8 +149,8 @@ async def redacted(engine: Operated, ids: str) -> dict[str, Any]:
 )
 async def device_end(engine: Operated, jid: str, device: str) -> dict[str, Any]:
     """What `device revoke` asks of the node."""
-    ended = await engine.end_device(jid, device)
-    await engine.pushes_changed(jid)
+    ended = await engine.outside.end_device(jid, device)
+    await engine.outside.pushes_changed(jid)
     return {"jid": jid, "ended": ended}
 
 
@@ -154,7 +162,7 @@ async def device_end(engine: Operated, jid: str, device: str) -> dict[str, Any]:
 )
 async def push_refresh(engine: Operated, jid: str) -> dict[str, Any]:
     """Nothing more is sent for those that were removed."""
-    await engine.pushes_changed(jid)
+    await engine.outside.pushes_changed(jid)
     return {"jid": jid}
 
 
@@ -168,6 +176,6 @@ async def push_refresh(engine: Operated, jid: str) -> dict[str, Any]:
 async def tell_moved(engine: Operated, jid: str, report: Callable[[Any], None] = lambda _step: None) -> dict[str, Any]:
     """What `user move` asks of the node; again, it asks those that have not answered."""
     try:
-        return await engine.tell_of_move(jid, report)
+        return await engine.outside.tell_of_move(jid, report)
     except StoreUnavailable as error:
         raise CommandError(f"The database does not answer: {error}.") from None

@@ -354,35 +354,10 @@ class Destination:
         federation.counters.count("s2s_bounced_total", failure.condition)
         bounce(federation.services.router, stanza, StanzaError(failure.condition, f"{self.remote}: {failure.text}"))
 
-    def describe(self) -> dict[str, Any]:
-        """See `Federation.rows`."""
-        oldest = next((waiting.came for waiting in self.queue), 0.0)
-        state = "waiting" if self.next_try else "connecting" if self._loop is not None else "ready"
-        return {
-            "kind": "queue",
-            "id": "",
-            "state": state,
-            "direction": "out",
-            "local": self.local,
-            "remote": self.remote,
-            "pairs": [],
-            "authentication": "",
-            "address": "",
-            "tls": "",
-            "certificate": {},
-            "since": oldest,
-            "stanzas_in": 0,
-            "stanzas_out": 0,
-            "bytes_in": 0,
-            "bytes_out": 0,
-            "unacked": -1,
-            "latency": -1.0,
-            "queued": len(self.queue),
-            "queued_bytes": self.queue.bytes,
-            "oldest": oldest,
-            "next_try": self.next_try,
-            "error": self.failure.text if self.failure is not None else "",
-        }
+    @property
+    def connecting(self) -> bool:
+        """Whether a stream is being opened, or will be after a pause."""
+        return self._loop is not None
 
 
 _UNKNOWN: Final = Failure("remote-server-timeout", "the connection broke, and it is not known whether this came")

@@ -30,6 +30,7 @@ from xmpp_engine.s2s.probe import probe
 from xmpp_engine.s2s.refusals import Refusals
 from xmpp_engine.s2s.resolver import Resolver
 from xmpp_engine.s2s.restore import restore
+from xmpp_engine.s2s.rows import of_queue, of_stream
 from xmpp_engine.s2s.suspended import Suspended
 from xmpp_engine.s2s.trust import Judgement, Trust
 from xmpp_engine.s2s.waiting import Total
@@ -388,9 +389,9 @@ class Federation:
         (seconds; -1 where XEP-0198 is not in use), `queued`, `queued_bytes`, `oldest` (time of the oldest stanza that
         waits, 0 for none), `next_try` (time, 0 for now), `error` (a sentence: why the last try failed).
         """
-        rows = [stream.describe() for stream in self.streams.values()]
-        rows += [one.describe() for one in self._destinations.values() if one.queue]
-        return rows
+        lines = [of_stream(stream) for stream in self.streams.values()]
+        lines += [of_queue(one) for one in self._destinations.values() if one.queue]
+        return lines
 
     def refused(self) -> list[dict[str, Any]]:
         """What was refused of other servers lately, see Refusals.rows."""

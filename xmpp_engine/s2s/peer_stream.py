@@ -15,16 +15,16 @@ queues, until the socket has room again.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from xmpp_engine.addressing.jid import Jid
-from xmpp_engine.observe.log import refused
 from xmpp_engine.plugin.verdict import Reject
 from xmpp_engine.routing.bounce import bounce, run
 from xmpp_engine.s2s.acks import Sent
 from xmpp_engine.s2s.exchange import Exchange
 from xmpp_engine.s2s.failure import Failure
 from xmpp_engine.s2s.management import ASK_EVERY, UNACKED, Management
+from xmpp_engine.s2s.misaddressed import malformed, unproven
 from xmpp_engine.s2s.unread import Unread
 from xmpp_engine.stanza.stanza import SERVER, Stanza
 from xmpp_engine.xml import ns
@@ -134,14 +134,14 @@ class PeerStream:
         try:
             stanza = Stanza.parse(element)
         except StanzaError as error:
-            self._malformed(element, error)
+            malformed(self, element, error)
             return
         to = stanza.to
         if to is None:
             raise self.refuse("improper-addressing", f"a stanza of {stanza.sender} has no address", stanza.sender)
         proof = self.receives.get((stanza.sender.domain, to.domain))
         if proof is None:
-            raise self._unproven(stanza.sender, to)
+            raise unproven(self, stanza.sender, to)
         self.stanzas_in += 1
         if self.unread is not None and self.unread.answered(stanza):
             if self.acks is not None and self.acks.taking:
@@ -212,37 +212,6 @@ class PeerStream:
         if not remote and sender is not None:
             remote = sender.domain
         self.federation.refusals.add(self.direction, local, remote, self.stream.transport.peer, code, text)
-
-    def _unproven(self, sender: Jid, to: Jid) -> StreamError:
-        """RFC 6120, 4.9.3.12, 8.1.1.2 and 8.1.2.2."""
-        if not self.receives:
-            return self.refuse("not-authorized", f"a stanza of {sender.domain} before it has proved anything", sender)
-        if all(remote != sender.domain for remote, _local in self.receives):
-            return self.refuse("invalid-from", f"this stream does not speak for {sender.domain}", sender)
-        return self.refuse("improper-addressing", f"{sender.domain} has not proved itself to {to.domain}", sender)
-
-    def _malformed(self, element: Element, error: StanzaError) -> None:
-        """A stanza whose addresses, type or id are wrong: answered where it is known to whom."""
-        if not self.receives:
-            raise self.refuse("not-authorized", "a stanza before anything was proved")
-        try:
-            sender = Jid.parse(element.attrs.get("from", ""))
-        except ValueError:
-            raise self.refuse("improper-addressing", "a stanza without the address of its sender") from None
-        local = next((local for remote, local in self.receives if remote == sender.domain), None)
-        if local is None:
-            raise self._unproven(sender, sender)
-        if self.acks is not None and self.acks.taking:
-            self.acks.handled(0)
-        refused.info("%s sent a malformed %s: %s", sender, element.name, error)
-        self.counters.count("stanza_errors_total", error.condition)
-        if element.attrs.get("type") in ("error", "result"):
-            return
-        attrs = {"type": "error"}
-        if "id" in element.attrs:
-            attrs["id"] = element.attrs["id"]
-        reply = Element(_CLIENT, element.name, attrs, error.element())
-        self.federation.send(Stanza(reply, sender, Jid("", local), "error"))
 
     # Slow readers, on both sides
 
@@ -439,52 +408,3 @@ class PeerStream:
                 self.stream.transport.peer,
                 reason,
             )
-
-    def describe(self) -> dict[str, Any]:
-        """What lists and the console show, see `Federation.rows`."""
-        stream = self.stream
-        facts = stream.transport.tls_facts()
-        judgement = self.judgement
-        local, remote = self.known_as()
-        pairs = {*self.sends, *((ours, theirs) for theirs, ours in self.receives)} - {(local, remote)}
-        return {
-            "kind": "stream",
-            "id": self.federation.stream_id(self.number),
-            "state": "ready" if self.authentication else "negotiating",
-            "direction": "both" if self.receives and (self.sends or self.bidi) else self.direction,
-            "local": local,
-            "remote": remote,
-            "pairs": sorted(list(pair) for pair in pairs),
-            "authentication": self.authentication,
-            "address": stream.transport.peer,
-            "tls": " ".join(filter(None, (facts.get("version", ""), facts.get("cipher", "")))),
-            "certificate": {name: getattr(judgement, name) for name in _JUDGED} if judgement is not None else {},
-            "since": stream.since,
-            "stanzas_in": self.stanzas_in,
-            "stanzas_out": self.stanzas_out,
-            "bytes_in": stream.bytes_in,
-            "bytes_out": stream.bytes_out,
-            "unacked": len(self.acks.queue) if self.acks is not None else -1,
-            "latency": self.acks.latency if self.acks is not None else -1.0,
-            "queued": 0,
-            "queued_bytes": stream.transport.idle_bytes(),
-            "oldest": 0.0,
-            "next_try": 0.0,
-            "error": "",
-        }
-
-
-_JUDGED: Final = (
-    "accepted",
-    "reason",
-    "code",
-    "subject",
-    "issuer",
-    "names",
-    "expires",
-    "fingerprint",
-    "pinned",
-    "chain_length",
-    "revocation",
-    "tlsa",
-)

@@ -135,7 +135,7 @@ async def test_a_sign_in_with_a_token_under_way_does_not_escape(story: Story, wo
 
 async def test_a_device_that_comes_back_with_the_password_has_tokens_again(story: Story, world: Any) -> None:
     phone = await login(story, "phone", PASSWORD, "two")
-    assert await world.engine.end_device(phone.bare, reference("agent", "two")) == 1
+    assert await world.engine.outside.end_device(phone.bare, reference("agent", "two")) == 1
     await (await login(story, "phone", PASSWORD, "two")).leaves()
     again = await login(story, "phone", FAST, "two")
     world.clock.advance(0.1)
@@ -145,11 +145,11 @@ async def test_a_device_that_comes_back_with_the_password_has_tokens_again(story
 async def test_a_sign_in_under_way_is_of_an_account_that_nobody_uses(story: Story, world: Any) -> None:
     bare = await world.account("alice")
     world.services.accounts.forget(bare)
-    assert await world.engine.end_device(bare, reference("agent", "two")) == 0
+    assert await world.engine.outside.end_device(bare, reference("agent", "two")) == 0
     late = await login(story, "phone", FAST, "two")
     world.clock.advance(0.1)
     assert late.wire.closed
-    assert await world.engine.end_device("nobody@nowhere.example", "device") == 0
+    assert await world.engine.outside.end_device("nobody@nowhere.example", "device") == 0
 
 
 async def resume(story: Story, client: Client, method: int, device: str) -> Wire:
@@ -174,7 +174,7 @@ async def test_a_resumed_session_is_of_the_same_device(story: Story, world: Any,
     (row,) = await rows(story)
     assert row.address == ("192.0.2.8" if agent else "192.0.2.7")
     assert row.named == bool(agent)
-    assert await world.engine.end_device(client.bare, row.device) == 1
+    assert await world.engine.outside.end_device(client.bare, row.device) == 1
     assert wire.closed
 
 
@@ -182,7 +182,7 @@ async def test_a_session_that_waits_to_be_resumed_is_revoked_too(story: Story, w
     client = await login(story, "desk", CERTIFICATE, "one")
     client.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
     await client.leaves(clean=False)
-    assert await world.engine.end_device(client.bare, reference("agent", "one")) == 1
+    assert await world.engine.outside.end_device(client.bare, reference("agent", "one")) == 1
     assert client.session.ended
     assert world.services.registry.resumable == {}
 

@@ -155,7 +155,7 @@ async def test_who_is_blocked_learns_nothing(story: Story) -> None:
 async def test_it_is_over_when_the_account_is_back(story: Story) -> None:
     old, bob = await moved(story, "old", "bob")
     story.world.stores.memory.accounts[old.bare].data.moved_to = ""
-    await story.world.engine.account_changed(old.bare)
+    await story.world.engine.outside.account_changed(old.bare)
     bob.send(ASKED[0].format(old.bare))
     await old.receives("<message type='chat'/>")
 
@@ -165,7 +165,7 @@ async def test_rosters_survive_the_news(story: Story) -> None:
     old, _bob = await moved(story, "old", "bob")
     story.world.stores.memory.fail_with = None
     story.world.module("roster").put(old.account, RosterItem("c@there.example", subscription="both"))
-    await story.world.engine.account_changed(old.bare)
+    await story.world.engine.outside.account_changed(old.bare)
     assert old.account.roster["c@there.example"].subscription == "both"
     await story.world.settle()
     stored = await story.world.stores.accounts.load(old.bare)

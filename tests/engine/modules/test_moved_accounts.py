@@ -65,7 +65,7 @@ async def _moved_account(story: Story) -> tuple[Client, Client, Client, Client]:
 async def test_contacts_of_an_account_that_has_moved_follow(story: Story) -> None:
     romeo, mercutio, old, new = await _moved_account(story)
     world = story.world
-    told = await world.engine.tell_of_move(old.bare)
+    told = await world.engine.outside.tell_of_move(old.bare)
     assert told == {
         "moved_to": new.bare,
         "contacts": 4,
@@ -92,7 +92,7 @@ async def test_contacts_of_an_account_that_has_moved_follow(story: Story) -> Non
     item = new.account.roster["benvolio@im.example"]
     assert (item.name, item.groups, item.ask, item.approved) == ("B", ("Montague",), True, True)
     # And again: nothing is doubled.
-    again = await world.engine.tell_of_move(old.bare)
+    again = await world.engine.outside.tell_of_move(old.bare)
     assert (again["already"], again["asked"], again["following"]) == (1, 2, 1)
     await mercutio.receives_nothing()
 
@@ -101,7 +101,7 @@ async def test_a_full_list_of_the_new_address_is_told(story: Story) -> None:
     await story.begin(options={"roster": {"items": 4}})
     _romeo, _mercutio, old, new = await _moved_account(story)
     await story.world.module("roster").change(new.account, [RosterItem(f"x{n}@im.example") for n in range(4)])
-    told = await story.world.engine.tell_of_move(old.bare)
+    told = await story.world.engine.outside.tell_of_move(old.bare)
     assert (told["contacts"], told["refused"], told["blocked"]) == (4, 3, 1)
 
 
@@ -109,7 +109,7 @@ async def test_a_domain_without_the_module_leaves_it_to_apps(story: Story) -> No
     await story.begin(disabled_modules=frozenset({"moved"}))
     _romeo, _mercutio, old, _new = await _moved_account(story)
     with pytest.raises(ValueError, match="The module moved is off"):
-        await story.world.engine.tell_of_move(old.bare)
+        await story.world.engine.outside.tell_of_move(old.bare)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ async def test_what_cannot_be_told_is_said(story: Story, moved_to: str, sentence
     await story.world.module("roster").change(old.account, [RosterItem("b@im.example", subscription="both")])
     old.account.data.moved_to = moved_to
     with pytest.raises(ValueError, match=sentence):
-        await story.world.engine.tell_of_move(old.bare)
+        await story.world.engine.outside.tell_of_move(old.bare)
     with pytest.raises(ValueError, match="There is no account"):
-        await story.world.engine.tell_of_move("who@story.example")
+        await story.world.engine.outside.tell_of_move("who@story.example")
 
 
 # Several nodes
@@ -143,9 +143,9 @@ async def test_contacts_on_all_nodes_follow(cluster: ClusterStory) -> None:
     world = cluster.world
     world.stores.memory.accounts[old.bare].data.moved_to = new.bare
     for node in world.nodes.values():
-        await node.engine.account_changed(old.bare)
+        await node.engine.outside.account_changed(old.bare)
     # The node on which it is said has neither of them.
-    told = await world.nodes["n3"].engine.tell_of_move(old.bare)
+    told = await world.nodes["n3"].engine.outside.tell_of_move(old.bare)
     assert (told["contacts"], told["asked"], told["blocked"]) == (2, 2, 0)
     await world.settle()
     for contact in (romeo, benvolio):

@@ -457,7 +457,7 @@ async def test_a_revoked_device_is_told_nothing(story: Story, push: PushDomain) 
     assert account is not None
     assert [row.device for row in await stores.pushes.load(account.account_id)] == ["phone", "laptop"]
     await stores.devices.revoke(account.account_id, "phone")
-    await story.world.engine.pushes_changed(phone.bare)
+    await story.world.engine.outside.pushes_changed(phone.bare)
     romeo.send(say(phone))
     await romeo.receives_nothing()
     assert [one.node for one in push.service.received] == ["laptop"]

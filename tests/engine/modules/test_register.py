@@ -266,7 +266,7 @@ async def test_the_result_of_a_removal_comes_before_the_end(story: Story, monkey
 
     async def told(bare: str) -> None:
         await remove(bare)
-        heard.append(asyncio.ensure_future(world.engine.account_changed(bare)))
+        heard.append(asyncio.ensure_future(world.engine.outside.account_changed(bare)))
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -352,7 +352,7 @@ async def test_the_contacts_of_an_account_that_nobody_has_in_memory(story: Story
     await bob.comes_online()
     await bob.receives_all()
     await world.stores.accounts.remove(alice.bare)
-    await world.engine.account_changed(alice.bare)
+    await world.engine.outside.account_changed(alice.bare)
     await world.settle()
     world.clock.advance(1.1)
     await world.settle()

@@ -167,7 +167,7 @@ async def test_a_removed_account_leaves_rooms_that_are_in_memory(story: Any) -> 
     await story.world.stores.accounts.remove(bob.bare)
     await story.world.stores.accounts.remove(ALICE)
     for bare in (bob.bare, ALICE):
-        await story.world.engine.account_changed(bare)
+        await story.world.engine.outside.account_changed(bare)
     await story.world.settle()
     room = service.rooms["hall"]
     assert {entry.affiliation for entry in room.record.affiliations.values()} == {"none"}
@@ -186,7 +186,7 @@ async def test_a_ban_outlives_the_account(story: Any) -> None:
     await story.world.account("mallory")
     await run(story, "room affiliate", room=HALL, jid="mallory@story.example", affiliation="outcast")
     await story.world.stores.accounts.remove("mallory@story.example")
-    await story.world.engine.account_changed("mallory@story.example")
+    await story.world.engine.outside.account_changed("mallory@story.example")
     entry = service.rooms["hall"].record.affiliations["mallory@story.example"]
     assert isinstance(entry, RoomAffiliation)
     assert entry.affiliation == "outcast"

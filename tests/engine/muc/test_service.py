@@ -322,11 +322,11 @@ async def test_rooms_forget_a_removed_account_and_no_other(story: Any) -> None:
         room.set_affiliation(bare, "member", nick=f"the {name}")
     await world.settle()
     # Carol is not resident: a change of her password is no removal.
-    await world.engine.account_changed("carol@story.example")
+    await world.engine.outside.account_changed("carol@story.example")
     assert room.record.affiliations["carol@story.example"].affiliation == "member"
     for name in ("bob", "carol"):
         await world.stores.accounts.remove(f"{name}@story.example")
-        await world.engine.account_changed(f"{name}@story.example")
+        await world.engine.outside.account_changed(f"{name}@story.example")
         assert room.record.affiliations[f"{name}@story.example"].affiliation == "none"
     assert room.reserved == {}
     assert set(room.occupants) == {"alice"}

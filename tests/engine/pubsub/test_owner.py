@@ -310,7 +310,7 @@ async def test_an_account_that_is_gone_is_forgotten(story: Any) -> None:
     await subscribe(bob)
     await service_of(story).set_affiliations("news", {bob.bare: "publisher"})
     await story.world.stores.accounts.remove(bob.bare)
-    await story.world.engine.account_changed(bob.bare)
+    await story.world.engine.outside.account_changed(bob.bare)
     record = (await service_of(story).node("news")).record
     assert (record.subscriptions, record.affiliations) == ({}, {alice.bare: "owner"})
 

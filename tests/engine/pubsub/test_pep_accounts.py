@@ -89,7 +89,7 @@ async def test_a_removed_account_leaves_nothing_behind(story: Story) -> None:
     await done(ada, f"<iq type='set' id='s' to='{bob.bare}'><pubsub xmlns='{ns.PUBSUB}'>{subscribe}</pubsub></iq>")
     world = story.world
     await world.stores.accounts.remove(ada.bare)
-    await world.engine.account_changed(ada.bare)
+    await world.engine.outside.account_changed(ada.bare)
     accounts = world.module("pep").accounts
     assert accounts.resident(ada.bare) is None
     asked = f"<iq type='get' id='l'><pubsub xmlns='{ns.PUBSUB_OWNER}'><subscriptions node='{TUNE}'/></pubsub></iq>"
@@ -105,7 +105,7 @@ async def test_what_is_made_while_the_account_is_removed_goes_too(story: Story) 
     accounts = world.module("pep").accounts
     async with accounts.use(ada.bare) as service:
         await world.stores.accounts.remove(ada.bare)
-        await world.engine.account_changed(ada.bare)
+        await world.engine.outside.account_changed(ada.bare)
         # Somebody was about to make a node.
         await service.create_node(TUNE, creator=ada.bare)
     await world.settle()

@@ -33,7 +33,7 @@ class Slow:
 async def test_what_changes_while_an_account_is_read_anew_stays(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     alice = await story("alice")
     slow = Slow(story.world.stores.accounts, monkeypatch)
-    reading = asyncio.ensure_future(story.world.engine.account_changed(alice.bare))
+    reading = asyncio.ensure_future(story.world.engine.outside.account_changed(alice.bare))
     await story.world.settle()
     mallory, bob = f"mallory@{DOMAIN}", f"bob@{DOMAIN}"
     await alice.asks(f"<iq type='set' id='b'><block xmlns='{ns.BLOCKING}'><item jid='{mallory}'/></block></iq>")
@@ -60,5 +60,5 @@ async def test_an_account_that_never_rests_is_read_a_few_times(story: Any, monke
         return data
 
     monkeypatch.setattr(story.world.stores.accounts, "load", meanwhile)
-    await story.world.engine.account_changed(alice.bare)
+    await story.world.engine.outside.account_changed(alice.bare)
     assert slow.reads == module._READS

@@ -206,7 +206,7 @@ async def test_what_is_told_while_an_account_is_read_anew_counts(
     roster.put(account, RosterItem(f"changed@{DOMAIN}"))
     await cluster.world.settle()
     reading = Reading(cluster, monkeypatch)
-    task = asyncio.ensure_future(cluster.world.nodes["n2"].engine.account_changed(romeo.bare))
+    task = asyncio.ensure_future(cluster.world.nodes["n2"].engine.outside.account_changed(romeo.bare))
     await cluster.world.settle()
     roster.put(account, RosterItem(f"added@{DOMAIN}", subscription="both"))
     roster.put(account, replace(account.roster[f"changed@{DOMAIN}"], subscription="both"))
@@ -250,7 +250,7 @@ async def test_what_another_node_has_told_and_not_stored_yet_holds_against_what_
     roster.drop(account, f"removed@{DOMAIN}")
     await cluster.world.settle()
     if why == "changed outside":
-        await n1.engine.account_changed(romeo.bare)
+        await n1.engine.outside.account_changed(romeo.bare)
     else:
         n1.services.coherence.reread(romeo.bare)
     await cluster.world.settle()

@@ -62,7 +62,7 @@ async def test_an_account_that_has_moved_brings_its_contacts(network: Network) -
     """Moved by an administrator, with both addresses on servers of ours."""
     im, _capulet, new, romeo = await meet(network)
     im.stores.memory.accounts[OLD].data.moved_to = NEW
-    await im.engine.account_changed(OLD)
+    await im.engine.outside.account_changed(OLD)
     asks(new, romeo)
     await got(new, f"<presence type='subscribed' from='{romeo.bare}'/>")
     await until(lambda: (state(romeo, NEW), state(romeo, OLD)) == ("from", "to"), "Romeo follows")

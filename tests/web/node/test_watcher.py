@@ -33,13 +33,13 @@ class Watched:
         self.engine = engine
         self.watcher = watcher
         self.refreshed: list[str] = []
-        changed = engine.account_changed
+        changed = engine.outside.account_changed
 
         async def note(bare: str) -> int:
             self.refreshed.append(bare)
             return await changed(bare)
 
-        engine.account_changed = note  # type: ignore[method-assign]
+        engine.outside.account_changed = note  # type: ignore[method-assign]
 
     async def sync(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return await asyncio.to_thread(in_thread, function, *args, **options)
