@@ -40,7 +40,8 @@ def test_many_bind_at_once_and_none_is_lost(tmp_path: Path) -> None:
     for number in range(10):
         barrier = context.Barrier(4)
         arguments = [(tmp_path, f"e{number}", f"q{one}", barrier) for one in range(4)]
-        processes = [context.Process(target=bind, args=given) for given in arguments]
+        # Daemons: one that stands still fails the test, and does not keep the whole run from its end.
+        processes = [context.Process(target=bind, args=given, daemon=True) for given in arguments]
         for process in processes:
             process.start()
         for process in processes:
@@ -59,7 +60,7 @@ def put(folder: Path, first: int) -> None:
 
 def test_messages_are_taken_whole_and_once_while_others_are_put(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=put, args=(tmp_path, first)) for first in (0, 300)]
+    writers = [context.Process(target=put, args=(tmp_path, first), daemon=True) for first in (0, 300)]
     for process in writers:
         process.start()
     channels = [connection(tmp_path).default_channel for _ in range(2)]
@@ -70,7 +71,8 @@ def test_messages_are_taken_whole_and_once_while_others_are_put(tmp_path: Path) 
             with suppress(Empty):
                 taken.append(channel._get("jobs")["number"])
     for process in writers:
-        process.join()
+        process.join(30)
+    assert [process.exitcode for process in writers] == [0, 0]
     assert sorted(taken) == list(range(600))
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".msg", ".new", ".taken")]
 
