@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -77,6 +78,7 @@ async def make(
     count for the collections, None for the server's own."""
     nodes = service.nodes
     await nodes.ready()
+    await nodes.made(name)
     service.check_name(name)
     line = nodes.directory.get(name)
     if line is not None and not line.redirect:
@@ -111,17 +113,24 @@ async def make(
 async def _store(service: PubSubService, record: NodeRecord, config: NodeConfig) -> Node:
     """Store a new node and take it in, in place of the sign that tells where an old one went."""
     store = service.services.stores.pubsub
-    moved = service.nodes.forget_redirect(record.name)
-    if moved:
-        await store.remove(moved)
+    nodes = service.nodes
+    if record.name in nodes.making:  # Somebody else began while this one had to wait.
+        raise StanzaError("conflict", "a node of this name is being made")
+    made = nodes.making[record.name] = asyncio.get_running_loop().create_future()
     try:
+        moved = nodes.forget_redirect(record.name)
+        if moved:
+            await store.remove(moved)
         record.number = await store.create(record)
+        node = Node(service, record, config)
+        nodes.put(node)
     except NodeExists:
         raise StanzaError("conflict", "there is a node of this name") from None
     except ValueError as error:
         raise StanzaError("not-acceptable", str(error)) from None
-    node = Node(service, record, config)
-    service.nodes.put(node)
+    finally:
+        del nodes.making[record.name]
+        made.set_result(None)
     return node
 
 

@@ -62,6 +62,7 @@ class Nodes:
         "complete",
         "created",
         "directory",
+        "making",
         "on_presence",
         "purge_offline",
         "resident",
@@ -86,6 +87,8 @@ class Nodes:
         #: Grows with every change in the tree of collections or in who subscribes to one.
         self.stamp = 0
         self._loading: dict[str, asyncio.Future[Node | None]] = {}
+        #: Names of nodes that are being stored, with the end of that: who asks for one meanwhile comes after its maker.
+        self.making: dict[str, asyncio.Future[None]] = {}
         self._ready: asyncio.Future[None] | None = None
 
     # The directory
@@ -238,6 +241,7 @@ class Nodes:
         node = self.resident.get(name)
         if node is None:
             await self.ready()
+            await self.made(name)
             line = self.directory.get(name)
             if line is None:
                 raise errors.no_node()
@@ -246,6 +250,11 @@ class Nodes:
             node = self.resident.get(name) or await self._load(name)
         node.used = self._service.services.clock.now()
         return node
+
+    async def made(self, name: str) -> None:
+        """Wait while a node of this name is being made."""
+        while (making := self.making.get(name)) is not None:
+            await asyncio.wait((making,))
 
     async def _load(self, name: str) -> Node:
         waiting = self._loading.get(name)

@@ -3,6 +3,7 @@ XEP-0384, XEP-0490)."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from tests.engine.pubsub.pep_stage import (
     submitted,
 )
 from tests.story import Client, Story
+from xmpp_engine.storage.protocols import StoreUnavailable
+from xmpp_engine.storage.pubsub import NodeRecord
 from xmpp_engine.xml import ns
 
 DEVICES = "eu.siacs.conversations.axolotl.devicelist"
@@ -271,3 +274,54 @@ async def test_nodes_say_what_they_are(story: Story) -> None:
     items = (await done(bob, asked.replace("#info", "#items"))).first()
     assert [item.attrs["name"] for item in items.elements()] == ["one"]  # type: ignore[union-attr]
     assert await refused(bob, asked.replace(TUNE, "urn:none")) == ["item-not-found"]
+
+
+async def test_what_is_said_while_a_node_is_made_comes_after_it(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client does not wait for answers: what it says second overtook the publication that makes the node."""
+    ada = await stage(story, "ada")
+    store = story.world.stores.pubsub
+    create, go, calls = store.create, asyncio.Event(), 0
+
+    async def slow(record: NodeRecord) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await go.wait()
+        return await create(record)
+
+    monkeypatch.setattr(store, "create", slow, raising=False)
+    retract = "<retract node='urn:x'><item id='a'/></retract>"
+    for xml in (
+        publishing("urn:x", "<x xmlns='urn:x'>1</x>", "a"),
+        publishing("urn:x", "<x xmlns='urn:x'>2</x>", "a"),
+        f"<iq type='set' id='retract'><pubsub xmlns='{ns.PUBSUB}'>{retract}</pubsub></iq>",
+        publishing("urn:x", "<x xmlns='urn:x'>3</x>", "b"),
+        reading("urn:x"),
+    ):
+        ada.send(xml)
+    await ada.receives_nothing()
+    go.set()
+    said = [stanza for stanza in await ada.receives_all() if stanza.name == "iq"]
+    assert [stanza.get("type") for stanza in said] == ["result"] * 5
+    assert list(items_of(said[-1])) == ["b"]
+    assert calls == 1
+
+
+async def test_a_node_that_cannot_be_made_lets_the_next_one_try(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await stage(story, "ada")
+    store = story.world.stores.pubsub
+    create, calls = store.create, 0
+
+    async def failing(record: NodeRecord) -> int:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        if calls == 1:
+            raise StoreUnavailable("away")
+        return await create(record)
+
+    monkeypatch.setattr(store, "create", failing, raising=False)
+    for number in (1, 2):
+        ada.send(publishing("urn:x", f"<x xmlns='urn:x'>{number}</x>", "a"))
+    said = [stanza for stanza in await ada.receives_all() if stanza.name == "iq"]
+    assert [stanza.get("type") for stanza in said] == ["error", "result"]
