@@ -20,6 +20,7 @@ _KINDS = {
     "across": ("a message from node to node against one on a node", "{:.2f}"),
     "busservices": ("CPU of Redis and PostgreSQL per message, us", "{:.1f}"),
     "second": ("messages of two nodes against one", "{:.2f}"),
+    "secondcpu": ("the same by the CPU of the nodes alone, as if the generator had a core of its own", "{:.2f}"),
     "joining": ("99th percentile between two nodes, ms", "{:.1f}"),
     "joinratio": ("a pause", "{:.2f}"),
     "rate": ("messages per second", "{:,.0f}"),

@@ -55,6 +55,32 @@ async def test_counts_do_not_depend_on_where_reads_are_cut(step: int) -> None:
     assert transport.written.endswith(b"h='5'/>")
 
 
+USUAL = b"<message from='a'><body>%d</body></message>"
+MIXED = b"".join(
+    (
+        *(USUAL % number for number in (1, 2, 3)),
+        b"<r xmlns='urn:xmpp:sm:3'/>",
+        USUAL % 4,
+        b"<a xmlns='urn:xmpp:sm:3' h='4'/>",
+        USUAL % 50,
+        b"<iq from='localhost' id='p7' type='result'/>",
+        USUAL % 6,
+        USUAL % 7,
+    )
+)
+
+
+@pytest.mark.parametrize("step", [1, 7, len(USUAL % 1), 2 * len(USUAL % 1), len(MIXED)])
+async def test_messages_of_one_size_are_counted_like_others(step: int) -> None:
+    session, transport = await counting_session()
+    session.data_received(USUAL % 0)
+    for start in range(0, len(MIXED), step):
+        session.data_received(MIXED[start : start + step])
+    assert session.received == 8
+    assert session.acked == 10  # eight messages, a presence, an iq
+    assert transport.written.count(b"<a ") == 1
+
+
 async def test_pings_are_answered_and_counted() -> None:
     session, transport = await counting_session()
     session.data_received(b"<iq from='localhost' id='p7' type='get'><ping xmlns='urn:xmpp:ping'/></iq>")
