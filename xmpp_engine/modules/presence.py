@@ -25,7 +25,7 @@ from xmpp_engine.plugin.registrar import Registrar
 from xmpp_engine.plugin.verdict import HANDLED, Reject, Verdict
 from xmpp_engine.routing.account import Account
 from xmpp_engine.routing.bounce import BOUNCED
-from xmpp_engine.routing.crossing import HERE, withdrawn
+from xmpp_engine.routing.crossing import HERE, WITHDRAWN, withdrawn
 from xmpp_engine.routing.session import Session
 from xmpp_engine.stanza.build import delay, presence
 from xmpp_engine.stanza.stanza import Stanza
@@ -153,7 +153,10 @@ class Presence(Module):
         directed, session.directed = session.directed, None
         for jid in (directed or {}).values():
             if jid.bare not in told:
-                self._send(stanza.addressed(jid))
+                gone = stanza.addressed(jid)
+                # Whoever has the address by now has not shown himself to him.
+                gone.note(WITHDRAWN, True)
+                self._send(gone)
         if old is not None:
             if not account.available():
                 self._record(account, stanza)
@@ -171,6 +174,7 @@ class Presence(Module):
         if stanza.type == "unavailable":
             if directed is not None:
                 directed.pop(to.full, None)
+            stanza.note(WITHDRAWN, True)
             return None
         if directed is None:
             directed = session.directed = {}
@@ -276,6 +280,13 @@ class Presence(Module):
         self._broadcast(shown, account)
         self._send(shown.addressed(account.jid))
 
+    def gone_from(self, full: Jid, directed: Iterable[Jid]) -> None:
+        """A resource is nowhere any more: tell those to whom it had sent directed presence."""
+        for jid in directed:
+            gone = presence(full, jid, "unavailable")
+            gone.note(WITHDRAWN, True)
+            self._send(gone)
+
     def gone_elsewhere(self, account: Account, full: Jid, when: float) -> None:
         """The same for contacts of other servers, when a node is gone; and the last activity of an account that has
         nobody left."""
@@ -303,8 +314,14 @@ class Presence(Module):
         if stanza.type == "probe":
             self._probed(stanza, account)
             return HANDLED
-        assert stanza.to is not None
-        return HANDLED if stanza.type == "error" and not stanza.to.resource else None
+        to = stanza.to
+        assert to is not None
+        if self.services.whereabouts is not None and stanza.type in ("", "unavailable"):
+            strangers = self.services.whereabouts.crossing.strangers
+            for session in account.sessions.values():
+                if not session.remote and to.resource in ("", session.jid.resource):
+                    strangers.shown(session, stanza)
+        return HANDLED if stanza.type == "error" and not to.resource else None
 
     def _probed(self, stanza: Stanza, account: Account) -> None:
         """Section 4.3.2. A resource that was asked for by name answers also to whom it sent directed presence."""

@@ -81,6 +81,12 @@ class Account:
             self.notes[name] = default()
         return self.notes[name]
 
+    def sees(self, bare: str) -> bool:
+        """Whether it is shown what resources of that address show: its own, and those of contacts whose presence it may
+        see (subscription to or both)."""
+        item = self.data.roster.get(bare)
+        return bare == self.bare or (item is not None and item.subscription in ("to", "both"))
+
     def is_subscribed_to_us(self, bare: str) -> bool:
         """Whether the contact may see this account's presence (subscription from or both)."""
         item = self.data.roster.get(bare)

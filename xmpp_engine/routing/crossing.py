@@ -30,6 +30,7 @@ from xmpp_engine.routing.remote_session import shown_presence
 from xmpp_engine.routing.repeats import LATE, is_repeat
 from xmpp_engine.routing.rescue import OTHERS, REPLAYED, SAME_SECONDS
 from xmpp_engine.routing.returns import Returns
+from xmpp_engine.routing.strangers import Strangers
 from xmpp_engine.stanza.build import presence
 from xmpp_engine.stanza.carried import CarriedStanza, carry
 from xmpp_engine.stanza.stanza import Stanza
@@ -77,6 +78,7 @@ class Crossing:
         #: are just coming, for which `early` says whether a delivery has to wait. `handover.py` keeps both.
         self.moved: OrderedDict[str, str] = OrderedDict()
         self.returns = Returns(services, peers, self.doubts, self.moved)
+        self.strangers = Strangers(services, directory)
         self.arrivals: dict[str, Any] = {}
         self.early: Callable[[str, str, Record], bool] = lambda _node, _full, _record: False
         self.shown_early: Callable[[str, str, Record], None] = lambda _node, _address, _record: None
@@ -269,6 +271,7 @@ class Crossing:
                 fresh = self._fresh(stanza, since)
                 if fresh is None:
                     return
+                self.strangers.shown(session, fresh)
                 if fresh is not stanza:
                     session.deliver(fresh.addressed(jid))
                     return

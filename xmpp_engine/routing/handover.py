@@ -97,7 +97,7 @@ class Arrival:
 
 class Given(NamedTuple):
     """A session that was given to a node, since when it is bound there, how many stanzas of its client were handled,
-    and what that has not acknowledged."""
+    what that has not acknowledged, and to whom it has shown itself beside its contacts."""
 
     node: str
     account: Account
@@ -105,6 +105,7 @@ class Given(NamedTuple):
     since: float
     handled: int
     queue: deque[tuple[Any, float]]
+    directed: tuple[Jid, ...]
 
 
 class Handover:
@@ -356,7 +357,13 @@ class Handover:
         unfenced = self._unfenced[full] = set(self._peers.nodes)
         self._services.clock.call_later(_TAKEN_SECONDS, self._all_fenced, full, unfenced)
         given = self._given[sm.id] = Given(
-            node, account, session.jid, session.since + LATER, sm.handled_count, deque(sm.queue)
+            node,
+            account,
+            session.jid,
+            session.since + LATER,
+            sm.handled_count,
+            deque(sm.queue),
+            tuple((session.directed or {}).values()),
         )
         self._services.clock.call_later(_TAKEN_SECONDS, self._too_late, sm.id, given)
         self._peers.broadcast((GOES, full, session.since, node))
@@ -407,7 +414,7 @@ class Handover:
         if self._moved.get(full) == given.node:
             del self._moved[full]
         self._peers.broadcast((NOWHERE, full, given.node, given.since))
-        self._whereabouts.is_nowhere(account, given.jid, given.node, given.since)
+        self._whereabouts.is_nowhere(account, given.jid, given.node, given.since, given.directed)
         return True
 
     def bring_home(self, given: Given) -> None:

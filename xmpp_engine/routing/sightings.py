@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from xmpp_engine.addressing.jid import Jid
@@ -61,6 +61,9 @@ class Shows(Protocol):
 
     def gone(self, account: Account, full: Jid) -> None:
         """Tell the contacts of an account that a resource is unavailable."""
+
+    def gone_from(self, full: Jid, directed: Iterable[Jid]) -> None:
+        """Tell those to whom a resource has shown itself beside its contacts that it is unavailable."""
 
     def gone_elsewhere(self, account: Account, full: Jid, when: float) -> None:
         """The same for contacts of other servers, and the last activity of an account that nobody uses any more."""
@@ -234,6 +237,9 @@ class Sightings:
                 if number % _AT_ONCE == 0:
                     await self._peers.room(node)
                 self._show_one(session, node)
+                strangers = self._crossing.strangers.of(session, node)
+                if strangers:
+                    self._crossing.show_at(node, presence(session.jid, None), strangers)
         if self._meeting.get(node) is fresh:
             del self._meeting[node]
             self._peers.post(node, (MET,))
@@ -289,6 +295,7 @@ class Sightings:
                 self._mourned[f"{bare}/{entry.resource}"] = None
         while len(self._mourned) > _MOURNED:
             self._mourned.popitem(last=False)
+        self._crossing.strangers.gone({f"{bare}/{entry.resource}" for bare, entry in dropped})
 
         for full, (owner, session) in list(self._moved_in.items()):
             if owner == node:

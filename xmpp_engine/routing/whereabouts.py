@@ -259,8 +259,9 @@ class Whereabouts:
         if self.directory.remove(jid.bare, jid.resource, node, since) is not None:
             self._leave(jid.bare, jid.resource)
 
-    def is_nowhere(self, account: Account, jid: Jid, node: str, since: float) -> None:
-        """The same of a session that had gone there from here: its contacts learn that it is unavailable."""
+    def is_nowhere(self, account: Account, jid: Jid, node: str, since: float, directed: Iterable[Jid]) -> None:
+        """The same of a session that had gone there from here: its contacts learn that it is unavailable, and those to
+        whom it has shown itself beside them."""
         entry = self.directory.find(jid.bare, jid.resource)
         if entry is None or entry.node != node or entry.since != since:
             return
@@ -269,6 +270,8 @@ class Whereabouts:
         if entry.presence is not None and shows is not None:
             self._show(account, jid, None)
             shows.gone(account, jid)
+        if shows is not None:
+            shows.gone_from(jid, directed)
 
     def stored(self, account: Account, commit: int) -> None:
         """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come
