@@ -268,25 +268,41 @@ class Roster(Module):
             # server has been told of it already.
             if committed or mine is None or (item is not None and theirs < mine.version):
                 return
-            self._write(account, jid, True, writer.base)
+            if theirs >= mine.version:
+                self._write(account, jid, True, writer.base)
         elif committed:
             # Of a newer one than this that was told already, whoever has it says when it is stored.
             if mine != item and (mine is None or theirs >= mine.version):
                 assert self.services.coherence is not None
                 self.services.coherence.reread(account.bare)
             return
-        elif item is not None and mine is not None and theirs < mine.version:
+        elif item is not None and theirs < (mine.version if mine is not None else _removed_at(data, jid)) and theirs:
             return  # This node knows a later one, which it has read: that had come there another way.
         data.roster_version = max(data.roster_version, version)
         if item is not None:
             data.roster[jid] = item
         elif mine is not None:
             if theirs < mine.version:
-                # Who knows the later change is told of the removal too.
-                version = data.roster_version = self._next_version(account)
+                self._remove_later(account, mine)
+                return
             del data.roster[jid]
             _removed(data, jid, version)
         self._follow(account, mine, item, values[4] if len(values) > 4 else {})
+
+    def _remove_later(self, account: Account, mine: RosterItem) -> None:
+        """A contact was removed on a node that did not know of a later change. The node that made that change, and did
+        not know of the removal either, removes it once more: so all that know the change hear of it. To others the
+        store says what counts."""
+        assert self.services.whereabouts is not None
+        writer = self._writers.get(account.bare)
+        dirty = writer is not None and (mine.jid in writer.dirty or mine.jid in writer.writing)
+        if dirty or mine.version & 0xFF == self.services.whereabouts.number:
+            self.drop(account, mine.jid)
+            self._follow(account, mine, None, None)
+            if mine.listed:
+                self.push_removed(account, mine.jid)
+        elif self.services.coherence is not None:
+            self.services.coherence.reread(account.bare)
 
     def changed_elsewhere(self, account: Account, old: dict[str, RosterItem]) -> None:
         """See routing/coherence.py."""
@@ -597,6 +613,11 @@ def _newest(told: list[list[Any]]) -> dict[str, tuple[RosterItem | None, int]]:
         if said >= since.get(jid, 0) or (said == 0 and newest[jid][0] is None):
             newest[jid], since[jid] = (item, version), said
     return newest
+
+
+def _removed_at(data: AccountData, jid: str) -> int:
+    """The version with which a contact was removed; 0 where that is not known."""
+    return next((version for removed, version in data.removed if removed == jid), 0)
 
 
 def _removed(data: AccountData, jid: str, version: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster_story import ClusterStory, forget
+from tests.engine.routing.test_sightings import held_back, let_go
 from tests.story import Client
 from xmpp_engine.modules.roster import Roster
 from xmpp_engine.storage.types import RosterItem
@@ -283,3 +284,30 @@ async def test_who_has_heard_of_a_later_change_alone_reads_what_it_has_missed(cl
     roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
     await cluster.world.settle()
     assert one.account.roster == other.account.roster == kept.roster
+
+
+@pytest.mark.parametrize("remover", ["n1", "n2"])
+async def test_a_removal_counts_that_crosses_with_a_change(cluster: ClusterStory, remover: str) -> None:
+    """Whichever was stored last, and whichever has the later version."""
+    one, other = await two(cluster)
+    sides = {"n1": one, "n2": other}
+    known = roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    for last in ("removal", "change"):
+        roster_of(cluster, "n1").put(one.account, known)
+        await cluster.world.settle()
+        held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds="c")
+        for what in ("change", "removal") if last == "removal" else ("removal", "change"):
+            for node, client in sides.items():
+                if what == "removal" and node == remover:
+                    roster_of(cluster, node).drop(client.account, JULIET)
+                elif what == "change" and node != remover:
+                    roster_of(cluster, node).put(client.account, replace(known, name=last))
+            await cluster.world.settle()
+        let_go(cluster)
+        await cluster.world.pass_time(3.0)
+        kept = cluster.world.stores.memory.accounts[one.bare].data
+        for client in sides.values():
+            assert JULIET not in client.account.roster
+            assert client.account.data.roster_version == kept.roster_version
+        assert JULIET not in kept.roster
