@@ -14,7 +14,7 @@ a stranger's subscription request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -197,6 +197,7 @@ class Roster(Module):
             item = replace(item, version=account.data.roster_version)
         old = account.roster.get(item.jid)
         account.roster[item.jid] = item
+        self._change_at(account, item.jid, account.data.roster_version)
         self._write(account, item.jid, insist, base)
         self._changed(account, old, item, base)
         return item
@@ -210,6 +211,7 @@ class Roster(Module):
             data.roster_version = self._next_version(account)
         if item.listed:
             _removed(data, jid, data.roster_version)
+        self._change_at(account, jid, data.roster_version)
         self._write(account, jid, insist, base)
         self._changed(account, item, None, base)
 
@@ -258,36 +260,48 @@ class Roster(Module):
         item = _item(row) if row is not None else None
         mine = data.roster.get(jid)
         theirs = item.version if item is not None else version
+        # A request changes no version of an item, but that of the roster.
+        older = item != mine and version < self._changed_at(account, jid)
         if writer is not None:
             writer.base = max(writer.base, version)
-        if len(values) > 5 and values[5] > data.roster_version and self.services.coherence is not None:
-            self.services.coherence.reread(account.bare)
+        if len(values) > 5 and values[5] > data.roster_version:
+            self._reread(account)
         if writer is not None and (jid in writer.dirty or jid in writer.writing):
             # Ours is written later. But what the other node has made of ours (somebody has answered a request at once)
             # counts, and is written behind it. So does a removal, whatever was changed apart from it: the contact's
             # server has been told of it already.
-            if committed or mine is None or (item is not None and theirs < mine.version):
+            if committed or mine is None or (item is not None and older):
                 return
-            if theirs >= mine.version:
+            if not older:
                 self._write(account, jid, True, writer.base)
         elif committed:
             # Of a newer one than this that was told already, whoever has it says when it is stored.
             if mine != item and (mine is None or theirs >= mine.version):
-                assert self.services.coherence is not None
-                self.services.coherence.reread(account.bare)
+                self._reread(account)
             return
-        elif item is not None and theirs < (mine.version if mine is not None else _removed_at(data, jid)) and theirs:
-            return  # This node knows a later one, which it has read: that had come there another way.
+        elif older and item is not None:
+            # This node knows a later one, which it has read or heard: that had come there another way.
+            self._reread(account)
+            return
+        elif older and version <= _removed_at(data, jid):
+            return  # What is there has come after that.
+        if older and mine is not None:
+            self._remove_later(account, mine)
+            return
+        self._change_at(account, jid, version)
         data.roster_version = max(data.roster_version, version)
         if item is not None:
             data.roster[jid] = item
         elif mine is not None:
-            if theirs < mine.version:
-                self._remove_later(account, mine)
-                return
             del data.roster[jid]
             _removed(data, jid, version)
         self._follow(account, mine, item, values[4] if len(values) > 4 else {})
+        # Whoever changed it pushes it to the resources of which he knows that they want it.
+        told = values[6] if len(values) > 6 else account.sessions
+        if item is not None and item.listed:
+            self._push_here(account, render(item), told)
+        elif mine is not None and mine.listed:
+            self._push_here(account, _gone(jid), told)
 
     def _remove_later(self, account: Account, mine: RosterItem) -> None:
         """A contact was removed on a node that did not know of a later change. The node that made that change, and did
@@ -301,8 +315,24 @@ class Roster(Module):
             self._follow(account, mine, None, None)
             if mine.listed:
                 self.push_removed(account, mine.jid)
-        elif self.services.coherence is not None:
-            self.services.coherence.reread(account.bare)
+        else:
+            self._reread(account)
+
+    def _reread(self, account: Account) -> None:
+        assert self.services.coherence is not None
+        self.services.coherence.reread(account.bare)
+
+    def _change_at(self, account: Account, jid: str, version: int) -> None:
+        """A contact was changed, and that made this version of the roster."""
+        if self.services.coherence is not None:
+            account.note(self.name, dict)[jid] = version
+
+    def _changed_at(self, account: Account, jid: str) -> int:
+        """With which version of the roster a contact was changed, or removed, last, as far as that is known."""
+        item = account.roster.get(jid)
+        since = item.version if item is not None else _removed_at(account.data, jid)
+        known: int = account.note(self.name, dict).get(jid, 0)
+        return max(since, known)
 
     def changed_elsewhere(self, account: Account, old: dict[str, RosterItem]) -> None:
         """See routing/coherence.py."""
@@ -316,10 +346,10 @@ class Roster(Module):
             elif was is not None and was.listed:
                 self._push_here(account, _gone(jid))
 
-    def _push_here(self, account: Account, item: Element) -> None:
-        """Send a contact to the interested resources of this node; others read it anew themselves."""
+    def _push_here(self, account: Account, item: Element, told: Container[str] = ()) -> None:
+        """Send a contact to the interested resources of this node, but for those that another one has told."""
         for session in list(account.sessions.values()):
-            if session.interested and not session.remote:
+            if session.interested and not session.remote and session.jid.resource not in told:
                 session.deliver(_pushed(session, item, account.data.roster_version))
 
     def _follow(
@@ -333,10 +363,10 @@ class Roster(Module):
 
     def heard_before(self, account: Account, told: list[list[Any]]) -> None:
         """See routing/coherence.py."""
-        self._put_over(account.data, told)
+        self._put_over(account.data, told, account.data.roster_version)
 
-    def _put_over(self, data: AccountData, told: list[list[Any]]) -> None:
-        """What was read may be older than what other nodes have told."""
+    def _put_over(self, data: AccountData, told: list[list[Any]], read: int) -> None:
+        """What was read, with this version, may be older than what other nodes have told."""
         removed = dict(data.removed)
         for jid, (item, version) in _newest(told).items():
             mine = data.roster.get(jid)
@@ -346,17 +376,22 @@ class Roster(Module):
                 if mine is not None and since <= version:
                     del data.roster[jid]
                     _removed(data, jid, version)
-            # What clients do not see (a request) changes no version: of equal ones the word is the newer.
-            elif item.version >= since or (mine is None and not item.version):
+            # What clients do not see (a request) changes no version of an item, but that of the roster.
+            elif item.version == since and mine is not None:
+                if version >= read:
+                    data.roster[jid] = item
+            elif item.version > since or not item.version:
                 data.roster[jid] = item
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
         """See routing/coherence.py."""
         writer, coherence = self._writers.get(account.bare), self.services.coherence
-        data.roster_version = max(data.roster_version, account.data.roster_version)
+        read = data.roster_version
+        data.roster_version = max(read, account.data.roster_version)
         own = writer.dirty | writer.writing if writer is not None else {}
         if coherence is not None:
-            self._put_over(data, [values for values in coherence.unstored(account.bare) if values[0] not in own])
+            told = [values for values in coherence.unstored(account.bare) if values[0] not in own]
+            self._put_over(data, told, read)
         for jid in own:
             if jid in account.roster:
                 data.roster[jid] = account.roster[jid]
@@ -364,12 +399,15 @@ class Roster(Module):
                 data.roster.pop(jid, None)
 
     def _tell(self, account: Account, jid: str, *, committed: bool, base: int = 0) -> None:
-        """`base` is the version before: who does not know it has missed something."""
+        """`base` is the version before: who does not know it has missed something. Along go, of a change, how many
+        changes of what sessions show this node has heard of, and which resources want to be told."""
         item = account.roster.get(jid)
         row = _row(item) if item is not None else None
         whereabouts = self.services.whereabouts
         heard = {} if committed or whereabouts is None else whereabouts.sightings.heard
-        self.services.tell(account.bare, _TOLD, jid, row, account.data.roster_version, committed, heard, base)
+        wanting = [] if committed else [s.jid.resource for s in account.sessions.values() if s.interested]
+        version = account.data.roster_version
+        self.services.tell(account.bare, _TOLD, jid, row, version, committed, heard, base, wanting)
 
     def _taken_back(self, account: Account, jid: str) -> None:
         """A change could not be stored that other nodes have taken over, and an older word does not replace a newer

@@ -103,11 +103,9 @@ class Coherence:
         if whole is not None:
             self._whole[(domain, what)] = whole
 
-    def _joined(self, node: str, returned: bool) -> None:
+    def _joined(self, node: str, _returned: bool) -> None:
         for whole in list(self._whole.values()):
             whole(node)
-        if returned:
-            self.compare()
 
     def compare(self) -> None:
         """Read accounts anew, soon, whose roster has another version here than in the store."""

@@ -403,7 +403,10 @@ class Whereabouts:
         self.peers.post(node, (TOLD,))
 
     def _greeted(self, node: str, record: Record) -> None:
-        _kind, token, tag, _returned, marks, self.sightings.heard[node] = record[:6]
+        _kind, token, tag, returned, marks, self.sightings.heard[node] = record[:6]
+        if returned and self._services.coherence is not None:
+            # From now on its words come; what it has stored before is seen by the versions.
+            self._services.coherence.compare()
         self._doubts.greeted(node, token)
         self.crossing.tags[tag] = node
         for other, number in marks:

@@ -311,3 +311,39 @@ async def test_a_removal_counts_that_crosses_with_a_change(cluster: ClusterStory
             assert JULIET not in client.account.roster
             assert client.account.data.roster_version == kept.roster_version
         assert JULIET not in kept.roster
+
+
+async def test_who_asks_while_a_contact_is_changed_elsewhere_learns_of_it(cluster: ClusterStory) -> None:
+    """The node that changed it did not know of anybody who wanted to be told."""
+    one, other = await cluster("romeo n1", "romeo n2")
+    held_back(cluster, ("n1", "n2"), ("n2", "n1"), kinds="cb")
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    other.send(f"<iq type='get' id='g'><query xmlns='{ns.ROSTER}'/></iq>")
+    await cluster.world.settle()
+    assert JULIET not in await pushed(other)
+    let_go(cluster)
+    await cluster.world.pass_time(3.0)
+    assert JULIET in await pushed(other)
+
+
+async def test_an_older_word_brings_no_request_back_and_takes_none_away(cluster: ClusterStory) -> None:
+    """A request changes no version of an item."""
+    one, other = await two(cluster)
+    roster, stranger = roster_of(cluster, "n1"), "paris@story.example"
+    known = roster.put(one.account, RosterItem(JULIET))
+    asks = roster.put(one.account, replace(known, pending_in=True), shown=False)
+    roster.put(one.account, RosterItem(stranger, pending_in=True), shown=False)
+    await cluster.world.settle()
+    later = one.account.data.roster_version
+    for words in ([JULIET, _row(known), known.version, False], [stranger, None, known.version, False]):
+        roster_of(cluster, "n2").heard(other.account, other.bare, words)
+        await cluster.world.settle()
+    kept = cluster.world.stores.memory.accounts[one.bare].data
+    assert one.account.roster == other.account.roster == kept.roster
+    assert item_on(other) == asks
+    assert stranger in other.account.roster
+    assert other.account.data.roster_version == kept.roster_version >= later
+    await cluster.world.pass_time(40.0)
+    roster.heard_before(one.account, [[JULIET, _row(known), known.version, True]])
+    assert item_on(one) == asks
