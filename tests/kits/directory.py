@@ -22,12 +22,12 @@ import pytest
 from tests.services import Service
 
 _CONFIG = """include /etc/ldap/schema/core.schema
-pidfile {folder}/slapd.pid
+pidfile "{folder}/slapd.pid"
 access to dn.exact="cn=Closed,o=Test" by * none
 access to * by * read
 database ldif
 suffix "o=Test"
-directory {folder}/data
+directory "{folder}/data"
 """
 
 

@@ -21,6 +21,8 @@ _JUDGED: Final = (
     "fingerprint",
     "pinned",
     "chain_length",
+    "revocation",
+    "tlsa",
 )
 
 
