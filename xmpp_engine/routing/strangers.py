@@ -59,11 +59,13 @@ class Strangers:
                     session.deliver(presence(jid, session.jid, "unavailable"))
 
     def of(self, session: Session, node: str) -> list[str]:
-        """Those on a node to whom a session of this one has shown itself, beside its contacts."""
-        blocked = session.account.data.blocked
+        """Those on a node to whom a session of this one has shown itself, beside its contacts: these see what it shows
+        to all."""
+        account = session.account
+        blocked = account.data.blocked
         found = []
         for jid in (session.directed or {}).values():
-            if jid.bare in blocked or jid.domain in blocked:
+            if jid.bare in blocked or jid.domain in blocked or account.is_subscribed_to_us(jid.bare):
                 continue
             entries = self._directory.of(jid.bare)
             if any(entry.node == node and jid.resource in ("", entry.resource) for entry in entries):

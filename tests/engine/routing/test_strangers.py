@@ -79,3 +79,18 @@ async def test_who_takes_the_place_of_a_resource_elsewhere_is_not_seen_for_it(cl
     again.send("<presence/>")
     await cluster.world.pass_time(1.0)
     assert await last_seen(juliet, romeo.full) is None
+
+
+async def test_a_contact_to_whom_somebody_has_shown_himself_sees_after_a_cut_what_all_see(
+    cluster: ClusterStory,
+) -> None:
+    romeo, juliet = await strangers(cluster, "n1", "n2")
+    await cluster.contacts(romeo, juliet)
+    romeo.send("<presence><status>for all</status></presence>")
+    await cluster.world.settle()
+    cluster.world.cut("n1")
+    await cluster.world.pass_time(8.0)
+    await juliet.receives_all()
+    cluster.world.heal()
+    await cluster.world.notice()
+    assert await last_seen(juliet, romeo.full) == "for all"
