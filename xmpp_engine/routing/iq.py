@@ -13,7 +13,7 @@ requests change nothing, are registered as not `ordered`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,10 +119,7 @@ class IqDispatch:
                 self._refuse(stanza, StanzaError("resource-constraint", "too many requests at a time"))
                 return
             self._running[key] = running + 1
-            answer = _called(stanza, handler, context, before)
-            self._tasks.spawn(
-                f"iq {handler.owner}", self._serve_later(stanza, handler, answer, self._turn(stanza, handler))
-            )
+            self._spawn(stanza, handler, _called(stanza, handler, context, before), self._turn(stanza, handler))
             return
         try:
             result = handler.function(stanza, context)
@@ -134,7 +131,7 @@ class IqDispatch:
             return
         self._reply(stanza, result)
 
-    def _reply_later(self, stanza: Stanza, handler: IqHandler, answer: CoroutineType[Any, Any, Any]) -> None:
+    def _reply_later(self, stanza: Stanza, handler: IqHandler, answer: Coroutine[Any, Any, Any]) -> None:
         """What was asked is done in its place among all stanzas; the answer waits, as a rule until it is stored. Who
         asks faster than that is answered at once, without that promise."""
         key = (stanza.sender.full, handler.at_once)
@@ -144,7 +141,18 @@ class IqDispatch:
             self._reply(stanza, None)
             return
         self._running[key] = running + 1
-        self._tasks.spawn(f"iq {handler.owner}", self._serve_later(stanza, handler, answer))
+        self._spawn(stanza, handler, answer)
+
+    def _spawn(
+        self,
+        stanza: Stanza,
+        handler: IqHandler,
+        answer: Coroutine[Any, Any, Any],
+        turn: asyncio.Future[None] | None = None,
+    ) -> None:
+        task = self._tasks.spawn(f"iq {handler.owner}", self._serve_later(stanza, handler, answer, turn))
+        # A task that is cancelled before it has begun, as when the engine stops, awaits nothing.
+        task.add_done_callback(lambda _task: answer.close())
 
     def request(self, stanza: Stanza, answered: Callable[[Stanza | None], Any], seconds: float = 60.0) -> None:
         """Send a request of the server's own; `answered` gets the result or error, or None after `seconds`."""
@@ -169,7 +177,11 @@ class IqDispatch:
         return turn
 
     async def _serve_later(
-        self, stanza: Stanza, handler: IqHandler, answer: Awaitable[Any], turn: asyncio.Future[None] | None = None
+        self,
+        stanza: Stanza,
+        handler: IqHandler,
+        answer: Coroutine[Any, Any, Any],
+        turn: asyncio.Future[None] | None = None,
     ) -> None:
         try:
             result = await answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -99,3 +100,25 @@ async def test_others_do_not_wait(story: Story, monkeypatch: pytest.MonkeyPatch)
     assert answer.get("type") == "result"
     held.go.set()
     assert results(await desk.receives_all()) == ["1"]
+
+
+CONTACT = "<query xmlns='jabber:iq:roster'><item jid='paris@prosody.example'/></query>"
+
+
+@pytest.mark.parametrize("asked", [BLOCK, CONTACT])
+async def test_what_is_cancelled_before_it_has_begun_leaves_nothing(
+    story: Story, recwarn: pytest.WarningsRecorder, asked: str
+) -> None:
+    """As when the engine stops: a handler that is called in its task, and one that has been called and waits."""
+    gina = await story("gina")
+    tasks = story.world.engine.tasks
+    before = set(tasks._running)
+    gina.send(f"<iq type='set' id='1'>{asked}</iq>")
+    begun = tasks._running - before
+    assert "iq" in {task.get_name().split()[0] for task in begun}
+    for task in begun:
+        task.cancel()
+    await asyncio.wait(begun)
+    del begun, task
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)] == []
