@@ -275,8 +275,9 @@ class Roster(Module):
             if not older:
                 self._write(account, jid, True, writer.base)
         elif committed:
-            # Of a newer one than this that was told already, whoever has it says when it is stored.
-            if mine != item and (mine is None or theirs >= mine.version):
+            # Of a newer one than this that was told already, whoever has it says when it is stored. A later version of
+            # the roster was not heard of when it was told: the link began after that.
+            if version > data.roster_version or (mine != item and (mine is None or theirs >= mine.version)):
                 self._reread(account)
             return
         elif older and item is not None:
@@ -380,7 +381,7 @@ class Roster(Module):
             elif item.version == since and mine is not None:
                 if version >= read:
                     data.roster[jid] = item
-            elif item.version > since or not item.version:
+            elif (item.version or version) > since:
                 data.roster[jid] = item
 
     def keep_unsaved(self, account: Account, data: AccountData) -> None:
@@ -641,14 +642,14 @@ def _item(row: list[Any]) -> RosterItem:
 
 def _newest(told: list[list[Any]]) -> dict[str, tuple[RosterItem | None, int]]:
     """The newest word on each contact: the last one, but nodes may be heard in another order than they spoke in. An
-    item of version 0 has none to go by: it counts where the contact was not there before."""
+    item of version 0 has only that of the roster to go by."""
     newest: dict[str, tuple[RosterItem | None, int]] = {}
     since: dict[str, int] = {}
     for values in told:
         jid, row, version = values[:3]
         item = _item(row) if row is not None else None
-        said = item.version if item is not None else version
-        if said >= since.get(jid, 0) or (said == 0 and newest[jid][0] is None):
+        said = (item.version if item is not None else 0) or version
+        if said >= since.get(jid, 0):
             newest[jid], since[jid] = (item, version), said
     return newest
 

@@ -11,8 +11,9 @@ that say what has changed ("c": what, bare JID, values); they take it over where
 Accounts that are being loaded while something is told are read once more; and what was told of a contact and not yet
 said to be stored holds against what is read. When a node is gone, what it told last may never have reached the store:
 accounts that it changed shortly before are read anew too. And what it stored last it may not have told, or cannot tell
-while the two are cut off from each other: then, and when it is back, the versions of all rosters in memory are held
-against those of the store.
+while the two are cut off from each other: then, and whenever a node joins, the versions of all rosters in memory are
+held against those of the store. As a node that is out of reach may go on storing, and end without ever coming back,
+they are while it is missing, less and less often.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from xmpp_engine.storage.protocols import StoreUnavailable
 if TYPE_CHECKING:
     from xmpp_engine.routing.account import Account
     from xmpp_engine.routing.host import Services
+    from xmpp_engine.runtime.clock import Timer
     from xmpp_engine.storage.types import AccountData, RosterItem
 
 log = logging.getLogger("mlink.coherence")
@@ -46,6 +48,9 @@ _KEPT: Final = 20
 _AGAIN_SECONDS: Final = 2.0
 #: Versions of rosters that are asked for at a time.
 _COMPARED: Final = 500
+#: Seconds after a node is gone until rosters are compared once more, each time twice as long up to the last.
+_MISSING_SECONDS: Final = 15.0
+_MISSING_LAST: Final = 960.0
 
 #: function(account, bare, values): the account is None where it is not resident.
 Heard = Callable[["Account | None", str, list[Any]], Any]
@@ -84,6 +89,9 @@ class Coherence:
         self._whole: dict[tuple[str, str], Callable[[str], Any]] = {}
         #: Whether rosters are being compared with the store, and whether that is to be done once more.
         self._comparing = self._once_more = False
+        #: Nodes that are gone and may still store something, and when that is looked at next.
+        self._missing: set[str] = set()
+        self._missing_timer: Timer | None = None
         peers.handle(TOLD, self._told)
         peers.on_joined(self._joined)
         peers.on_gone(self._gone)
@@ -104,6 +112,8 @@ class Coherence:
             self._whole[(domain, what)] = whole
 
     def _joined(self, node: str, _returned: bool) -> None:
+        # What it has stored so far is compared when it greets (routing/whereabouts.py).
+        self._missing.discard(node)
         for whole in list(self._whole.values()):
             whole(node)
 
@@ -240,6 +250,24 @@ class Coherence:
                 if when >= since:
                     self.reread(bare)
         self.compare()
+        self._missing.add(node)
+        self._look_later(_MISSING_SECONDS)
+
+    def _look_later(self, seconds: float) -> None:
+        if self._missing_timer is not None:
+            self._missing_timer.cancel()
+        self._missing_timer = self._services.clock.call_later(seconds, self._look_again, seconds)
+
+    def _look_again(self, after: float) -> None:
+        """A node is missing; the last look was this many seconds ago."""
+        self._missing_timer = None
+        if not self._missing:
+            return
+        self.compare()
+        if after < _MISSING_LAST:
+            self._look_later(after * 2)
+        else:
+            self._missing.clear()
 
 
 def _note(notes: OrderedDict[str, Any], key: str, value: Any) -> None:

@@ -347,3 +347,89 @@ async def test_an_older_word_brings_no_request_back_and_takes_none_away(cluster:
     await cluster.world.pass_time(40.0)
     roster.heard_before(one.account, [[JULIET, _row(known), known.version, True]])
     assert item_on(one) == asks
+
+
+async def test_what_was_stored_before_two_nodes_have_met_is_read_when_they_meet(cluster: ClusterStory) -> None:
+    """Neither is back: they know nothing of each other."""
+    await cluster.begin(nodes=2)
+    cluster.world.cut("n1")
+    cluster.world.kill("n2")
+    one, other = await cluster("romeo n1", "romeo n2")
+    await other.asks(f"<iq type='get' id='r'><query xmlns='{ns.ROSTER}'/></iq>")
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    assert item_on(other) is None
+    await together(cluster, one, other)
+    assert JULIET in await pushed(other)
+
+
+@pytest.mark.parametrize("follows", [True, False])
+async def test_what_a_node_stored_out_of_reach_before_it_died_is_read(cluster: ClusterStory, follows: bool) -> None:
+    """When another process has taken its name, or else after a while."""
+    one, other = await apart(cluster)
+    roster_of(cluster, "n1").put(one.account, RosterItem(JULIET))
+    await cluster.world.settle()
+    cluster.world.kill("n1")
+    cluster.world.heal()
+    if follows:
+        await cluster.world.node("n1")
+        await cluster.world.notice()
+    else:
+        await cluster.world.pass_time(16.0)
+    assert item_on(other) == stored(cluster, other)
+    assert JULIET in await pushed(other)
+
+
+async def test_rosters_are_compared_less_and_less_often_while_a_node_is_missing(
+    cluster: ClusterStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.begin(nodes=2)
+    world = cluster.world
+    coherence = world.nodes["n1"].services.coherence
+    assert coherence is not None
+    times: list[float] = []
+    monkeypatch.setattr(coherence, "compare", lambda: times.append(world.clock.now()))
+    world.kill("n2")
+    await world.pass_time(56.0)
+    assert [round(time - times[0]) for time in times] == [0, 15, 45]
+    await world.node("n2")
+    times.clear()
+    await world.pass_time(65.0)
+    assert times == []
+    # It never comes back: that ends.
+    coherence._missing.add("n2")
+    coherence._look_again(960.0)
+    assert len(times) == 1
+    assert coherence._missing_timer is None
+    assert not coherence._missing
+
+
+async def test_what_was_told_before_the_nodes_met_is_noticed_when_it_is_stored(cluster: ClusterStory) -> None:
+    """Something came and went: what is there is the same, but clients learn versions by it."""
+    one, other = await two(cluster)
+    await cluster.world.stores.rosters.remove(one.account.id, [JULIET], 258)
+    roster_of(cluster, "n1").heard(one.account, one.bare, [JULIET, None, 258, True])
+    await cluster.world.settle()
+    assert one.account.data.roster_version == 258
+    assert one.account.data.removed == [(JULIET, 258)]
+    assert other.account.data.roster_version == 0
+
+
+async def test_an_older_request_is_none_where_the_contact_was_stored_since(cluster: ClusterStory) -> None:
+    """It was told to a node that did not have the account, which reads it when the request is answered long since."""
+    one, _other = await two(cluster)
+    roster, account = roster_of(cluster, "n1"), one.account
+    request = [JULIET, _row(RosterItem(JULIET, pending_in=True)), 256, False]
+    account.data.roster[JULIET] = known = RosterItem(JULIET, subscription="from", version=514)
+    account.data.roster_version = 514
+    roster.heard_before(account, [request])
+    assert item_on(one) == known
+    # Nor where it was refused, and the contact removed.
+    del account.data.roster[JULIET]
+    account.data.removed = [(JULIET, 514)]
+    roster.heard_before(account, [request])
+    assert item_on(one) is None
+    # A later one counts.
+    roster.heard_before(account, [request, [*request[:2], 770, False]])
+    assert item_on(one) == RosterItem(JULIET, pending_in=True)
+    assert account.data.roster_version == 770
