@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper as Database
 
 from mlink_web.stores.executor import StoreExecutor
+from mlink_web.stores.models import OfflineMessage
 from xmpp_engine.storage.types import OfflineRow
 
 PENDING = """
@@ -41,6 +42,10 @@ class DatabaseOffline:
         """See the protocol."""
         return await self._executor.read(account_id, _usage, account_id)
 
+    async def waiting(self, account_ids: Sequence[int]) -> set[int]:
+        """See the protocol."""
+        return await self._executor.read(None, _waiting, account_ids)
+
 
 def _pending(database: Database, account_id: int, limit: int, after: int) -> list[OfflineRow]:
     with database.cursor() as cursor:
@@ -58,6 +63,11 @@ def _usage(database: Database, account_id: int) -> tuple[int, int]:
         cursor.execute(USAGE, (account_id,))
         count, size = cursor.fetchone()
         return count, int(size)
+
+
+def _waiting(database: Database, account_ids: Sequence[int]) -> set[int]:
+    rows = OfflineMessage.objects.using(database.alias).filter(account_id__in=account_ids)
+    return set(rows.values_list("account_id", flat=True).distinct())
 
 
 def expire_slice(database: Database, now: float) -> int:

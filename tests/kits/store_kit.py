@@ -338,6 +338,8 @@ class StoreKit:
         rest = await stores.offline.pending(number, 10, after=first[-1].id)
         assert [row.xml for row in rest] == [row.xml for row in rows[3:]]
         assert await stores.offline.usage(number) == (5, sum(row.size for row in rows))
+        assert await stores.offline.waiting([number, 4711]) == {number}
+        assert await stores.offline.waiting([]) == set()
         data = await loaded(stores)
         assert (data.offline_count, data.offline_bytes) == (5, sum(row.size for row in rows))
         await stores.offline.delete(number, [row.id for row in first])

@@ -148,6 +148,12 @@ class Offline(Module):
         """Another node of a cluster has stored something after an available session had come here."""
         self.arrived(session, None, session.presence)
 
+    def stored_elsewhere(self, account: Account) -> None:
+        """See routing/coherence.py: nobody may say any more that it is there."""
+        here = next((session for session in account.receptive() if not session.remote), None)
+        if here is not None:
+            self.look(here)
+
     async def _replay(self, session: Session) -> None:
         account = session.account
         whereabouts = self.services.whereabouts

@@ -71,6 +71,13 @@ class Unsaved(Protocol):
         """Put what is not in the database yet into what was read from it."""
 
 
+class Brings(Protocol):
+    """What is asked of the module of offline messages."""
+
+    def stored_elsewhere(self, account: Account) -> None:
+        """Something is stored, and whoever has stored it may have ended before he could say so."""
+
+
 class Coherence:
     """The accounts of one node and those of the others."""
 
@@ -118,7 +125,8 @@ class Coherence:
             whole(node)
 
     def compare(self) -> None:
-        """Read accounts anew, soon, whose roster has another version here than in the store."""
+        """Read accounts anew, soon, whose roster has another version here than in the store; and bring what is stored
+        to who is there."""
         self._once_more = True
         if not self._comparing:
             self._comparing = True
@@ -138,7 +146,13 @@ class Coherence:
             self._comparing = False
 
     async def _compare_some(self, accounts: list[Account]) -> None:
-        versions = await self._services.stores.rosters.versions([account.id for account in accounts])
+        stores = self._services.stores
+        waiting = await stores.offline.waiting([account.id for account in accounts if account.sessions])
+        for account in accounts:
+            offline = cast("Brings | None", account.host.modules.get("offline"))
+            if account.id in waiting and offline is not None:
+                offline.stored_elsewhere(account)
+        versions = await stores.rosters.versions([account.id for account in accounts])
         for account in accounts:
             bare = account.bare
             if account.data.roster_version == versions.get(account.id, account.data.roster_version):

@@ -321,6 +321,11 @@ class MemoryOffline:
         rows = self._memory.offline_of(account_id)
         return len(rows), sum(row.size for row in rows)
 
+    async def waiting(self, account_ids: Sequence[int]) -> set[int]:
+        """See the protocol."""
+        self._memory.check()
+        return {number for number in account_ids if self._memory.offline_of(number)}
+
 
 class MemoryPrivate:
     """Private XML; see `PrivateStore`."""

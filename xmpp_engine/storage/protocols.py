@@ -112,6 +112,9 @@ class OfflineStore(Protocol):
     async def usage(self, account_id: int) -> tuple[int, int]:
         """(count, bytes) stored now."""
 
+    async def waiting(self, account_ids: Sequence[int]) -> set[int]:
+        """Those of these accounts for which something is stored."""
+
 
 class PrivateStore(Protocol):
     """Private XML (XEP-0049), one document per namespace and element name."""

@@ -119,3 +119,20 @@ async def test_a_storage_that_is_full_is_looked_at_now_and_then(cluster: Cluster
     alice.send(SAYS.format("again"))
     await cluster.world.settle()
     assert reads == ["bob@story.example"] * 2
+
+
+async def test_what_a_node_has_stored_that_ends_before_it_is_heard_again_is_brought(cluster: ClusterStory) -> None:
+    """Bob is on the other side of a cut; the node that stores for him dies before the cut is mended."""
+    alice = await begin(cluster, messages=100)
+    bob = await cluster("bob n1")
+    bob.send("<presence/>")
+    await bob.receives_all()
+    world = cluster.world
+    world.cut("n2")
+    await world.notice()
+    alice.send(SAYS.format("late"))
+    await alice.receives_nothing()
+    world.kill("n2")
+    world.heal()
+    await world.pass_time(120.0)
+    assert bodies(await bob.receives_all()) == ["late"]
