@@ -41,6 +41,10 @@ class Operated:
     def hooks(self) -> dict[str, str]:
         raise RuntimeError("broken")
 
+    @property
+    def outside(self) -> Operated:
+        return self
+
     async def account_changed(self, bare: str) -> int:
         self.changed.append(bare)
         return 1
