@@ -187,8 +187,16 @@ class LocalDelivery:
             session = account.sessions.get(resource)
             if session is not None:
                 session.deliver(stanza)
-        else:
+            return
+        crossing = self._router.crossing
+        if stanza.type != "unavailable" or crossing is None or not crossing.online(account.bare):
             for session in account.available():
+                session.deliver(stanza)
+            return
+        # Who has come elsewhere, and is not known to be available here yet, may have seen what is over now.
+        crossing.show(stanza, (stanza.to,))  # type: ignore[arg-type]
+        for session in account.available():
+            if not session.remote:
                 session.deliver(stanza)
 
     def presence_here(self, stanza: Stanza, account: Account) -> None:

@@ -130,3 +130,32 @@ async def test_who_was_frozen_does_not_see_whom_he_has_lost_meanwhile(cluster: C
     shown = [e for e in await juliet.receives_all() if e.name == "presence" and e.attrs["from"] == one.full]
     assert shown
     assert shown[-1].attrs.get("type") == "unavailable"
+
+
+async def test_who_has_just_become_available_elsewhere_sees_who_leaves_leave(cluster: ClusterStory) -> None:
+    """Contacts are no more when the node of the one who has left hears of the other."""
+    romeo, juliet = await cluster("romeo n1", "juliet n2")
+    await romeo.comes_online()
+    await juliet.comes_online()
+    await cluster.contacts(romeo, juliet)
+    late = await cluster.world.login("juliet n2", "late")
+    held_back(cluster, ("n2", "n1"))
+    late.send("<presence/>")
+    await cluster.world.settle()
+    cluster.world.nodes["n1"].services.accounts.forget(juliet.bare)
+    romeo.send(SHOWS.format("here"))
+    other = await cluster.world.login("romeo n1", "other")
+    other.send(SHOWS.format("here"))
+    await cluster.world.settle()
+    # Her account is on his node from now on, with the resources that are known there.
+    romeo.send(f"<message to='{juliet.full}' type='chat'><body>Hi</body></message>")
+    await cluster.world.settle()
+    await other.leaves()
+    romeo.send(f"<presence to='{juliet.bare}' type='unsubscribed'/>")
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    shown = [e for e in await late.receives_all() if e.name == "presence"]
+    for full in (romeo.full, other.full):
+        seen = [e.attrs.get("type") for e in shown if e.attrs["from"] == full]
+        assert (seen[0], seen[-1]) == (None, "unavailable")
