@@ -153,10 +153,7 @@ class Presence(Module):
         directed, session.directed = session.directed, None
         for jid in (directed or {}).values():
             if jid.bare not in told:
-                gone = stanza.addressed(jid)
-                # Whoever has the address by now has not shown himself to him.
-                gone.note(WITHDRAWN, True)
-                self._send(gone)
+                self._send_gone(account, stanza.addressed(jid), jid)
         if old is not None:
             if not account.available():
                 self._record(account, stanza)
@@ -280,12 +277,17 @@ class Presence(Module):
         self._broadcast(shown, account)
         self._send(shown.addressed(account.jid))
 
-    def gone_from(self, full: Jid, directed: Iterable[Jid]) -> None:
+    def gone_from(self, account: Account, full: Jid, directed: Iterable[Jid]) -> None:
         """A resource is nowhere any more: tell those to whom it had sent directed presence."""
         for jid in directed:
-            gone = presence(full, jid, "unavailable")
+            self._send_gone(account, presence(full, jid, "unavailable"), jid)
+
+    def _send_gone(self, account: Account, gone: Stanza, jid: Jid) -> None:
+        """To somebody to whom a resource had sent directed presence. Whoever has its address by now has not shown
+        himself to him, but has to contacts."""
+        if not account.is_subscribed_to_us(jid.bare):
             gone.note(WITHDRAWN, True)
-            self._send(gone)
+        self._send(gone)
 
     def gone_elsewhere(self, account: Account, full: Jid, when: float) -> None:
         """The same for contacts of other servers, when a node is gone; and the last activity of an account that has

@@ -62,7 +62,7 @@ class Shows(Protocol):
     def gone(self, account: Account, full: Jid) -> None:
         """Tell the contacts of an account that a resource is unavailable."""
 
-    def gone_from(self, full: Jid, directed: Iterable[Jid]) -> None:
+    def gone_from(self, account: Account, full: Jid, directed: Iterable[Jid]) -> None:
         """Tell those to whom a resource has shown itself beside its contacts that it is unavailable."""
 
     def gone_elsewhere(self, account: Account, full: Jid, when: float) -> None:

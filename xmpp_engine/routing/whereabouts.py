@@ -271,7 +271,7 @@ class Whereabouts:
             self._show(account, jid, None)
             shows.gone(account, jid)
         if shows is not None:
-            shows.gone_from(jid, directed)
+            shows.gone_from(account, jid, directed)
 
     def stored(self, account: Account, commit: int) -> None:
         """A message is on its way into offline storage. Once it is there it must be looked whether somebody has come

@@ -94,3 +94,19 @@ async def test_a_contact_to_whom_somebody_has_shown_himself_sees_after_a_cut_wha
     cluster.world.heal()
     await cluster.world.notice()
     assert await last_seen(juliet, romeo.full) == "for all"
+
+
+async def test_a_contact_to_whom_somebody_had_shown_himself_sees_who_has_his_address_now(
+    cluster: ClusterStory,
+) -> None:
+    """The session that ends had gone on where nobody heard of the new one."""
+    romeo, juliet = await strangers(cluster, "n1", "n2")
+    await cluster.contacts(romeo, juliet)
+    cluster.world.cut("n1")
+    await cluster.world.pass_time(8.0)
+    again = await cluster.world.login("romeo n2", romeo.jid.resource)
+    again.send("<presence><status>again</status></presence>")
+    await cluster.world.settle()
+    cluster.world.heal()
+    await cluster.world.notice()
+    assert await last_seen(juliet, romeo.full) == "again"
