@@ -54,7 +54,7 @@ class Sight:
                     self._shows.say(session.presence.addressed(contact))
         if _sees(new) and not _sees(old):
             self._look(account, contact, heard)
-        elif _sees(old) and not _sees(new) and heard is None:
+        elif _sees(old) and not _sees(new):
             self._lose(account, contact)
 
     def _withdraw(self, account: Account, contact: Jid) -> None:
@@ -84,8 +84,9 @@ class Sight:
                 self._shows.ask(presence(session.jid, contact, "probe"))
 
     def _lose(self, account: Account, contact: Jid) -> None:
-        """The account does not see the contact any more, and what other nodes said of that may not have come: to
-        sessions of this node none of the contact's resources is there."""
+        """The account does not see the contact any more: to sessions of this node none of the contact's resources is
+        there. What other nodes say of that may never come, and the roster does not say whom to tell when they are gone.
+        """
         whereabouts = self._services.whereabouts
         if whereabouts is None:
             return

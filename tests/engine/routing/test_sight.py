@@ -159,3 +159,21 @@ async def test_who_has_just_become_available_elsewhere_sees_who_leaves_leave(clu
     for full in (romeo.full, other.full):
         seen = [e.attrs.get("type") for e in shown if e.attrs["from"] == full]
         assert (seen[0], seen[-1]) == (None, "unavailable")
+
+
+async def test_who_loses_a_contact_by_a_node_that_is_gone_then_does_not_see_him_for_good(cluster: ClusterStory) -> None:
+    """It has said that the contact is removed, but not that he is unavailable."""
+    romeo, other, juliet = await cluster("romeo n1", "romeo n2", "juliet n1")
+    for client in (romeo, other, juliet):
+        await client.comes_online()
+    await cluster.contacts(romeo, juliet)
+    juliet.send(SHOWS.format("here"))
+    assert await last_seen(other, juliet.full) == "here"
+    held_back(cluster, ("n1", "n2"), kinds="dp")
+    item = f"<item jid='{juliet.bare}' subscription='remove'/>"
+    romeo.send(f"<iq type='set' id='r'><query xmlns='{ns.ROSTER}'>{item}</query></iq>")
+    await cluster.world.settle()
+    cluster.world.kill("n1")
+    await cluster.world.pass_time(8.0)
+    seen = [e.attrs.get("type") for e in await other.receives_all() if e.attrs.get("from") == juliet.full]
+    assert seen == ["unavailable"]
