@@ -299,10 +299,7 @@ class Roster(Module):
         self._follow(account, mine, item, values[4] if len(values) > 4 else {})
         # Whoever changed it pushes it to the resources of which he knows that they want it.
         told = values[6] if len(values) > 6 else account.sessions
-        if item is not None and item.listed:
-            self._push_here(account, render(item), told)
-        elif mine is not None and mine.listed:
-            self._push_here(account, _gone(jid), told)
+        self._push_what_is(account, jid, mine, told if account.roster.get(jid) is item else ())
 
     def _remove_later(self, account: Account, mine: RosterItem) -> None:
         """A contact was removed on a node that did not know of a later change. The node that made that change, and did
@@ -342,10 +339,16 @@ class Roster(Module):
             if was == item:
                 continue
             self._follow(account, was, item, None)
-            if item is not None and item.listed:
-                self._push_here(account, render(item))
-            elif was is not None and was.listed:
-                self._push_here(account, _gone(jid))
+            self._push_what_is(account, jid, was)
+
+    def _push_what_is(self, account: Account, jid: str, was: RosterItem | None, told: Container[str] = ()) -> None:
+        """Push a contact that another node has changed. What followed from that may have changed it once more, and was
+        pushed before this: clients hear last what it is now."""
+        item = account.roster.get(jid)
+        if item is not None and item.listed:
+            self._push_here(account, render(item), told)
+        elif was is not None and was.listed:
+            self._push_here(account, _gone(jid), told)
 
     def _push_here(self, account: Account, item: Element, told: Container[str] = ()) -> None:
         """Send a contact to the interested resources of this node, but for those that another one has told."""

@@ -12,6 +12,7 @@ from tests.cluster_story import ClusterStory, forget
 from tests.engine.routing.test_sightings import held_back, let_go
 from tests.story import Client
 from xmpp_engine.modules.roster import Roster
+from xmpp_engine.routing.account import Account
 from xmpp_engine.storage.types import RosterItem
 from xmpp_engine.xml import ns
 
@@ -433,3 +434,29 @@ async def test_an_older_request_is_none_where_the_contact_was_stored_since(clust
     roster.heard_before(account, [request, [*request[:2], 770, False]])
     assert item_on(one) == RosterItem(JULIET, pending_in=True)
     assert account.data.roster_version == 770
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_clients_hear_last_what_a_change_elsewhere_has_led_to(cluster: ClusterStory, heard: bool) -> None:
+    """Another module changes the contact once more as soon as this node knows of it, and pushes that."""
+    one, other = await two(cluster)
+    await other.asks(f"<iq type='get' id='r'><query xmlns='{ns.ROSTER}'/></iq>")
+    roster = roster_of(cluster, "n2")
+
+    def changes(account: Account, _old: RosterItem | None, new: RosterItem | None, _heard: Any) -> None:
+        if new is not None and new.name == "first":
+            roster.push(account, roster.put(account, replace(new, name="second")))
+
+    roster.elsewhere["test"] = changes
+    first = RosterItem(JULIET, name="first", version=256)
+    if heard:
+        roster.heard(other.account, other.bare, [JULIET, _row(first), 256, False, {}, 0, []])
+    else:
+        await cluster.world.stores.rosters.put(other.account.id, [first], 256)
+        cluster.world.nodes["n2"].services.coherence.compare()  # type: ignore[union-attr]
+    await cluster.world.settle()
+    last = [e for e in await other.receives_all() if e.name == "iq"][-1]
+    item = last.find(ns.ROSTER, "query").find(ns.ROSTER, "item")  # type: ignore[union-attr]
+    assert item is not None
+    assert item.attrs["name"] == "second"
+    assert item_on(one) == item_on(other) == stored(cluster, one)
