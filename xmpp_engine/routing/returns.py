@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xmpp_engine.addressing.jid import Jid
 from xmpp_engine.observe.log import refused
 from xmpp_engine.routing.bounce import bounce
-from xmpp_engine.routing.copies import KnownBy, is_copy, known_by, original, rely, waiting
+from xmpp_engine.routing.copies import SOLE, KnownBy, is_copy, known_by, original, rely, waiting
 from xmpp_engine.routing.doubts import DELIVER, DOUBT, Doubts
 from xmpp_engine.routing.ports import Peers, Record
 from xmpp_engine.routing.rescue import OTHERS, Rescue, is_among
@@ -142,10 +142,14 @@ class Returns:
         done: set[str] = set()
         first: Stanza
         for record in records:
-            if record[0] == RELIES and "/" in record[8]:
-                # The copy on which somebody relied is on its way as well, or has come to a node that does not know. Who
-                # has the message itself sees to it.
-                found.append((Jid.parse(record[1]), CarriedStanza(tuple(record[2:8]), Jid.parse(record[8])), False))
+            if record[0] == RELIES:
+                message_itself = CarriedStanza(tuple(record[2:8]), Jid.parse(record[8]))
+                if "/" in record[8]:
+                    # The copy on which somebody relied is on its way as well, or has come to a node that does not know.
+                    # Who has the message itself sees to it.
+                    found.append((Jid.parse(record[1]), message_itself, False))
+                else:
+                    _rely_on_copy(found, record[1], known_by(message_itself))
             if record[0] == LACKS:
                 # It was to say that somebody else has not got a message that is on its way as well.
                 for other, stanza, _again in found:
@@ -167,6 +171,16 @@ class Returns:
             found.append((jid, stanza, bool(done)))
             done.add(jid.full)
         return found
+
+
+def _rely_on_copy(found: Iterable[tuple[Jid, Stanza, bool]], full: str, wanted: KnownBy) -> None:
+    """Somebody who had a message to a bare address relied on another resource, which was to get a copy of it: where
+    that is on its way as well, nobody else has the message."""
+    for jid, stanza, _again in found:
+        if jid.full == full and stanza.sender.full == jid.bare:
+            message = original(stanza)
+            if message is not None and known_by(message) == wanted:
+                stanza.note(SOLE, True)
 
 
 def without(message: Stanza, resource: str) -> None:

@@ -337,3 +337,25 @@ async def test_what_nobody_acknowledged_is_kept_when_who_has_the_copy_is_not_ava
     out(desk)
     out(phone)
     assert await _later(story.world) == ["hello"]
+
+
+async def test_a_message_to_the_account_is_kept_where_neither_it_nor_the_copy_has_left_its_node(
+    cluster: ClusterStory,
+) -> None:
+    """The node finds two others gone, one after the other: first that of the message, then that of the copy."""
+    await cluster.begin(nodes=3)
+    alice, desk, phone = await cluster("alice n1", "bob n2", "bob n3")
+    await with_copies(desk)
+    await with_copies(phone)
+    phone.send("<presence><priority>-1</priority></presence>")
+    await cluster.world.settle()
+    cluster.world.cut("n1")
+    alice.send(HELLO.format(desk.bare))
+    await cluster.world.settle()
+    cluster.world.freeze("n1")
+    await cluster.world.pass_time(8.0)
+    cluster.world.thaw("n1")
+    cluster.world.heal()
+    await cluster.world.notice()
+    await cluster.world.pass_time(2.0)
+    assert bodies(await desk.receives_all()) == ["hello"]
