@@ -344,7 +344,9 @@ class Presence(Module):
             if not asked and (stanza.origin is not None or asker.domain not in self.services.router.hosts):
                 self._send_last(account, asker)
         elif not to.resource:
-            self._send(presence(account.jid, asker.to_bare(), "unsubscribed"))
+            # By an older roster that would take away what was allowed on another node.
+            if self.services.coherence is None or not self.services.coherence.unsure:
+                self._send(presence(account.jid, asker.to_bare(), "unsubscribed"))
         else:
             bound = account.sessions.get(to.resource)
             if bound is not None and bound.remote:

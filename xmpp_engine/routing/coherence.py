@@ -96,7 +96,8 @@ class Coherence:
         self._whole: dict[tuple[str, str], Callable[[str], Any]] = {}
         #: Whether rosters are being compared with the store, and whether that is to be done once more.
         self._comparing = self._once_more = False
-        #: Nodes that are gone and may still store something, and when that is looked at next.
+        #: Nodes whose words do not come, which may store something: those that are gone, and that have not greeted yet.
+        #: And when that is looked at next.
         self._missing: set[str] = set()
         self._missing_timer: Timer | None = None
         peers.handle(TOLD, self._told)
@@ -119,10 +120,20 @@ class Coherence:
             self._whole[(domain, what)] = whole
 
     def _joined(self, node: str, _returned: bool) -> None:
-        # What it has stored so far is compared when it greets (routing/whereabouts.py).
-        self._missing.discard(node)
+        self._missing.add(node)
         for whole in list(self._whole.values()):
             whole(node)
+
+    def greeted(self, node: str) -> None:
+        """From now on the words of a node come. What it has stored before is seen by the versions, and what one that
+        had its name before it stored when it was out of reach."""
+        self._missing.discard(node)
+        self.compare()
+
+    @property
+    def unsure(self) -> bool:
+        """Whether others may have stored changes of rosters that this node does not know yet."""
+        return bool(self._missing) or self._comparing
 
     def compare(self) -> None:
         """Read accounts anew, soon, whose roster has another version here than in the store; and bring what is stored

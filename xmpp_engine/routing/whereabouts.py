@@ -405,9 +405,7 @@ class Whereabouts:
     def _greeted(self, node: str, record: Record) -> None:
         _kind, token, tag, _returned, marks, self.sightings.heard[node] = record[:6]
         if self._services.coherence is not None:
-            # From now on its words come; what it has stored before is seen by the versions, and what one that had its
-            # name before it stored when it was out of reach.
-            self._services.coherence.compare()
+            self._services.coherence.greeted(node)
         self._doubts.greeted(node, token)
         self.crossing.tags[tag] = node
         for other, number in marks:

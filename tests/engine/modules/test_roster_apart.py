@@ -460,3 +460,25 @@ async def test_clients_hear_last_what_a_change_elsewhere_has_led_to(cluster: Clu
     assert item is not None
     assert item.attrs["name"] == "second"
     assert item_on(one) == item_on(other) == stored(cluster, one)
+
+
+async def test_what_is_allowed_on_one_side_of_a_cut_is_not_taken_away_by_the_other(cluster: ClusterStory) -> None:
+    """Romeo's roster is read anew first there, and his client asks for the presence of Juliet, whose roster is still
+    the older one."""
+    romeo, desk, phone = await cluster("romeo n2", "juliet n2", "juliet n1")
+    for client in (romeo, desk, phone):
+        await client.comes_online()
+    romeo.send(f"<presence to='{JULIET}' type='subscribe'/>")
+    await cluster.world.settle()
+    cluster.world.cut("n1")
+    await cluster.world.pass_time(8.0)
+    phone.send(f"<presence to='{romeo.bare}' type='subscribed'/>")
+    await cluster.world.settle()
+    assert stored(cluster, romeo).subscription == "to"  # type: ignore[union-attr]
+    forget(romeo)
+    cluster.world.heal()
+    await cluster.world.notice()
+    assert stored(cluster, romeo).subscription == "to"  # type: ignore[union-attr]
+    seen = {e.attrs["from"] for e in await romeo.receives_all() if e.name == "presence" and "type" not in e.attrs}
+    assert {f"{JULIET}/r1", f"{JULIET}/r2"} <= seen
+    assert not any(node.services.coherence.unsure for node in cluster.world.nodes.values())  # type: ignore[union-attr]
