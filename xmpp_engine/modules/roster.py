@@ -375,13 +375,14 @@ class Roster(Module):
         for jid, (item, version) in _newest(told).items():
             mine = data.roster.get(jid)
             data.roster_version = max(data.roster_version, version)
-            since = mine.version if mine is not None else removed.get(jid, 0)
+            # A request has no version: it may have come with that of the roster.
+            since = (mine.version or read) if mine is not None else removed.get(jid, 0)
             if item is None:
                 if mine is not None and since <= version:
                     del data.roster[jid]
                     _removed(data, jid, version)
             # What clients do not see (a request) changes no version of an item, but that of the roster.
-            elif item.version == since and mine is not None:
+            elif mine is not None and item.version == mine.version:
                 if version >= read:
                     data.roster[jid] = item
             elif (item.version or version) > since:

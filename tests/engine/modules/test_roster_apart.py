@@ -482,3 +482,19 @@ async def test_what_is_allowed_on_one_side_of_a_cut_is_not_taken_away_by_the_oth
     seen = {e.attrs["from"] for e in await romeo.receives_all() if e.name == "presence" and "type" not in e.attrs}
     assert {f"{JULIET}/r1", f"{JULIET}/r2"} <= seen
     assert not any(node.services.coherence.unsure for node in cluster.world.nodes.values())  # type: ignore[union-attr]
+
+
+async def test_what_was_told_before_a_request_takes_it_not_away(cluster: ClusterStory) -> None:
+    """The account is read when one that was refused has been made again."""
+    one, _other = await two(cluster)
+    roster, account = roster_of(cluster, "n1"), one.account
+    known = RosterItem(JULIET, pending_in=True)
+    contact = RosterItem(JULIET, subscription="from", version=514)
+    for older in ([JULIET, None, 512, True], [JULIET, _row(contact), 514, True]):
+        account.data.roster[JULIET] = known
+        account.data.roster_version = 1024
+        roster.heard_before(account, [older])
+        assert item_on(one) == known
+    for later in ([JULIET, _row(replace(contact, version=1280)), 1280, False], [JULIET, None, 1536, False]):
+        roster.heard_before(account, [later])
+    assert item_on(one) is None
