@@ -84,11 +84,13 @@ class Presence(Module):
         if session.presence is not None or session.directed:
             self._unavailable(presence(session.jid, None, "unavailable"), session)
 
-    def announce(self, account: Account, contact: Jid) -> None:
-        """Send the presence of every available resource to somebody who may see it from now on (section 3.1.5)."""
+    def announce(self, account: Account, contact: Jid, *, own: bool = False) -> None:
+        """Send the presence of every available resource to somebody who may see it from now on (section 3.1.5). `own`:
+        only of those of this node, for he sees the others already, and what is known here of them may be older."""
         for session in account.available():
-            assert session.presence is not None
-            self._send(session.presence.addressed(contact))
+            if not (own and session.remote):
+                assert session.presence is not None
+                self._send(session.presence.addressed(contact))
 
     def say(self, stanza: Stanza) -> None:
         """Send a presence to a contact who may be told; where it cannot go it is dropped."""

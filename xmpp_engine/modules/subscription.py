@@ -367,10 +367,12 @@ class Subscriptions(Module):
         if not state.seen:
             new = State.BOTH if state in (State.TO, State.TO_IN) else State.FROM_OUT if state.out else State.FROM
             stored = self._store(account, with_state(account.roster[contact.bare], new))
+        asker = self.services.accounts.get(contact.bare)
+        sees = state.seen and asker is not None and asker.sees(account.bare)
         self.services.router.route(presence(account.jid, contact, "subscribed"))
         if stored is not None:
             self.needs("roster").push(account, stored)
-        self.needs("presence").announce(account, contact)
+        self.needs("presence").announce(account, contact, own=sees)
 
     def _approved_after(self, type: str, state: State, item: RosterItem | None) -> bool:
         """Whether the contact is approved in advance once the user has sent this."""

@@ -177,3 +177,23 @@ async def test_who_loses_a_contact_by_a_node_that_is_gone_then_does_not_see_him_
     await cluster.world.pass_time(8.0)
     seen = [e.attrs.get("type") for e in await other.receives_all() if e.attrs.get("from") == juliet.full]
     assert seen == ["unavailable"]
+
+
+async def test_who_asks_to_see_whom_he_sees_is_not_shown_what_is_older(cluster: ClusterStory) -> None:
+    """The node of the one who asks has not heard yet what the contact shows."""
+    await cluster.begin(nodes=3)
+    juliet, other, romeo = await cluster("juliet n1", "juliet n2", "romeo n3")
+    for client in (juliet, other, romeo):
+        await client.comes_online()
+    await cluster.contacts(romeo, juliet)
+    romeo.send(SHOWS.format("old"))
+    await cluster.world.settle()
+    held_back(cluster, ("n3", "n1"))
+    romeo.send(SHOWS.format("new"))
+    await cluster.world.settle()
+    juliet.send(f"<presence to='{romeo.bare}' type='subscribe'/>")
+    await cluster.world.settle()
+    let_go(cluster)
+    await cluster.world.pass_time(2.0)
+    for client in (juliet, other):
+        assert await last_seen(client, romeo.full) == "new"
